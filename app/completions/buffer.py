@@ -1,0 +1,124 @@
+"""The bounded hand-over of items from the one who produces them to the one who sends them."""
+
+import asyncio
+from collections import deque
+from queue import SimpleQueue
+from typing import Generic, TypeVar
+
+__all__ = ["Buffer"]
+
+T = TypeVar("T")
+
+
+class Buffer(Generic[T]):
+    """Items of one producer, on the event loop or in a thread, for one consumer on the loop.
+
+    A full buffer makes the producer wait. The consumer takes all that waits at once: a burst costs
+    one wake-up and not one an item, and a lone item is handed on at once.
+
+    Args:
+        limit: how many items may wait.
+        idle: after how many seconds without an item `take` comes back with none; 0 is never.
+    """
+
+    def __init__(self, limit: int, idle: float) -> None:
+        self.error: BaseException | None = None
+        self.closed = False
+        self._items: deque[T] = deque()
+        self._limit = limit
+        self._discards = False
+        self._loop = asyncio.get_running_loop()
+        self._consumer: asyncio.Future[None] | None = None  # waits for items
+        self._producer: asyncio.Future[None] | None = None  # waits for room, on the loop
+        self._thread_waits = False  # for room
+        self._room: SimpleQueue[None] = SimpleQueue()
+        self._idle = idle
+        self._taken_at = self._loop.time()
+        self._timer = self._loop.call_later(idle, self._check_idle) if idle else None
+
+    @property
+    def exhausted(self) -> bool:
+        """Whether nothing waits and nothing will come."""
+        return self.closed and not self._items
+
+    async def put(self, item: T) -> None:
+        """Add an item from the loop, when there is room."""
+        while self._full:
+            self._producer = self._loop.create_future()
+            await self._producer
+        if self._discards:
+            await asyncio.sleep(0)  # nothing else would let the loop go on
+            return
+        self._items.append(item)
+        self._wake(self._consumer)
+
+    def put_from_thread(self, item: T) -> bool:
+        """Add an item from a thread, when there is room. False says that nobody will take it."""
+        while self._full:
+            self._thread_waits = True
+            if self._full:  # the consumer may have made room just before it could see the flag
+                self._room.get()
+        if self.closed:
+            return False
+        if not self._discards:
+            self._items.append(item)
+            if (consumer := self._consumer) is not None:
+                self._consumer = None  # one wake-up is enough
+                self._loop.call_soon_threadsafe(self._wake, consumer)
+        return True
+
+    async def take(self) -> list[T]:
+        """All items that wait, as soon as there are any. None: it is idle, or exhausted."""
+        if not self._items and not self.closed:
+            consumer = self._consumer = self._loop.create_future()
+            if not self._items:  # a thread may have put one before it could see the future
+                await consumer
+            self._consumer = None
+        items = list(self._items)
+        for _ in items:
+            self._items.popleft()  # a thread may be appending: what came since stays
+        self._taken_at = self._loop.time()
+        self._make_room()
+        return items
+
+    def close(self, error: BaseException | None = None) -> None:
+        """End the hand-over, once: by the producer, by a timeout, or because the consumer has gone.
+
+        Args:
+            error: why no more will come, if it is not because there is no more.
+        """
+        if self.closed:
+            return
+        self.closed, self.error = True, error
+        if self._timer is not None:
+            self._timer.cancel()
+        self._wake(self._consumer)
+        self._make_room()
+
+    def discard(self) -> None:
+        """Let the producer run to its end although nobody takes what it puts."""
+        self._discards = True
+        self._items.clear()
+        self._make_room()
+
+    @property
+    def _full(self) -> bool:
+        return len(self._items) >= self._limit and not self.closed
+
+    def _make_room(self) -> None:
+        self._wake(self._producer)
+        if self._thread_waits:
+            self._thread_waits = False
+            self._room.put(None)
+
+    def _check_idle(self) -> None:
+        idle_for = self._loop.time() - self._taken_at
+        if idle_for >= self._idle:
+            self._wake(self._consumer)
+            idle_for = 0.0
+        self._timer = self._loop.call_later(self._idle - idle_for, self._check_idle)
+
+    @staticmethod
+    def _wake(waiter: "asyncio.Future[None] | None") -> None:
+        if waiter is not None and not waiter.done():
+            waiter.set_result(None)

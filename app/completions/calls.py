@@ -1,0 +1,105 @@
+"""Calling what a user wrote: sync or async, and with the arguments that it names."""
+
+import inspect
+from collections.abc import Callable, Iterable, Mapping
+from functools import lru_cache, partial
+from types import MappingProxyType
+from typing import Any
+
+from msgspec import Struct
+
+from app.completions.context import run_sync
+
+__all__ = ["Arguments", "call", "call_service", "check_service", "visible_headers"]
+
+SECRET_HEADERS = frozenset({b"authorization", b"cookie"})
+ARGUMENTS = ("model", "messages", "body")
+
+
+class Arguments(Struct, frozen=True):
+    """What a service is called with."""
+
+    model: str
+    messages: list[Any]
+    body: dict[str, Any]
+    headers: Mapping[str, str]
+
+
+class _Form(Struct, frozen=True):
+    by_keyword: bool
+    names_headers: bool
+
+
+async def call(function: Callable[..., Any], *args: object, **kwargs: object) -> Any:
+    """Call a function on the event loop if it is async, else in a thread, and await what it returns."""
+    if _is_quick(_hashable(function)):
+        result = function(*args, **kwargs)
+    else:
+        result = await run_sync(function, *args, **kwargs)
+    return await result if inspect.isawaitable(result) else result
+
+
+async def call_service(function: Callable[..., Any], arguments: Arguments) -> Any:
+    """Call a service's `complete`, or a model's function, the way its signature asks for."""
+    form = _form_of(_hashable(function))
+    values = (arguments.model, arguments.messages, arguments.body)
+    keywords: dict[str, Any] = {"headers": arguments.headers} if form.names_headers else {}
+    if form.by_keyword:
+        return await call(function, **dict(zip(ARGUMENTS, values, strict=True)), **keywords)
+    return await call(function, *values, **keywords)
+
+
+def check_service(function: Callable[..., Any]) -> None:
+    """Check that a function can be called as a service.
+
+    Raises:
+        TypeError: it does not take `(model, messages, body)`.
+    """
+    _form_of(_hashable(function))
+
+
+def visible_headers(raw: Iterable[tuple[bytes, bytes]]) -> Mapping[str, str]:
+    """The headers of a request that a service may see: read-only, names in lower case, no secrets."""
+    headers: dict[str, str] = {}
+    for name, value in raw:
+        if name not in SECRET_HEADERS:
+            key, text = name.decode("latin-1"), value.decode("latin-1")
+            headers[key] = f"{headers[key]}, {text}" if key in headers else text
+    return MappingProxyType(headers)
+
+
+@lru_cache(maxsize=256)
+def _is_quick(function: Callable[..., Any]) -> bool:
+    """Whether calling it runs none of its code: what it returns is awaited, or iterated elsewhere."""
+    return any(
+        check(function)
+        for check in (inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspect.isgeneratorfunction)
+    )
+
+
+@lru_cache(maxsize=256)
+def _form_of(function: Callable[..., Any]) -> _Form:
+    signature = inspect.signature(function)
+    headers = {"headers": None} if "headers" in signature.parameters else {}
+    if _binds(signature, **dict.fromkeys(ARGUMENTS), **headers):
+        return _Form(by_keyword=True, names_headers=bool(headers))
+    if _binds(signature, *ARGUMENTS, **headers):
+        return _Form(by_keyword=False, names_headers=bool(headers))
+    name = getattr(function, "__qualname__", repr(function))
+    raise TypeError(f"{name}{signature} cannot be called as a model: it must take (model, messages, body).")
+
+
+def _binds(signature: inspect.Signature, *args: object, **kwargs: object) -> bool:
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError:
+        return False
+    return True
+
+
+def _hashable(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A callable object's own `__call__`: the object may not be hashable, and hides that it is async."""
+    if inspect.isroutine(function) or isinstance(function, partial | type):
+        return function
+    method: Callable[..., Any] = type(function).__call__.__get__(function)
+    return method

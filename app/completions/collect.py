@@ -1,0 +1,126 @@
+"""A whole completion, collected from the same chunks that a stream would send."""
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+
+from app.completions.chunks import HEAD_KEYS, Chunk, Chunks, Head, finish_reason
+from app.completions.items import Item, Json
+from app.completions.tool_calls import new_call_id
+from schemas.chunk import ChatCompletionChunk
+
+__all__ = ["Collector"]
+
+
+class Collector:
+    """Adds up the chunks of a response.
+
+    Where the one and only item is a whole completion, that is the answer, as it is.
+    """
+
+    def __init__(self, chunks: Chunks) -> None:
+        self._chunks = chunks
+        self._items = 0
+        self._whole: Json | None = None
+        self._answers: defaultdict[int, _Answer] = defaultdict(_Answer)
+        self._extra: Json = {}
+
+    def add(self, items: Sequence[Item]) -> None:
+        """Add the items that follow those added before."""
+        if not self._items and items:
+            self._whole = self._chunks.whole(items[0])
+        self._items += len(items)
+        self._add_up(self._chunks.read(items))
+
+    def completion(self) -> Json:
+        """The completion of all that was added."""
+        if self._whole is not None and self._items == 1:
+            return _filled_in(self._whole, self._chunks.head)
+        self._add_up(self._chunks.finish())
+        choices = [answer.choice(index) for index, answer in sorted(self._answers.items())]
+        completion = self._chunks.head.open("chat.completion", self._extra) | {"choices": choices}
+        return completion | ({"usage": self._chunks.usage} if self._chunks.usage else {})
+
+    def _add_up(self, chunks: Iterable[Chunk]) -> None:
+        for chunk in chunks:
+            if isinstance(chunk, ChatCompletionChunk):
+                choice = chunk.choices[0]
+                self._answers[choice.index].texts["content"].append(str(choice.delta.content))
+            elif "event" not in chunk:
+                self._extra |= {name: value for name, value in chunk.items() if name not in _CHUNK_KEYS}
+                for source in chunk["choices"]:
+                    self._answers[source["index"]].add(source)
+
+
+_CHUNK_KEYS = HEAD_KEYS | {"choices", "usage"}
+
+
+class _Answer:
+    """One of the answers of a completion, so far."""
+
+    def __init__(self) -> None:
+        self.texts: defaultdict[str, list[str]] = defaultdict(list)
+        self._finish_reason = "stop"
+        self._calls: defaultdict[int, Json] = defaultdict(dict)
+        self._message: Json = {}
+        self._extra: Json = {}
+
+    def add(self, choice: Json) -> None:
+        for name, value in choice["delta"].items():
+            if name == "tool_calls":
+                for call in value:
+                    _merge(self._calls[call["index"]], {key: part for key, part in call.items() if key != "index"})
+            elif isinstance(value, str):
+                self.texts[name].append(value)
+            else:
+                _merge(self._message, {name: value})
+        _merge(
+            self._extra,
+            {name: value for name, value in choice.items() if name not in ("index", "delta", "finish_reason")},
+        )
+        self._finish_reason = choice["finish_reason"] or self._finish_reason
+
+    def choice(self, index: int) -> Json:
+        texts = {name: "".join(parts) for name, parts in self.texts.items()}
+        message: Json = {"role": "assistant", "content": "", "refusal": None} | texts | self._message
+        if self._calls:
+            message["content"] = message["content"] or None
+            message["tool_calls"] = list(self._calls.values())
+        return {
+            "index": index,
+            "message": message,
+            "finish_reason": self._finish_reason,
+            "logprobs": None,
+            **self._extra,
+        }
+
+
+def _merge(target: Json, delta: Json) -> None:
+    """Add a delta the way OpenAI's client does: text and lists grow, objects merge, the rest is replaced."""
+    for name, value in delta.items():
+        known = target.get(name)
+        if (isinstance(known, str) and isinstance(value, str)) or (isinstance(known, list) and isinstance(value, list)):
+            target[name] = [*known, *value]
+        elif isinstance(known, dict) and isinstance(value, dict):
+            _merge(known, value)
+        else:
+            target[name] = dict(value) if isinstance(value, dict) else value
+
+
+def _filled_in(completion: Json, head: Head) -> Json:
+    """A service's own completion, with what OpenAI requires where it says nothing."""
+    head.adopt(completion)
+    choices = [_filled_in_choice(index, choice) for index, choice in enumerate(completion["choices"])]
+    return head.open("chat.completion", completion) | {"choices": choices}
+
+
+def _filled_in_choice(index: int, choice: Json) -> Json:
+    message = {"role": "assistant", "content": None, "refusal": None} | choice["message"]
+    if calls := message.get("tool_calls"):
+        message["tool_calls"] = [_filled_in_call(call) for call in calls]
+    reason = finish_reason(choice.get("finish_reason"), called_tools=bool(calls))
+    return {"index": index, "logprobs": None} | choice | {"message": message, "finish_reason": reason}
+
+
+def _filled_in_call(call: Json) -> Json:
+    filled = {name: value for name, value in call.items() if name != "index"}
+    return filled | {"id": call.get("id") or new_call_id(), "type": call.get("type") or "function"}

@@ -1,0 +1,160 @@
+"""One completion on its way from a service to a client."""
+
+import asyncio
+from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from itertools import chain
+
+from app.completions.buffer import Buffer
+from app.completions.chunks import Chunk, Chunks
+from app.completions.collect import Collector
+from app.completions.context import Run
+from app.completions.items import Item, Json
+from app.completions.wire import DONE, KEEP_ALIVE, frame
+from app.errors import ClientDisconnectedError, CompletionError, CompletionTimeoutError, to_completion_error
+
+__all__ = ["Completion"]
+
+WATCH_AFTER = 0.05  # seconds: most completions are done by then, and need no task that watches their client
+CLOSING_TIME = 1.0  # seconds that a service gets to clean up before it is left behind
+
+
+class Completion:
+    """A service at work in a task of its own, and what it has made so far.
+
+    Whoever takes what it makes, by `collect` or by `frames`, owns it: it stops when they leave.
+
+    Args:
+        produce: puts the service's items into the buffer.
+        chunks: the rules for this response.
+        run: what the service may ask of the completion.
+        stream: whether the client wants it piece by piece.
+    """
+
+    def __init__(
+        self,
+        produce: Callable[[Buffer[Item]], Awaitable[None]],
+        *,
+        buffer: Buffer[Item],
+        chunks: Chunks,
+        run: Run,
+        stream: bool,
+    ) -> None:
+        self.stream = stream
+        self._buffer = buffer
+        self._chunks = chunks
+        self._run = run
+        self._task = asyncio.create_task(self._produce(produce))
+        self._watch: asyncio.Task[None] | None = None
+        self._timers: list[asyncio.TimerHandle] = []
+
+    async def collect(self) -> Json:
+        """The whole completion, when it is done.
+
+        Raises:
+            CompletionError: the service failed, was too slow, or its client has left.
+        """
+        collector = Collector(self._chunks)
+        try:
+            while not self._buffer.exhausted:
+                collector.add(await self._buffer.take())
+            if self._buffer.error is not None:
+                raise to_completion_error(self._buffer.error)
+            return collector.completion()
+        finally:
+            await self.close()
+
+    async def frames(self) -> AsyncGenerator[bytes, None]:
+        """The stream, as the bytes of one or more frames at a time.
+
+        The first bytes come with the first item, so that an error before it can still be an HTTP
+        error; an error after it is a frame.
+
+        Raises:
+            CompletionError: the service failed before its first item.
+        """
+        started = done = False
+        try:
+            while not done:
+                items = await self._buffer.take()
+                done = self._buffer.exhausted
+                frames, error = self._render(items, done=done)
+                if frames:
+                    started = True
+                    yield frames
+                if error is not None:
+                    raise error
+        except CompletionError as error:
+            if not started:
+                raise
+            yield frame(error.to_response()) + DONE
+        finally:
+            await self.close()
+
+    def watch(self, disconnected: Callable[[], Awaitable[None]]) -> None:
+        """Stop as soon as the client leaves, unless the service wants to run to its end.
+
+        Args:
+            disconnected: waits until the client has left.
+        """
+
+        async def watch() -> None:
+            await disconnected()
+            if self._run.outlives_client:
+                self._buffer.discard()
+            else:
+                self.cancel(ClientDisconnectedError())
+
+        def start() -> None:
+            self._watch = asyncio.create_task(watch())
+
+        self._timers.append(asyncio.get_running_loop().call_later(WATCH_AFTER, start))
+
+    def limit(self, seconds: float) -> None:
+        """Stop with a timeout after this time."""
+        loop = asyncio.get_running_loop()
+        self._timers.append(loop.call_later(seconds, self.cancel, CompletionTimeoutError(seconds)))
+
+    def cancel(self, error: CompletionError) -> None:
+        """Stop the service. What it has made is still sent, and after it the error."""
+        self._run.cancelled = True
+        self._buffer.close(error)
+        self._task.cancel()
+
+    async def close(self) -> None:
+        """Stop the service if it is at work, and wait until it has cleaned up."""
+        for timer in self._timers:
+            timer.cancel()
+        if self._watch is not None:
+            self._watch.cancel()
+        if not self._task.done():
+            self.cancel(ClientDisconnectedError())
+            await asyncio.wait([self._task], timeout=CLOSING_TIME)
+
+    def when_done(self, callback: Callable[["Completion"], object]) -> None:
+        """Call back when the service has ended, however it did."""
+        self._task.add_done_callback(lambda _: callback(self))
+
+    async def _produce(self, produce: Callable[[Buffer[Item]], Awaitable[None]]) -> None:
+        try:
+            await produce(self._buffer)
+        except BaseException as error:  # even a service's SystemExit ends one completion, not the server
+            self._buffer.close(error)
+        else:
+            self._buffer.close()
+
+    def _render(self, items: Sequence[Item], *, done: bool) -> tuple[bytes, CompletionError | None]:
+        """All frames of some items, or those before an error, and the error."""
+        chunks: Iterator[Chunk] = self._chunks.read(items)
+        error: BaseException | None = self._buffer.error if done else None
+        ends_well = done and error is None
+        frames: list[bytes] = []
+        try:
+            frames.extend(map(frame, chain(chunks, self._chunks.finish()) if ends_well else chunks))
+        except Exception as mistake:  # in the user's chunk mapper, or in a dict that is no chunk
+            error = mistake
+        else:
+            if ends_well:
+                frames.append(DONE)
+            elif not items and not done:
+                frames.append(KEEP_ALIVE)
+        return b"".join(frames), None if error is None else to_completion_error(error)

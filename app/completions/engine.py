@@ -1,0 +1,116 @@
+"""Starts completions: the way of a request from its body to its service."""
+
+from collections.abc import Awaitable, Callable, Mapping
+
+from msgspec import Struct
+
+from app.completions.buffer import Buffer
+from app.completions.calls import Arguments, call, call_service
+from app.completions.chunks import Chunks, Head
+from app.completions.completion import Completion
+from app.completions.context import Run, current_run
+from app.completions.items import Item, Reader, text_of
+from app.completions.models import model_names
+from app.completions.parse import validate
+from app.completions.source import pour
+from app.completions.workers import Workers
+from app.errors import ModelNotFoundError, OverloadedError
+from app.services import Body, CompletionService, Hooks, ModelService, PreHook
+from schemas.request import ChatCompletionRequest
+
+__all__ = ["Engine", "Limits", "Services"]
+
+BUFFER_LIMIT = 128  # items of a stream that may wait for its client
+
+
+class Limits(Struct, frozen=True, kw_only=True):
+    """What the engine keeps to; times in seconds, 0 for none."""
+
+    concurrent: int
+    sync_workers: int
+    timeout: float
+    keep_alive: float
+
+
+class Services(Struct, frozen=True):
+    """What a request is answered with."""
+
+    completions: CompletionService
+    models: ModelService
+    hooks: Hooks
+
+
+class Engine:
+    """Runs the completions of a server.
+
+    Args:
+        limits: how many at once, and for how long.
+        reasoning_fields: the fields of a message that reasoning goes out in.
+    """
+
+    def __init__(self, limits: Limits, reasoning_fields: tuple[str, ...]) -> None:
+        self._limits = limits
+        self._reasoning_fields = reasoning_fields
+        self._workers = Workers(limits.sync_workers)
+        self._running: set[Completion] = set()
+
+    async def start(
+        self,
+        body: Body,
+        services: Services,
+        headers: Mapping[str, str],
+        disconnected: Callable[[], Awaitable[None]],
+    ) -> Completion:
+        """Start the completion that a body asks for.
+
+        Args:
+            body: the parsed request.
+            services: what answers it.
+            headers: those of the request that a service may see.
+            disconnected: waits until the client has left.
+
+        Raises:
+            CompletionError: the request is wrong, the model unknown or the server full.
+        """
+        if len(self._running) >= self._limits.concurrent:
+            raise OverloadedError
+        run = Run(self._workers)
+        current_run.set(run)
+        request = validate(body)
+        if services.hooks.pre_hook is not None:
+            request = await _prepared(request, services.hooks.pre_hook)
+            body = request.to_body()
+        if request.model not in (names := await model_names(services.models)):
+            raise ModelNotFoundError(request.model, known=names)
+        arguments = Arguments(request.model, request.messages, body, headers)
+
+        async def produce(buffer: Buffer[Item]) -> None:
+            result = await call_service(services.completions.complete, arguments)
+            if services.hooks.post_hook is not None:
+                replaced = await call(services.hooks.post_hook, result)
+                result = result if replaced is None else replaced
+            await pour(result, buffer)
+
+        reader = Reader(services.hooks.chunk_mapper or text_of, self._reasoning_fields)
+        completion = Completion(
+            produce,
+            buffer=Buffer(BUFFER_LIMIT, idle=self._limits.keep_alive),
+            chunks=Chunks(Head(request.model), reader, include_usage=request.include_usage),
+            run=run,
+            stream=bool(request.stream),
+        )
+        self._running.add(completion)
+        completion.when_done(self._running.discard)
+        completion.watch(disconnected)
+        if self._limits.timeout:
+            completion.limit(self._limits.timeout)
+        return completion
+
+
+async def _prepared(request: ChatCompletionRequest, pre_hook: PreHook) -> ChatCompletionRequest:
+    replaced: ChatCompletionRequest | None = await call(pre_hook, request)
+    if replaced is None:
+        return request
+    for name, value in request.extra.items():
+        replaced.extra.setdefault(name, value)  # which copying a Struct leaves behind
+    return replaced

@@ -1,0 +1,81 @@
+"""The body of a request: from bytes to a checked request, or an error that names the field."""
+
+import json
+import re
+from typing import Any
+
+import msgspec
+
+from app.errors import InvalidRequestError
+from schemas.request import ChatCompletionRequest
+
+__all__ = ["parse_json", "validate"]
+
+_PATH = re.compile(r" - at `(?:key` in `)?\$\.?(?P<path>.*)`$")
+_MISSING = re.compile(r"^Object missing required field `(?P<name>.*)`$")
+
+
+def parse_json(raw: bytes, content_type: str | None) -> dict[str, Any]:
+    """The JSON object that a body holds.
+
+    Raises:
+        InvalidRequestError: it holds something else, or says so.
+    """
+    if content_type and not content_type.partition(";")[0].rstrip().lower().endswith("json"):
+        raise InvalidRequestError(
+            "The body must be JSON: send the header 'content-type: application/json'.", status=415
+        )
+    try:
+        body = msgspec.json.decode(raw)
+        duplicates = _has_duplicate_keys(raw, body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRequestError(f"The body is not valid JSON: {_reason(error)}.") from None
+    if not isinstance(body, dict):
+        raise InvalidRequestError("The body must be a JSON object.")
+    if duplicates:
+        raise InvalidRequestError("The body is not valid JSON: an object has the same key twice.")
+    return body
+
+
+def validate(body: dict[str, Any]) -> ChatCompletionRequest:
+    """The request that a body holds.
+
+    Raises:
+        InvalidRequestError: a field is missing, of the wrong type or out of range.
+    """
+    try:
+        return ChatCompletionRequest.from_body(body)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise _invalid_field(str(error)) from None
+
+
+def _invalid_field(message: str) -> InvalidRequestError:
+    path = found["path"] if (found := _PATH.search(message)) else ""
+    fact = _PATH.sub("", message)
+    if missing := _MISSING.match(fact):
+        param = ".".join(filter(None, (path, missing["name"])))
+        return InvalidRequestError(f"Missing required parameter: '{param}'.", param=param)
+    return InvalidRequestError(f"Invalid value for '{path}': {fact[:1].lower()}{fact[1:]}.", param=path or None)
+
+
+def _has_duplicate_keys(raw: bytes, value: object) -> bool:
+    """Whether a key was dropped in decoding: then its colon is missing when it is encoded again."""
+    if raw.count(b":") == msgspec.json.encode(value).count(b":"):
+        return False
+    found = False  # or a text holds a colon that was escaped: only now is it worth counting keys
+
+    def count(pairs: list[tuple[str, object]]) -> None:
+        nonlocal found
+        found = found or len(pairs) != len({name for name, _ in pairs})
+
+    json.loads(raw, object_pairs_hook=count)
+    return found
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    text = str(error).removeprefix("JSON is malformed: ")
+    return text[:1].lower() + text[1:]

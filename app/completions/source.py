@@ -1,0 +1,57 @@
+"""A service's result, whatever it was, poured into a buffer item by item."""
+
+import inspect
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+from app.completions.buffer import Buffer
+from app.completions.context import run_sync
+from app.completions.items import Item, is_completion
+
+__all__ = ["pour"]
+
+
+async def pour(result: object, buffer: Buffer[Item]) -> None:
+    """Put all that a result holds into the buffer, and close it at the end, however that comes.
+
+    Raises:
+        TypeError: a service must not return such a result.
+    """
+    match result:
+        case AsyncIterator():
+            await _pour_async(result, buffer)
+        case Iterator():
+            await run_sync(_pour_sync, result, buffer)
+        case _ if isinstance(result, str) or is_completion(result):
+            await buffer.put(result)
+        case _:
+            raise TypeError(
+                f"A completion service returned {type(result).__qualname__}. Return a str, a ChatCompletion "
+                "(or a dict of that shape), a Haystack ChatMessage, or a sync or async iterator."
+            )
+
+
+async def _pour_async(iterator: AsyncIterator[Item], buffer: Buffer[Item]) -> None:
+    try:
+        async for item in iterator:
+            await buffer.put(item)
+    finally:
+        closing = _close_method(iterator)()
+        if inspect.isawaitable(closing):
+            await closing
+
+
+def _pour_sync(iterator: Iterator[Item], buffer: Buffer[Item]) -> None:
+    try:
+        for item in iterator:
+            if not buffer.put_from_thread(item):
+                break
+    finally:
+        _close_method(iterator)()
+
+
+def _close_method(iterator: object) -> Callable[[], Any]:
+    for name in ("aclose", "close"):
+        if callable(method := getattr(iterator, name, None)):
+            return method  # type: ignore[no-any-return]  # of an object that may be anything
+    return lambda: None

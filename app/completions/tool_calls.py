@@ -1,0 +1,56 @@
+"""The tool calls of one answer: each one counted, and named, once."""
+
+from secrets import token_hex
+from typing import Any, TypeAlias
+
+__all__ = ["ToolCalls", "new_call_id"]
+
+Json: TypeAlias = dict[str, Any]
+
+
+class ToolCalls:
+    """Numbers the tool calls of an answer from 0, in the order in which they first appear.
+
+    A source may count from anywhere, repeat ids and names in every delta, or give neither.
+    """
+
+    def __init__(self) -> None:
+        self._calls: list[_Call] = []
+        self._by_key: dict[object, _Call] = {}
+
+    def __len__(self) -> int:
+        return len(self._calls)
+
+    def delta(self, call: Json) -> Json:
+        """A delta of a tool call with our index, and with its id, type and name only if they are new."""
+        source_id = call.get("id")
+        key = call.get("index", source_id)
+        known = self._by_key.get(key)
+        if known is None or (source_id and known.source_id and source_id != known.source_id):
+            known = self._by_key[key] = _Call(len(self._calls), source_id)
+            self._calls.append(known)
+            call = {**call, "id": source_id or new_call_id(), "type": call.get("type") or "function"}
+        else:
+            call = {name: value for name, value in call.items() if name not in ("id", "type")}
+        return {**call, "index": known.index} | known.function(call.get("function"))
+
+
+class _Call:
+    def __init__(self, index: int, source_id: str | None) -> None:
+        self.index = index
+        self.source_id = source_id
+        self._named = False
+
+    def function(self, function: Json | None) -> Json:
+        if function is None:  # a custom tool has none
+            return {}
+        function = {"arguments": "", **{name: value for name, value in function.items() if value is not None}}
+        if self._named:
+            function.pop("name", None)
+        self._named = self._named or "name" in function
+        return {"function": function}
+
+
+def new_call_id() -> str:
+    """An id for a tool call whose source gave none."""
+    return f"call_{token_hex(12)}"

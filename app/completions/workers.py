@@ -1,0 +1,119 @@
+"""Threads for sync code, so that it never runs on the event loop.
+
+They are the engine's own: a blocked service cannot starve the threads that the rest of the process
+shares, and as daemons they never keep the process alive.
+"""
+
+import asyncio
+import threading
+from collections import deque
+from collections.abc import Callable
+from contextlib import suppress
+from contextvars import copy_context
+from typing import Any, ParamSpec, TypeVar
+
+from app.errors import OverloadedError
+
+__all__ = ["Workers"]
+
+IDLE_SECONDS = 2.0  # how long a thread waits for its next job before it ends
+
+Job = Callable[[], None]
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Workers:
+    """At most `limit` threads, started when needed."""
+
+    def __init__(self, limit: int) -> None:
+        self._limit = limit
+        self._idle: deque[_Worker] = deque()
+        self.busy = 0
+
+    async def run(self, function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+        """Call `function` in a thread, in the caller's context, and return what it returns.
+
+        Cancelling the call does not stop the thread; it stays counted until it returns.
+
+        Raises:
+            OverloadedError: all threads are busy.
+        """
+        loop = asyncio.get_running_loop()
+        outcome: asyncio.Future[T] = loop.create_future()
+        context = copy_context()
+
+        def job() -> None:
+            try:
+                result = context.run(function, *args, **kwargs)
+            except BaseException as error:
+                self._report(loop, _reject, outcome, error)
+            else:
+                self._report(loop, _resolve, outcome, result)
+
+        self._start(job)
+        return await outcome
+
+    def _start(self, job: Job) -> None:
+        if self.busy >= self._limit:
+            raise OverloadedError
+        self.busy += 1
+        try:
+            self._idle.pop().take(job)
+        except IndexError:
+            _Worker(job, self._idle).start()
+
+    def _report(self, loop: asyncio.AbstractEventLoop, settle: Callable[..., None], *args: object) -> None:
+        def report() -> None:
+            self.busy -= 1
+            settle(*args)
+
+        with suppress(RuntimeError):  # the loop is closed: nobody is left to tell
+            loop.call_soon_threadsafe(report)
+
+
+class _Worker(threading.Thread):
+    """A thread that does one job after another; idle ones wait in a stack, so that the oldest end first."""
+
+    def __init__(self, job: Job, idle: "deque[_Worker]") -> None:
+        super().__init__(name="completion-worker", daemon=True)
+        self._job = job
+        self._idle = idle
+        self._called = threading.Lock()
+        self._called.acquire()
+
+    def take(self, job: Job) -> None:
+        self._job = job
+        self._called.release()
+
+    def run(self) -> None:
+        while True:
+            self._job()
+            self._job = _rest
+            self._idle.append(self)
+            if not self._called.acquire(timeout=IDLE_SECONDS):
+                try:
+                    self._idle.remove(self)
+                except ValueError:  # taken from the stack in this very moment: its job is coming
+                    self._called.acquire()
+                else:
+                    return
+
+
+def _rest() -> None:
+    """Hold nothing of the last job while idle."""
+
+
+def _resolve(outcome: asyncio.Future[Any], result: object) -> None:
+    if not outcome.done():
+        outcome.set_result(result)
+    elif callable(close := getattr(result, "close", None)):
+        close()  # whoever called has gone: nobody else will close what was made for them
+
+
+def _reject(outcome: asyncio.Future[Any], error: BaseException) -> None:
+    if outcome.done():
+        return
+    if isinstance(error, StopIteration):  # a future refuses it
+        error = RuntimeError("A sync function raised StopIteration.")
+    outcome.set_exception(error)

@@ -1,0 +1,72 @@
+"""Every knob of the server, read once from the environment and from `.env`."""
+
+import os
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
+
+import msgspec
+from click import ClickException
+from dotenv import dotenv_values
+from msgspec import Meta, Struct
+
+__all__ = ["Settings", "SettingsError"]
+
+Count = Annotated[int, Meta(ge=1)]
+Seconds = Annotated[float, Meta(ge=0)]
+
+
+class SettingsError(ClickException):
+    """A variable has a value that it cannot have; the command line shows the sentence alone."""
+
+
+class Settings(Struct, frozen=True, kw_only=True):
+    """The settings. Each is read from the variable of its name in upper case.
+
+    Args:
+        owned_by: the owner of models that name none.
+        reasoning_field: the field that reasoning goes out in; clients differ.
+        max_body_size: of a request, in bytes.
+        max_concurrent_completions: more at once are answered 503.
+        sync_workers: how many threads run sync code; more at once are answered 503.
+        completion_timeout: seconds that a completion may take; 0 is no limit.
+        keep_alive_interval: seconds of silence after which a stream sends a comment; 0 is never.
+        log_level: of the project's own logger.
+    """
+
+    owned_by: str = "custom"
+    reasoning_field: Literal["reasoning_content", "reasoning", "both"] = "reasoning_content"
+    max_body_size: Count = 20_000_000
+    max_concurrent_completions: Count = 2000
+    sync_workers: Count = 500
+    completion_timeout: Seconds = 0
+    keep_alive_interval: Seconds = 15
+    log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+
+    @classmethod
+    def load(cls, environment: Mapping[str, str | None] | None = None) -> "Settings":
+        """Read the settings; a variable that is empty counts as not set.
+
+        Args:
+            environment: the variables; by default those of the process, then those of `./.env`.
+
+        Raises:
+            SettingsError: a variable has a wrong value.
+        """
+        if environment is None:
+            environment = {**dotenv_values(".env"), **os.environ}
+        raw = {name: value for name in cls.__struct_fields__ if (value := environment.get(name.upper()))}
+        settings: dict[str, Any] = {}
+        for name, value in raw.items():
+            settings[name] = _parsed(name, value, cls.__annotations__[name])
+        return cls(**settings)
+
+
+def _parsed(name: str, value: str, annotation: Any) -> Any:
+    try:
+        return msgspec.convert(value, annotation, strict=False)
+    except msgspec.ValidationError as error:
+        variable = name.upper()
+        raise SettingsError(
+            f"{variable} is {value!r}, which does not do: {str(error)[:1].lower()}{str(error)[1:]}. "
+            f"Change {variable} in the environment or in .env, or remove it for its default."
+        ) from None

@@ -1,0 +1,82 @@
+"""OpenAI's endpoints for models and chat completions, under `/v1` and without it."""
+
+from functools import partial
+from typing import Any
+
+from litestar import Controller, MediaType, Request, Response, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, SkipValidation
+from litestar.status_codes import HTTP_200_OK
+
+from app.completions.calls import visible_headers
+from app.completions.engine import Engine, Services
+from app.completions.models import full_models
+from app.completions.parse import parse_json
+from app.completions.sse import EventStream, client_left
+from app.completions.wire import encode
+from app.errors import ModelNotFoundError
+from app.services import CompletionService, Hooks, ModelService
+from app.settings import Settings
+from controllers.openapi import ANSWER, ERRORS, ChatCompletionOperation
+from schemas.models import Model, ModelList
+
+__all__ = ["OpenAIController"]
+
+
+class OpenAIController(Controller):
+    """The models, and the completions they make.
+
+    It defines none of the dependencies that its handlers name: `app/dependencies.py` does, and a
+    subclass, a router or `create_app` may replace any.
+    """
+
+    tags = ("openai",)
+
+    @get(["/v1/models", "/models"], summary="List models")
+    async def list_models(
+        self,
+        model_service: NamedDependency[SkipValidation[ModelService]],
+        settings: NamedDependency[SkipValidation[Settings]],
+    ) -> ModelList:
+        """All models that a request may name."""
+        return ModelList(data=await full_models(model_service, owned_by=settings.owned_by))
+
+    @get(["/v1/models/{model_id:path}", "/models/{model_id:path}"], summary="Retrieve a model", responses=ERRORS)
+    async def retrieve_model(
+        self,
+        model_id: FromPath[str],
+        model_service: NamedDependency[SkipValidation[ModelService]],
+        settings: NamedDependency[SkipValidation[Settings]],
+    ) -> Model:
+        """One model by its name, which may contain slashes."""
+        name = model_id.removeprefix("/")
+        models = {model.id: model for model in await full_models(model_service, owned_by=settings.owned_by)}
+        if name not in models:
+            raise ModelNotFoundError(name, known=models)
+        return models[name]
+
+    @post(
+        ["/v1/chat/completions", "/chat/completions"],
+        summary="Create a chat completion",
+        status_code=HTTP_200_OK,
+        responses=ANSWER | ERRORS,
+        operation_class=ChatCompletionOperation,
+    )
+    async def create_chat_completion(
+        self,
+        request: Request[Any, Any, Any],
+        body: bytes,
+        completion_service: NamedDependency[SkipValidation[CompletionService]],
+        model_service: NamedDependency[SkipValidation[ModelService]],
+        hooks: NamedDependency[SkipValidation[Hooks]],
+        engine: NamedDependency[SkipValidation[Engine]],
+    ) -> Response[Any]:
+        """Answer a chat: as one JSON object, or with `stream` as a stream of events."""
+        headers = visible_headers(request.scope["headers"])
+        services = Services(completion_service, model_service, hooks)
+        parsed = parse_json(body, headers.get("content-type"))
+        completion = await engine.start(parsed, services, headers, partial(client_left, request.receive))
+        if completion.stream:
+            frames = completion.frames()
+            return EventStream(await anext(frames), frames)
+        return Response(encode(await completion.collect()), media_type=MediaType.JSON)

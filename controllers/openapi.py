@@ -1,0 +1,96 @@
+"""What the API's documentation says beyond the handlers' types."""
+
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.spec import Example, OpenAPIMediaType, Operation, RequestBody, Schema
+from litestar.openapi.spec.enums import OpenAPIType
+
+from schemas.completion import ChatCompletion
+from schemas.errors import ErrorResponse
+from schemas.request import ChatCompletionRequest
+
+__all__ = ["ANSWER", "ERRORS", "ChatCompletionOperation"]
+
+ANSWER = {
+    200: ResponseSpec(ChatCompletion, description="The completion, or a stream of its chunks.", generate_examples=False)
+}
+ERRORS = {
+    400: ResponseSpec(ErrorResponse, description="The request is at fault: `param` names the field."),
+    404: ResponseSpec(ErrorResponse, description="There is no such model: the message names those there are."),
+    500: ResponseSpec(ErrorResponse, description="The service failed."),
+}
+
+MESSAGES = [{"role": "user", "content": "Hello!"}]
+CHUNK = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1700000000, "model": "echo"}
+STREAM = "".join(
+    f"data: {data}\n\n"
+    for data in (
+        *(
+            msgspec.json.encode({**CHUNK, "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}).decode()
+            for delta, reason in (
+                ({"role": "assistant", "content": ""}, None),
+                ({"content": "Hello!"}, None),
+                ({}, "stop"),
+            )
+        ),
+        "[DONE]",
+    )
+)
+COMPLETION = {
+    "id": "chatcmpl-1",
+    "object": "chat.completion",
+    "created": 1700000000,
+    "model": "echo",
+    "choices": [
+        {
+            "index": 0,
+            "message": {"role": "assistant", "content": "Hello!", "refusal": None},
+            "finish_reason": "stop",
+            "logprobs": None,
+        }
+    ],
+}
+
+
+@dataclass
+class ChatCompletionOperation(Operation):
+    """The operation whose body is checked by the engine, and whose answer has two forms."""
+
+    def __post_init__(self) -> None:
+        """Describe the body and both forms of the answer."""
+        self.request_body = RequestBody(
+            required=True,
+            content={
+                "application/json": OpenAPIMediaType(
+                    schema=_schema_of(ChatCompletionRequest),
+                    examples={
+                        "whole": Example(value={"model": "echo", "messages": MESSAGES}),
+                        "stream": Example(value={"model": "echo-stream", "messages": MESSAGES, "stream": True}),
+                    },
+                )
+            },
+        )
+        response = (self.responses or {})["200"]
+        content: dict[str, OpenAPIMediaType] = getattr(response, "content")  # noqa: B009 - a reference has none
+        content["application/json"].examples = {"whole": Example(value=COMPLETION)}
+        content["text/event-stream"] = OpenAPIMediaType(
+            schema=Schema(type=OpenAPIType.STRING, description="Frames of `ChatCompletionChunk`, then `[DONE]`."),
+            examples={"stream": Example(value=STREAM)},
+        )
+
+
+def _schema_of(struct: type[msgspec.Struct]) -> Any:
+    """The JSON schema of a Struct, in one piece: Litestar passes on what is a dict already."""
+    (schema,), parts = msgspec.json.schema_components([struct], ref_template="{name}")
+
+    def inline(node: Any) -> Any:
+        if isinstance(node, dict):
+            return (
+                inline(parts[node["$ref"]]) if "$ref" in node else {name: inline(value) for name, value in node.items()}
+            )
+        return [inline(value) for value in node] if isinstance(node, list) else node
+
+    return inline(schema)

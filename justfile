@@ -1,0 +1,27 @@
+# List the recipes.
+default:
+    @just --list
+
+# Serve on http://127.0.0.1:8000.
+run *args:
+    uv run litestar run {{ args }}
+
+# Serve, and start again whenever a file changes.
+dev *args:
+    uv run litestar run --reload {{ args }}
+
+# Run the tests.
+test *args:
+    uv run pytest {{ args }}
+
+# Would CI pass? Formatting, lint, types, import contracts, tests with coverage.
+check:
+    uv run ruff format --check .
+    uv run ruff check .
+    uv run mypy
+    uv run lint-imports
+    uv run pytest --cov --cov-report=term
+
+# Write the exact versions of everything to requirements.lock, without addresses.
+lock:
+    uv export --quiet --all-groups --no-emit-project --no-header --output-file requirements.lock
