@@ -1,17 +1,19 @@
 """The composition root: what `litestar run` finds."""
 
-from collections.abc import Mapping
+from collections.abc import AsyncIterator, Callable, Mapping
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
-from litestar.logging import LoggingConfig
 from litestar.openapi import OpenAPIConfig
 
 from app.completions.engine import Engine, Limits
 from app.dependencies import DEPENDENCIES
 from app.errors import respond_with_error
-from app.request_ids import RequestIds, add_request_id
+from app.logs import configure_logging
+from app.request_ids import add_request_id, note_request_id
+from app.serving import Serving, drain_on_signal
 from app.settings import Settings
 from controllers.openai import OpenAIController
 
@@ -32,15 +34,18 @@ def create_app(*, settings: Settings | None = None, dependencies: Mapping[str, P
         dependencies: providers by name, which replace those of `app/dependencies.py`.
     """
     settings = settings or Settings.load()
+    engine = _engine(settings)
     return Litestar(
         route_handlers=[OpenAIController],
         dependencies={**DEPENDENCIES, **(dependencies or {})},
-        state=State({"engine": _engine(settings), "settings": settings}),
+        state=State({"engine": engine, "settings": settings}),
         exception_handlers={Exception: respond_with_error},
-        middleware=[RequestIds()],
+        before_request=note_request_id,
         before_send=[add_request_id],
         request_max_body_size=settings.max_body_size,
-        logging_config=_logging(settings),
+        lifespan=[_lifespan(engine, settings)],
+        logging_config=None,
+        plugins=[Serving()],
         openapi_config=OpenAPIConfig(title="OpenAI-compatible API", version="1"),
     )
 
@@ -55,8 +60,12 @@ def _engine(settings: Settings) -> Engine:
     return Engine(limits, REASONING_FIELDS[settings.reasoning_field])
 
 
-def _logging(settings: Settings) -> LoggingConfig:
-    return LoggingConfig(
-        root={"level": "WARNING", "handlers": ["queue_listener"]},
-        loggers={"app": {"level": settings.log_level, "propagate": True}},
-    )
+def _lifespan(engine: Engine, settings: Settings) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
+        configure_logging(settings.log_level)
+        with drain_on_signal(engine, settings.shutdown_grace):
+            yield
+        await engine.close()
+
+    return lifespan

@@ -8,7 +8,6 @@ from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 from litestar.params import SkipValidation
 
-from app.completions.engine import Engine
 from app.pipelines import pipelines
 from app.services import CompletionService, Hooks, ModelService
 from app.settings import Settings
@@ -33,12 +32,6 @@ async def provide_hooks(model_service: NamedDependency[SkipValidation[ModelServi
     return Hooks()
 
 
-async def provide_engine(hooks: NamedDependency[SkipValidation[Hooks]], state: State) -> Engine:
-    """The engine of this application."""
-    engine: Engine = state.engine
-    return engine
-
-
 async def provide_settings(model_service: NamedDependency[SkipValidation[ModelService]], state: State) -> Settings:
     """The settings of this application."""
     settings: Settings = state.settings
@@ -49,6 +42,5 @@ DEPENDENCIES = {
     "completion_service": Provide(provide_completion_service),
     "model_service": Provide(provide_model_service),
     "hooks": Provide(provide_hooks),
-    "engine": Provide(provide_engine),
     "settings": Provide(provide_settings),
 }

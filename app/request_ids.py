@@ -3,26 +3,27 @@
 import logging
 import re
 from contextvars import ContextVar
+from secrets import token_hex
 from typing import Any
-from uuid import uuid4
 
-from litestar.datastructures import MutableScopeHeaders
-from litestar.middleware import ASGIMiddleware
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar import Request
+from litestar.types import Message, Scope
 
-__all__ = ["RequestIdFilter", "RequestIds", "add_request_id"]
+__all__ = ["RequestIdFilter", "add_request_id", "note_request_id"]
 
 _SANE = re.compile(rb"[A-Za-z0-9._-]{1,128}\Z")
 _current: ContextVar[str] = ContextVar("request_id", default="-")
 
 
-class RequestIds(ASGIMiddleware):
-    """Makes the id known to what is logged while the request is served."""
+async def note_request_id(request: Request[Any, Any, Any]) -> None:
+    """Make the id known to what is logged while the request is served: a hook before the handler."""
+    _current.set(_id_of(request.scope))
 
-    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        """Serve the request under its id."""
-        _current.set(_id_of(scope))
-        await next_app(scope, receive, send)
+
+async def add_request_id(message: Message, scope: Scope) -> None:
+    """Send the id along: a hook before sending, as unknown paths never reach a handler."""
+    if message["type"] == "http.response.start":
+        message["headers"] = [*message["headers"], (b"x-request-id", _id_of(scope).encode())]
 
 
 class RequestIdFilter(logging.Filter):
@@ -34,17 +35,11 @@ class RequestIdFilter(logging.Filter):
         return True
 
 
-async def add_request_id(message: Message, scope: Scope) -> None:
-    """Send the id along: a hook before sending, as unknown paths never reach a middleware."""
-    if message["type"] == "http.response.start":
-        MutableScopeHeaders.from_message(message)["x-request-id"] = _id_of(scope)
-
-
 def _id_of(scope: Scope) -> str:
     """The caller's own id if it is of sane form, else a new one; always the same for one request."""
     state: dict[str, Any] = scope["state"]
     if "request_id" not in state:
         own = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
-        state["request_id"] = own.decode() if _SANE.match(own) else f"req_{uuid4().hex}"
+        state["request_id"] = own.decode() if _SANE.match(own) else f"req_{token_hex(16)}"
     request_id: str = state["request_id"]
     return request_id

@@ -30,6 +30,8 @@ class Settings(Struct, frozen=True, kw_only=True):
         sync_workers: how many threads run sync code; more at once are answered 503.
         completion_timeout: seconds that a completion may take; 0 is no limit.
         keep_alive_interval: seconds of silence after which a stream sends a comment; 0 is never.
+        request_timeout: seconds in which a request must have arrived, or its connection is cut.
+        shutdown_grace: seconds that completions may take to finish when the server is told to stop.
         log_level: of the project's own logger.
     """
 
@@ -40,6 +42,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     sync_workers: Count = 500
     completion_timeout: Seconds = 0
     keep_alive_interval: Seconds = 15
+    request_timeout: Annotated[float, Meta(gt=0)] = 30
+    shutdown_grace: Seconds = 30
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
 
     @classmethod

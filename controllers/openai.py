@@ -5,10 +5,10 @@ from typing import Any
 
 from litestar import Controller, MediaType, Request, Response, get, post
 from litestar.di import NamedDependency
-from litestar.params import FromPath, SkipValidation
+from litestar.params import FromPath, RawBody, SkipValidation
 from litestar.status_codes import HTTP_200_OK
 
-from app.completions.calls import visible_headers
+from app.completions.calls import Headers
 from app.completions.engine import Engine, Services
 from app.completions.models import full_models
 from app.completions.parse import parse_json
@@ -65,17 +65,17 @@ class OpenAIController(Controller):
     async def create_chat_completion(
         self,
         request: Request[Any, Any, Any],
-        body: bytes,
+        body: RawBody,
         completion_service: NamedDependency[SkipValidation[CompletionService]],
         model_service: NamedDependency[SkipValidation[ModelService]],
         hooks: NamedDependency[SkipValidation[Hooks]],
-        engine: NamedDependency[SkipValidation[Engine]],
     ) -> Response[Any]:
         """Answer a chat: as one JSON object, or with `stream` as a stream of events."""
-        headers = visible_headers(request.scope["headers"])
+        engine: Engine = request.app.state.engine
+        headers = request.scope["headers"]
         services = Services(completion_service, model_service, hooks)
-        parsed = parse_json(body, headers.get("content-type"))
-        completion = await engine.start(parsed, services, headers, partial(client_left, request.receive))
+        parsed = parse_json(body, content_type=dict(headers).get(b"content-type", b""))
+        completion = await engine.start(parsed, services, Headers(headers), partial(client_left, request.receive))
         if completion.stream:
             frames = completion.frames()
             return EventStream(await anext(frames), frames)

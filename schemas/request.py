@@ -75,10 +75,10 @@ class ChatCompletionRequest(Struct, kw_only=True, dict=True):
         """
         request = msgspec.convert(body, cls)
         for name, value in body.items():
-            if name in cls.__struct_fields__:
-                setattr(request, name, value)  # converting lost the nested keys that are not declared
-            else:
+            if name not in cls.__struct_fields__:
                 request.extra[name] = value
+            elif isinstance(value, list | dict):
+                setattr(request, name, value)  # converting left out the keys that are not declared
         return request
 
     def to_body(self) -> Json:

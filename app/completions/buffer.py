@@ -25,8 +25,7 @@ class Buffer(Generic[T]):
         self.error: BaseException | None = None
         self.closed = False
         self._items: deque[T] = deque()
-        self._limit = limit
-        self._discards = False
+        self._limit = limit  # 0: nobody takes what comes
         self._loop = asyncio.get_running_loop()
         self._consumer: asyncio.Future[None] | None = None  # waits for items
         self._producer: asyncio.Future[None] | None = None  # waits for room, on the loop
@@ -41,16 +40,23 @@ class Buffer(Generic[T]):
         """Whether nothing waits and nothing will come."""
         return self.closed and not self._items
 
-    async def put(self, item: T) -> None:
-        """Add an item from the loop, when there is room."""
+    def put(self, item: T) -> bool:
+        """Add an item from the loop, if there is room."""
+        if len(self._items) >= self._limit:
+            return False
+        self._items.append(item)
+        if self._consumer is not None:
+            self._wake(self._consumer)
+            self._consumer = None  # one wake-up is enough
+        return True
+
+    async def put_when_room(self, item: T) -> None:
+        """Add an item from the loop as soon as there is room; drop it if nobody will take it."""
         while self._full:
             self._producer = self._loop.create_future()
             await self._producer
-        if self._discards:
-            await asyncio.sleep(0)  # nothing else would let the loop go on
-            return
-        self._items.append(item)
-        self._wake(self._consumer)
+        if not self.put(item):
+            await asyncio.sleep(0)  # or a producer that awaits nothing would hold the loop
 
     def put_from_thread(self, item: T) -> bool:
         """Add an item from a thread, when there is room. False says that nobody will take it."""
@@ -58,14 +64,12 @@ class Buffer(Generic[T]):
             self._thread_waits = True
             if self._full:  # the consumer may have made room just before it could see the flag
                 self._room.get()
-        if self.closed:
-            return False
-        if not self._discards:
+        if self._limit:
             self._items.append(item)
             if (consumer := self._consumer) is not None:
                 self._consumer = None  # one wake-up is enough
                 self._loop.call_soon_threadsafe(self._wake, consumer)
-        return True
+        return not self.closed
 
     async def take(self) -> list[T]:
         """All items that wait, as soon as there are any. None: it is idle, or exhausted."""
@@ -89,7 +93,7 @@ class Buffer(Generic[T]):
         """
         if self.closed:
             return
-        self.closed, self.error = True, error
+        self.closed, self.error, self._limit = True, error, 0
         if self._timer is not None:
             self._timer.cancel()
         self._wake(self._consumer)
@@ -97,13 +101,13 @@ class Buffer(Generic[T]):
 
     def discard(self) -> None:
         """Let the producer run to its end although nobody takes what it puts."""
-        self._discards = True
+        self._limit = 0
         self._items.clear()
         self._make_room()
 
     @property
     def _full(self) -> bool:
-        return len(self._items) >= self._limit and not self.closed
+        return len(self._items) >= self._limit > 0
 
     def _make_room(self) -> None:
         self._wake(self._producer)

@@ -1,16 +1,16 @@
 """Calling what a user wrote: sync or async, and with the arguments that it names."""
 
 import inspect
-from collections.abc import Callable, Iterable, Mapping
-from functools import lru_cache, partial
-from types import MappingProxyType
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property, lru_cache, partial
+from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
 from msgspec import Struct
 
 from app.completions.context import run_sync
 
-__all__ = ["Arguments", "call", "call_service", "check_service", "visible_headers"]
+__all__ = ["Arguments", "Headers", "call", "call_service", "check_service"]
 
 SECRET_HEADERS = frozenset({b"authorization", b"cookie"})
 ARGUMENTS = ("model", "messages", "body")
@@ -36,7 +36,7 @@ async def call(function: Callable[..., Any], *args: object, **kwargs: object) ->
         result = function(*args, **kwargs)
     else:
         result = await run_sync(function, *args, **kwargs)
-    return await result if inspect.isawaitable(result) else result
+    return await result if hasattr(result, "__await__") else result
 
 
 async def call_service(function: Callable[..., Any], arguments: Arguments) -> Any:
@@ -58,14 +58,33 @@ def check_service(function: Callable[..., Any]) -> None:
     _form_of(_hashable(function))
 
 
-def visible_headers(raw: Iterable[tuple[bytes, bytes]]) -> Mapping[str, str]:
-    """The headers of a request that a service may see: read-only, names in lower case, no secrets."""
-    headers: dict[str, str] = {}
-    for name, value in raw:
-        if name not in SECRET_HEADERS:
-            key, text = name.decode("latin-1"), value.decode("latin-1")
-            headers[key] = f"{headers[key]}, {text}" if key in headers else text
-    return MappingProxyType(headers)
+class Headers(Mapping[str, str]):
+    """The headers of a request that a service may see: read-only, names in lower case, no secrets.
+
+    Args:
+        raw: all headers, as ASGI has them; read when a service asks for the first.
+    """
+
+    def __init__(self, raw: Iterable[tuple[bytes, bytes]]) -> None:
+        self._raw = raw
+
+    def __getitem__(self, name: str) -> str:
+        return self._visible[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._visible)
+
+    def __len__(self) -> int:
+        return len(self._visible)
+
+    @cached_property
+    def _visible(self) -> dict[str, str]:
+        headers: dict[str, str] = {}
+        for name, value in self._raw:
+            if name not in SECRET_HEADERS:
+                key, text = name.decode("latin-1"), value.decode("latin-1")
+                headers[key] = f"{headers[key]}, {text}" if key in headers else text
+        return headers
 
 
 @lru_cache(maxsize=256)
@@ -99,7 +118,7 @@ def _binds(signature: inspect.Signature, *args: object, **kwargs: object) -> boo
 
 def _hashable(function: Callable[..., Any]) -> Callable[..., Any]:
     """A callable object's own `__call__`: the object may not be hashable, and hides that it is async."""
-    if inspect.isroutine(function) or isinstance(function, partial | type):
+    if isinstance(function, FunctionType | MethodType | BuiltinFunctionType | partial | type):
         return function
     method: Callable[..., Any] = type(function).__call__.__get__(function)
     return method

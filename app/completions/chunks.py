@@ -1,7 +1,7 @@
 """The rules of a stream: what goes out once, what is held back to the end, what is filled in."""
 
 from collections.abc import Iterator, Sequence
-from secrets import token_urlsafe
+from secrets import token_hex
 from time import time
 from typing import TypeAlias
 
@@ -13,7 +13,7 @@ from schemas.chunk import ChatCompletionChunk, ChunkChoice, Delta
 
 __all__ = ["Chunk", "Chunks", "Head", "finish_reason"]
 
-Chunk: TypeAlias = ChatCompletionChunk | Json
+Chunk: TypeAlias = str | Json  # a `str` is the chunk with that content, see `Chunks.text`
 
 FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
 HEAD_KEYS = frozenset({"id", "object", "created", "model"})
@@ -24,7 +24,7 @@ class Head(Struct):
     """What all chunks of a response share."""
 
     model: str
-    id: str = field(default_factory=lambda: f"chatcmpl-{token_urlsafe(24)}")
+    id: str = field(default_factory=lambda: f"chatcmpl-{token_hex(16)}")
     created: int = field(default_factory=lambda: int(time()))
 
     def adopt(self, source: Json) -> None:
@@ -35,8 +35,10 @@ class Head(Struct):
 
     def open(self, kind: str, extra: Json) -> Json:
         """The first keys of an object on the wire."""
-        extra = {name: value for name, value in extra.items() if value or name not in HEAD_KEYS}
-        return {"id": self.id, "object": kind, "created": self.created, "model": self.model, **extra}
+        head = {"id": self.id, "object": kind, "created": self.created, "model": self.model}
+        return (
+            head | {name: value for name, value in extra.items() if value or name not in HEAD_KEYS} if extra else head
+        )
 
 
 class Chunks:
@@ -63,16 +65,26 @@ class Chunks:
     def read(self, items: Sequence[Item]) -> Iterator[Chunk]:
         """The chunks of some items that follow those read before."""
         for item in items:
-            if type(item) is str:  # nearly all there is: no detour
-                yield from self._text(item)
-                continue
-            for part in self._reader.read(item):
+            for part in (item,) if type(item) is str else self._reader.read(item):
                 if isinstance(part, str):
-                    yield from self._text(part)
+                    if 0 not in self._choices:
+                        yield self._role(0)
+                    if part:
+                        yield part
                 elif is_completion(part):
                     yield from self._completion(part)
                 else:
                     yield from self._chunk(part)
+
+    def text(self, content: str) -> ChatCompletionChunk:
+        """The chunk that a text stands for."""
+        return ChatCompletionChunk(
+            id=self.head.id,
+            created=self.head.created,
+            model=self.head.model,
+            choices=[ChunkChoice(delta=Delta(content=content))],
+            usage=self._no_usage,
+        )
 
     def finish(self) -> Iterator[Chunk]:
         """The chunks that end the response."""
@@ -85,12 +97,6 @@ class Chunks:
             )
         if self._no_usage is None and self.usage:
             yield {**self._dict([], {}), "usage": self.usage}
-
-    def _text(self, text: str) -> Iterator[Chunk]:
-        if 0 not in self._choices:
-            yield self._role(0)
-        if text:
-            yield self._struct(0, Delta(content=text))
 
     def _chunk(self, chunk: Json) -> Iterator[Chunk]:
         if not self._choices:
@@ -120,17 +126,8 @@ class Chunks:
 
     def _role(self, index: int) -> Chunk:
         self._choices[index] = _Choice()
-        return self._struct(index, Delta(role="assistant", content=""))
-
-    def _struct(self, index: int, delta: Delta) -> ChatCompletionChunk:
-        head = self.head
-        return ChatCompletionChunk(
-            id=head.id,
-            created=head.created,
-            model=head.model,
-            choices=[ChunkChoice(index=index, delta=delta)],
-            usage=self._no_usage,
-        )
+        delta = {"role": "assistant", "content": ""}
+        return self._dict([{"index": index, "delta": delta, "finish_reason": None}], {})
 
     def _dict(self, choices: list[Json], extra: Json) -> Json:
         chunk = self.head.open("chat.completion.chunk", extra) | {"choices": choices}

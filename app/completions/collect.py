@@ -6,7 +6,6 @@ from collections.abc import Iterable, Sequence
 from app.completions.chunks import HEAD_KEYS, Chunk, Chunks, Head, finish_reason
 from app.completions.items import Item, Json
 from app.completions.tool_calls import new_call_id
-from schemas.chunk import ChatCompletionChunk
 
 __all__ = ["Collector"]
 
@@ -42,16 +41,16 @@ class Collector:
 
     def _add_up(self, chunks: Iterable[Chunk]) -> None:
         for chunk in chunks:
-            if isinstance(chunk, ChatCompletionChunk):
-                choice = chunk.choices[0]
-                self._answers[choice.index].texts["content"].append(str(choice.delta.content))
+            if isinstance(chunk, str):
+                self._answers[0].texts["content"].append(chunk)
             elif "event" not in chunk:
-                self._extra |= {name: value for name, value in chunk.items() if name not in _CHUNK_KEYS}
+                self._extra |= {name: chunk[name] for name in chunk.keys() - _CHUNK_KEYS}
                 for source in chunk["choices"]:
                     self._answers[source["index"]].add(source)
 
 
 _CHUNK_KEYS = HEAD_KEYS | {"choices", "usage"}
+_CHOICE_KEYS = {"index", "delta", "finish_reason"}
 
 
 class _Answer:
@@ -66,6 +65,8 @@ class _Answer:
 
     def add(self, choice: Json) -> None:
         for name, value in choice["delta"].items():
+            if name == "role":
+                continue
             if name == "tool_calls":
                 for call in value:
                     _merge(self._calls[call["index"]], {key: part for key, part in call.items() if key != "index"})
@@ -73,10 +74,7 @@ class _Answer:
                 self.texts[name].append(value)
             else:
                 _merge(self._message, {name: value})
-        _merge(
-            self._extra,
-            {name: value for name, value in choice.items() if name not in ("index", "delta", "finish_reason")},
-        )
+        _merge(self._extra, {name: choice[name] for name in choice.keys() - _CHOICE_KEYS})
         self._finish_reason = choice["finish_reason"] or self._finish_reason
 
     def choice(self, index: int) -> Json:

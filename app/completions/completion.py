@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+from functools import cached_property
 from itertools import chain
 
 from app.completions.buffer import Buffer
@@ -9,13 +10,13 @@ from app.completions.chunks import Chunk, Chunks
 from app.completions.collect import Collector
 from app.completions.context import Run
 from app.completions.items import Item, Json
-from app.completions.wire import DONE, KEEP_ALIVE, frame
+from app.completions.wire import DONE, KEEP_ALIVE, frame, text_framer
 from app.errors import ClientDisconnectedError, CompletionError, CompletionTimeoutError, to_completion_error
 
 __all__ = ["Completion"]
 
 WATCH_AFTER = 0.05  # seconds: most completions are done by then, and need no task that watches their client
-CLOSING_TIME = 1.0  # seconds that a service gets to clean up before it is left behind
+CLOSING_TIME = 0.5  # seconds that a service gets to clean up before it is left behind
 
 
 class Completion:
@@ -142,6 +143,13 @@ class Completion:
         else:
             self._buffer.close()
 
+    def _frame(self, chunk: Chunk) -> bytes:
+        return self._text_frame(chunk) if isinstance(chunk, str) else frame(chunk)
+
+    @cached_property
+    def _text_frame(self) -> Callable[[str], bytes]:
+        return text_framer(self._chunks.text(""))  # when the first text comes, what precedes it is settled
+
     def _render(self, items: Sequence[Item], *, done: bool) -> tuple[bytes, CompletionError | None]:
         """All frames of some items, or those before an error, and the error."""
         chunks: Iterator[Chunk] = self._chunks.read(items)
@@ -149,7 +157,7 @@ class Completion:
         ends_well = done and error is None
         frames: list[bytes] = []
         try:
-            frames.extend(map(frame, chain(chunks, self._chunks.finish()) if ends_well else chunks))
+            frames.extend(map(self._frame, chain(chunks, self._chunks.finish()) if ends_well else chunks))
         except Exception as mistake:  # in the user's chunk mapper, or in a dict that is no chunk
             error = mistake
         else:

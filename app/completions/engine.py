@@ -1,6 +1,8 @@
 """Starts completions: the way of a request from its body to its service."""
 
+import asyncio
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 
 from msgspec import Struct
 
@@ -20,6 +22,7 @@ from schemas.request import ChatCompletionRequest
 
 __all__ = ["Engine", "Limits", "Services"]
 
+SHUTTING_DOWN = "The server is shutting down. Try again in a moment."
 BUFFER_LIMIT = 128  # items of a stream that may wait for its client
 
 
@@ -53,6 +56,7 @@ class Engine:
         self._reasoning_fields = reasoning_fields
         self._workers = Workers(limits.sync_workers)
         self._running: set[Completion] = set()
+        self._draining = False
 
     async def start(
         self,
@@ -72,6 +76,8 @@ class Engine:
         Raises:
             CompletionError: the request is wrong, the model unknown or the server full.
         """
+        if self._draining:
+            raise OverloadedError(SHUTTING_DOWN)
         if len(self._running) >= self._limits.concurrent:
             raise OverloadedError
         run = Run(self._workers)
@@ -83,21 +89,14 @@ class Engine:
         if request.model not in (names := await model_names(services.models)):
             raise ModelNotFoundError(request.model, known=names)
         arguments = Arguments(request.model, request.messages, body, headers)
-
-        async def produce(buffer: Buffer[Item]) -> None:
-            result = await call_service(services.completions.complete, arguments)
-            if services.hooks.post_hook is not None:
-                replaced = await call(services.hooks.post_hook, result)
-                result = result if replaced is None else replaced
-            await pour(result, buffer)
-
         reader = Reader(services.hooks.chunk_mapper or text_of, self._reasoning_fields)
+        stream = bool(request.stream)
         completion = Completion(
-            produce,
-            buffer=Buffer(BUFFER_LIMIT, idle=self._limits.keep_alive),
+            partial(_produce, services, arguments),
+            buffer=Buffer(BUFFER_LIMIT, idle=self._limits.keep_alive if stream else 0),
             chunks=Chunks(Head(request.model), reader, include_usage=request.include_usage),
             run=run,
-            stream=bool(request.stream),
+            stream=stream,
         )
         self._running.add(completion)
         completion.when_done(self._running.discard)
@@ -105,6 +104,30 @@ class Engine:
         if self._limits.timeout:
             completion.limit(self._limits.timeout)
         return completion
+
+    def drain(self, grace: float) -> None:
+        """Start no more completions, and stop those that still run after some seconds; their clients are told."""
+        if not self._draining:
+            self._draining = True
+            asyncio.get_running_loop().call_later(grace, self._stop)
+
+    async def close(self) -> None:
+        """Stop all completions, and wait until their services have cleaned up."""
+        running = tuple(self._running)
+        self._stop()
+        await asyncio.gather(*(completion.close() for completion in running))
+
+    def _stop(self) -> None:
+        for completion in tuple(self._running):
+            completion.cancel(OverloadedError(SHUTTING_DOWN))
+
+
+async def _produce(services: Services, arguments: Arguments, buffer: Buffer[Item]) -> None:
+    result = await call_service(services.completions.complete, arguments)
+    if services.hooks.post_hook is not None:
+        replaced = await call(services.hooks.post_hook, result)
+        result = result if replaced is None else replaced
+    await pour(result, buffer)
 
 
 async def _prepared(request: ChatCompletionRequest, pre_hook: PreHook) -> ChatCompletionRequest:

@@ -100,6 +100,8 @@ class Reader:
 def is_completion(value: object) -> bool:
     """Whether a value is a whole completion, and not text or a part of one."""
     match value:
+        case str():
+            return False
         case ChatCompletion() | {"object": "chat.completion"} | {"choices": [{"message": _}, *_]}:
             return True
         case _:

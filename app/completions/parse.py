@@ -15,13 +15,13 @@ _PATH = re.compile(r" - at `(?:key` in `)?\$\.?(?P<path>.*)`$")
 _MISSING = re.compile(r"^Object missing required field `(?P<name>.*)`$")
 
 
-def parse_json(raw: bytes, content_type: str | None) -> dict[str, Any]:
+def parse_json(raw: bytes, *, content_type: bytes) -> dict[str, Any]:
     """The JSON object that a body holds.
 
     Raises:
         InvalidRequestError: it holds something else, or says so.
     """
-    if content_type and not content_type.partition(";")[0].rstrip().lower().endswith("json"):
+    if content_type and not content_type.partition(b";")[0].rstrip().lower().endswith(b"json"):
         raise InvalidRequestError(
             "The body must be JSON: send the header 'content-type: application/json'.", status=415
         )

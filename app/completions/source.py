@@ -18,12 +18,14 @@ async def pour(result: object, buffer: Buffer[Item]) -> None:
         TypeError: a service must not return such a result.
     """
     match result:
+        case str():
+            buffer.put(result)
         case AsyncIterator():
             await _pour_async(result, buffer)
         case Iterator():
             await run_sync(_pour_sync, result, buffer)
-        case _ if isinstance(result, str) or is_completion(result):
-            await buffer.put(result)
+        case _ if is_completion(result):
+            buffer.put(result)
         case _:
             raise TypeError(
                 f"A completion service returned {type(result).__qualname__}. Return a str, a ChatCompletion "
@@ -34,7 +36,8 @@ async def pour(result: object, buffer: Buffer[Item]) -> None:
 async def _pour_async(iterator: AsyncIterator[Item], buffer: Buffer[Item]) -> None:
     try:
         async for item in iterator:
-            await buffer.put(item)
+            if not buffer.put(item):
+                await buffer.put_when_room(item)
     finally:
         closing = _close_method(iterator)()
         if inspect.isawaitable(closing):

@@ -2,10 +2,13 @@
 
 import json
 import re
+from collections.abc import Callable
 
 import msgspec
 
-__all__ = ["DONE", "KEEP_ALIVE", "encode", "frame"]
+from schemas.chunk import ChatCompletionChunk
+
+__all__ = ["DONE", "KEEP_ALIVE", "encode", "frame", "text_framer"]
 
 DONE = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": keep-alive\n\n"  # a comment: clients skip it, proxies see a living stream
@@ -24,9 +27,23 @@ def encode(value: object) -> bytes:
 
 
 def frame(value: object) -> bytes:
-    """A value as a frame of a stream, on one line whatever a client takes for a line's end."""
-    data = encode(value)
-    if not data.isascii():  # httpx, for one, ends a line at these three as well
-        data = data.replace(b"\xe2\x80\xa8", rb"\u2028").replace(b"\xe2\x80\xa9", rb"\u2029")
-        data = data.replace(b"\xc2\x85", rb"\u0085")
-    return b"data: %b\n\n" % data
+    """A value as a frame of a stream, on one line."""
+    return b"data: %b\n\n" % _on_one_line(encode(value))
+
+
+def text_framer(chunk: ChatCompletionChunk) -> Callable[[str], bytes]:
+    """What makes a frame of a text, as if the text were the content of this chunk, whose own is empty.
+
+    The rest of the chunk is encoded once for all texts: of the time that a chunk takes, that was most.
+    """
+    before, _, after = frame(chunk).rpartition(b'""')
+    return lambda text: before + _on_one_line(encode(text)) + after
+
+
+def _on_one_line(data: bytes) -> bytes:
+    if data.isascii():
+        return data
+    # httpx, for one, ends a line at these three as well
+    return (
+        data.replace(b"\xe2\x80\xa8", rb"\u2028").replace(b"\xe2\x80\xa9", rb"\u2029").replace(b"\xc2\x85", rb"\u0085")
+    )

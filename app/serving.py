@@ -1,0 +1,133 @@
+"""How `litestar run` serves: it ends gracefully, and cuts connections that send no complete request."""
+
+import asyncio
+import os
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
+from functools import cache
+from pathlib import Path
+from types import FrameType
+
+import uvicorn.config
+from click import Group
+from litestar import Litestar
+from litestar.plugins import CLIPlugin
+from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+
+from app.completions.engine import Engine
+from app.completions.wire import encode
+from app.errors import InvalidRequestError
+from app.settings import Settings
+
+__all__ = ["Protocol", "Serving", "drain_on_signal"]
+
+PROTOCOL = f"{__name__}:Protocol"
+STOPPING = (signal.SIGINT, signal.SIGTERM)
+
+
+class Serving(CLIPlugin):
+    """What surrounds the server in the process of the command line."""
+
+    def on_cli_init(self, cli: Group) -> None:
+        """Add no commands."""
+        return
+
+    @contextmanager
+    def server_lifespan(self, app: Litestar) -> Iterator[None]:
+        """Serve by our protocol, and exit with 0 on SIGTERM.
+
+        uvicorn raises the signal once more when it has ended, which would kill the process; and
+        with several workers it runs in a child that the signal would never reach.
+        """
+        uvicorn.config.HTTP_PROTOCOLS["auto"] = PROTOCOL
+        os.environ.setdefault("UVICORN_HTTP", PROTOCOL)  # for a child
+        before = signal.signal(signal.SIGTERM, _pass_on)
+        try:
+            yield
+        finally:
+            signal.signal(signal.SIGTERM, before)
+
+
+@contextmanager
+def drain_on_signal(engine: Engine, grace: float) -> Iterator[None]:
+    """Drain the engine as soon as the server is told to stop.
+
+    Args:
+        engine: refuses new completions from then on.
+        grace: seconds that those at work may take to finish.
+    """
+    if threading.current_thread() is not threading.main_thread():  # as in a test: no signal comes here
+        yield
+        return
+    loop = asyncio.get_running_loop()
+    before = {number: signal.getsignal(number) for number in STOPPING}
+
+    def stop(number: int, frame: FrameType | None) -> None:
+        loop.call_soon_threadsafe(engine.drain, grace)
+        if callable(handler := before[signal.Signals(number)]):
+            handler(number, frame)
+
+    for number in STOPPING:
+        signal.signal(number, stop)
+    try:
+        yield
+    finally:
+        for number, handler in before.items():
+            signal.signal(number, handler)
+
+
+class Protocol(HttpToolsProtocol):
+    """uvicorn's, with a deadline for a request to be complete, and errors in OpenAI's form."""
+
+    _deadline: asyncio.TimerHandle | None = None
+
+    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
+        """Wait for a request."""
+        super().connection_made(transport)
+        self._expect_request()
+
+    def connection_lost(self, exc: Exception | None) -> None:
+        """Wait no more."""
+        self._request_is_complete()
+        super().connection_lost(exc)
+
+    def on_message_begin(self) -> None:
+        """Wait for the rest of the request."""
+        super().on_message_begin()
+        self._expect_request()
+
+    def on_message_complete(self) -> None:
+        """Wait no more."""
+        self._request_is_complete()
+        super().on_message_complete()
+
+    def send_400_response(self, msg: str) -> None:
+        """Refuse what is not HTTP."""
+        body = encode(InvalidRequestError(msg).to_response())
+        head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
+        self.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
+        self.transport.close()
+
+    def _expect_request(self) -> None:
+        if self._deadline is None:
+            self._deadline = self.loop.call_later(_request_timeout(), self.transport.close)
+
+    def _request_is_complete(self) -> None:
+        if self._deadline is not None:
+            self._deadline.cancel()
+            self._deadline = None
+
+
+@cache
+def _request_timeout() -> float:
+    return Settings.load().request_timeout  # uvicorn makes the protocol: nobody could hand it the settings
+
+
+def _pass_on(number: int, frame: FrameType | None) -> None:
+    """Pass a signal on to the child that serves, if one does."""
+    with suppress(OSError):  # not Linux, or no child
+        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii")
+        for child in children.split():
+            os.kill(int(child), number)
