@@ -56,6 +56,7 @@ def _engine(settings: Settings) -> Engine:
         sync_workers=settings.sync_workers,
         timeout=settings.completion_timeout,
         keep_alive=settings.keep_alive_interval,
+        finish_without_client=settings.finish_without_client,
     )
     return Engine(limits, REASONING_FIELDS[settings.reasoning_field])
 

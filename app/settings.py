@@ -29,6 +29,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         max_concurrent_completions: more at once are answered 503.
         sync_workers: how many threads run sync code; more at once are answered 503.
         completion_timeout: seconds that a completion may take; 0 is no limit.
+        finish_without_client: whether a completion runs to its end although its client has left.
         keep_alive_interval: seconds of silence after which a stream sends a comment; 0 is never.
         request_timeout: seconds in which a request must have arrived, or its connection is cut.
         shutdown_grace: seconds that completions may take to finish when the server is told to stop.
@@ -41,6 +42,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_concurrent_completions: Count = 2000
     sync_workers: Count = 500
     completion_timeout: Seconds = 0
+    finish_without_client: bool = False
     keep_alive_interval: Seconds = 15
     request_timeout: Annotated[float, Meta(gt=0)] = 30
     shutdown_grace: Seconds = 30

@@ -2,6 +2,8 @@
 
 from collections import defaultdict
 from collections.abc import Iterable, Sequence
+from copy import deepcopy
+from typing import Any
 
 from app.completions.chunks import HEAD_KEYS, Chunk, Chunks, Head, finish_reason
 from app.completions.items import Item, Json
@@ -59,30 +61,24 @@ class _Answer:
     def __init__(self) -> None:
         self.texts: defaultdict[str, list[str]] = defaultdict(list)
         self._finish_reason = "stop"
-        self._calls: defaultdict[int, Json] = defaultdict(dict)
         self._message: Json = {}
         self._extra: Json = {}
 
     def add(self, choice: Json) -> None:
         for name, value in choice["delta"].items():
-            if name == "role":
-                continue
-            if name == "tool_calls":
-                for call in value:
-                    _merge(self._calls[call["index"]], {key: part for key, part in call.items() if key != "index"})
-            elif isinstance(value, str):
-                self.texts[name].append(value)
-            else:
+            if not isinstance(value, str):
                 _merge(self._message, {name: value})
+            elif name != "role":
+                self.texts[name].append(value)
         _merge(self._extra, {name: choice[name] for name in choice.keys() - _CHOICE_KEYS})
         self._finish_reason = choice["finish_reason"] or self._finish_reason
 
     def choice(self, index: int) -> Json:
         texts = {name: "".join(parts) for name, parts in self.texts.items()}
         message: Json = {"role": "assistant", "content": "", "refusal": None} | texts | self._message
-        if self._calls:
+        if calls := message.get("tool_calls"):
             message["content"] = message["content"] or None
-            message["tool_calls"] = list(self._calls.values())
+            message["tool_calls"] = [_without_index(call) for call in calls]
         return {
             "index": index,
             "message": message,
@@ -95,13 +91,29 @@ class _Answer:
 def _merge(target: Json, delta: Json) -> None:
     """Add a delta the way OpenAI's client does: text and lists grow, objects merge, the rest is replaced."""
     for name, value in delta.items():
-        known = target.get(name)
-        if (isinstance(known, str) and isinstance(value, str)) or (isinstance(known, list) and isinstance(value, list)):
-            target[name] = [*known, *value]
-        elif isinstance(known, dict) and isinstance(value, dict):
-            _merge(known, value)
+        match target.get(name), value:
+            case str(known), str() if name != "type":
+                target[name] = known + value
+            case list(known), list():
+                target[name] = _merged_lists(known, value)
+            case dict(known), dict():
+                _merge(known, value)
+            case _:
+                target[name] = deepcopy(value)  # the service's own, which may serve it again
+
+
+def _merged_lists(known: list[Any], delta: list[Any]) -> list[Any]:
+    """Objects with an `index` that is known already grow, all else is new."""
+    merged = list(known)
+    for value in delta:
+        index = value.get("index") if isinstance(value, dict) else None
+        for entry in merged:
+            if index is not None and isinstance(entry, dict) and entry.get("index") == index:
+                _merge(entry, value)
+                break
         else:
-            target[name] = dict(value) if isinstance(value, dict) else value
+            merged.append(deepcopy(value))
+    return merged
 
 
 def _filled_in(completion: Json, head: Head) -> Json:
@@ -120,5 +132,8 @@ def _filled_in_choice(index: int, choice: Json) -> Json:
 
 
 def _filled_in_call(call: Json) -> Json:
-    filled = {name: value for name, value in call.items() if name != "index"}
-    return filled | {"id": call.get("id") or new_call_id(), "type": call.get("type") or "function"}
+    return _without_index(call) | {"id": call.get("id") or new_call_id(), "type": call.get("type") or "function"}
+
+
+def _without_index(call: Json) -> Json:
+    return {name: value for name, value in call.items() if name != "index"}

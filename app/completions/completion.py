@@ -1,9 +1,11 @@
 """One completion on its way from a service to a client."""
 
 import asyncio
-from collections.abc import AsyncGenerator, Awaitable, Callable, Iterator, Sequence
+import sys
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator, Sequence
 from functools import cached_property
 from itertools import chain
+from typing import Any
 
 from app.completions.buffer import Buffer
 from app.completions.chunks import Chunk, Chunks
@@ -44,9 +46,14 @@ class Completion:
         self._buffer = buffer
         self._chunks = chunks
         self._run = run
-        self._task = asyncio.create_task(self._produce(produce))
+        self._task = _start(self._produce(produce))
         self._watch: asyncio.Task[None] | None = None
         self._timers: list[asyncio.TimerHandle] = []
+
+    @property
+    def done(self) -> bool:
+        """Whether the service has ended; what it made may still wait to be taken."""
+        return self._task.done()
 
     async def collect(self) -> Json:
         """The whole completion, when it is done.
@@ -127,7 +134,7 @@ class Completion:
             timer.cancel()
         if self._watch is not None:
             self._watch.cancel()
-        if not self._task.done():
+        if not self.done:
             self.cancel(ClientDisconnectedError())
             await asyncio.wait([self._task], timeout=CLOSING_TIME)
 
@@ -166,3 +173,10 @@ class Completion:
             elif not items and not done:
                 frames.append(KEEP_ALIVE)
         return b"".join(frames), None if error is None else to_completion_error(error)
+
+
+def _start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
+    """Start a task, where Python can in this very turn of the loop: one that need not wait is done by then."""
+    if sys.version_info >= (3, 12):
+        return asyncio.Task(work, loop=asyncio.get_running_loop(), eager_start=True)
+    return asyncio.create_task(work)

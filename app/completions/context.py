@@ -16,10 +16,10 @@ T = TypeVar("T")
 class Run:
     """A completion, seen by the code that makes it."""
 
-    def __init__(self, workers: Workers) -> None:
+    def __init__(self, workers: Workers, *, outlives_client: bool) -> None:
         self.workers = workers
         self.cancelled = False
-        self.outlives_client = False
+        self.outlives_client = outlives_client
 
 
 current_run: ContextVar[Run] = ContextVar("current_run")

@@ -33,6 +33,7 @@ class Limits(Struct, frozen=True, kw_only=True):
     sync_workers: int
     timeout: float
     keep_alive: float
+    finish_without_client: bool
 
 
 class Services(Struct, frozen=True):
@@ -55,6 +56,7 @@ class Engine:
         self._limits = limits
         self._reasoning_fields = reasoning_fields
         self._workers = Workers(limits.sync_workers)
+        self._starting = 0
         self._running: set[Completion] = set()
         self._draining = False
 
@@ -78,31 +80,24 @@ class Engine:
         """
         if self._draining:
             raise OverloadedError(SHUTTING_DOWN)
-        if len(self._running) >= self._limits.concurrent:
+        if self._starting + len(self._running) >= self._limits.concurrent:
             raise OverloadedError
-        run = Run(self._workers)
-        current_run.set(run)
-        request = validate(body)
-        if services.hooks.pre_hook is not None:
-            request = await _prepared(request, services.hooks.pre_hook)
-            body = request.to_body()
-        if request.model not in (names := await model_names(services.models)):
-            raise ModelNotFoundError(request.model, known=names)
-        arguments = Arguments(request.model, request.messages, body, headers)
-        reader = Reader(services.hooks.chunk_mapper or text_of, self._reasoning_fields)
-        stream = bool(request.stream)
-        completion = Completion(
-            partial(_produce, services, arguments),
-            buffer=Buffer(BUFFER_LIMIT, idle=self._limits.keep_alive if stream else 0),
-            chunks=Chunks(Head(request.model), reader, include_usage=request.include_usage),
-            run=run,
-            stream=stream,
-        )
-        self._running.add(completion)
-        completion.when_done(self._running.discard)
-        completion.watch(disconnected)
-        if self._limits.timeout:
-            completion.limit(self._limits.timeout)
+        self._starting += 1
+        try:
+            run = Run(self._workers, outlives_client=self._limits.finish_without_client)
+            current_run.set(run)
+            request, body = await _prepared(body, services)
+            completion = self._completion(
+                request, Arguments(request.model, request.messages, body, headers), services, run
+            )
+        finally:
+            self._starting -= 1
+        if not completion.done:
+            self._running.add(completion)
+            completion.when_done(self._running.discard)
+            completion.watch(disconnected)
+            if self._limits.timeout:
+                completion.limit(self._limits.timeout)
         return completion
 
     def drain(self, grace: float) -> None:
@@ -117,6 +112,19 @@ class Engine:
         self._stop()
         await asyncio.gather(*(completion.close() for completion in running))
 
+    def _completion(
+        self, request: ChatCompletionRequest, arguments: Arguments, services: Services, run: Run
+    ) -> Completion:
+        stream = bool(request.stream)
+        reader = Reader(services.hooks.chunk_mapper or text_of, self._reasoning_fields)
+        return Completion(
+            partial(_produce, services, arguments),
+            buffer=Buffer(BUFFER_LIMIT, idle=self._limits.keep_alive if stream else 0),
+            chunks=Chunks(Head(request.model), reader, include_usage=request.include_usage),
+            run=run,
+            stream=stream,
+        )
+
     def _stop(self) -> None:
         for completion in tuple(self._running):
             completion.cancel(OverloadedError(SHUTTING_DOWN))
@@ -130,7 +138,18 @@ async def _produce(services: Services, arguments: Arguments, buffer: Buffer[Item
     await pour(result, buffer)
 
 
-async def _prepared(request: ChatCompletionRequest, pre_hook: PreHook) -> ChatCompletionRequest:
+async def _prepared(body: Body, services: Services) -> tuple[ChatCompletionRequest, Body]:
+    """The request as the pre-hook leaves it, for a model that is listed."""
+    request = validate(body)
+    if services.hooks.pre_hook is not None:
+        request = await _hooked(request, services.hooks.pre_hook)
+        body = request.to_body()
+    if request.model not in (names := await model_names(services.models)):
+        raise ModelNotFoundError(request.model, known=names)
+    return request, body
+
+
+async def _hooked(request: ChatCompletionRequest, pre_hook: PreHook) -> ChatCompletionRequest:
     replaced: ChatCompletionRequest | None = await call(pre_hook, request)
     if replaced is None:
         return request

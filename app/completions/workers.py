@@ -114,6 +114,6 @@ def _resolve(outcome: asyncio.Future[Any], result: object) -> None:
 def _reject(outcome: asyncio.Future[Any], error: BaseException) -> None:
     if outcome.done():
         return
-    if isinstance(error, StopIteration):  # a future refuses it
-        error = RuntimeError("A sync function raised StopIteration.")
+    if isinstance(error, StopIteration | GeneratorExit):  # which mean something else to whoever awaits
+        error = RuntimeError(f"A sync function raised {error!r}.")
     outcome.set_exception(error)
