@@ -23,7 +23,7 @@ def last_text(messages: Messages) -> str:
     content = messages[-1].get("content") or ""
     if isinstance(content, str):
         return content
-    return " ".join(part["text"] for part in content if part.get("type") == "text")
+    return " ".join(str(part["text"]) for part in content if "text" in part)
 
 
 @pipelines.model("echo")
@@ -46,13 +46,12 @@ def tools(model: str, messages: Messages, body: Body) -> str | ChatCompletion:
     """A model that asks for the client's first tool, and answers with what the tool returned."""
     if messages[-1]["role"] == "tool":
         return f"The tool says: {last_text(messages)}"
-    offered: list[dict[str, Any]] = body.get("tools") or []
-    if not offered:
+    functions = [tool["function"] for tool in body.get("tools") or [] if "function" in tool]
+    if not functions:
         return "Give me a tool, and I will ask for it."
-    function = offered[0]["function"]
-    required = function.get("parameters", {}).get("required", [])
-    arguments = json.dumps(dict.fromkeys(required, last_text(messages)))
-    call = ToolCall(function=FunctionCall(name=function["name"], arguments=arguments))
+    parameters = functions[0].get("parameters") or {}
+    arguments = {name: last_text(messages) for name in parameters.get("properties") or ()}
+    call = ToolCall(function=FunctionCall(name=functions[0]["name"], arguments=json.dumps(arguments)))
     return ChatCompletion(choices=[Choice(message=Message(tool_calls=[call]), finish_reason="tool_calls")])
 
 

@@ -10,7 +10,7 @@ from typing import Annotated, Any, NotRequired, Self, TypedDict
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-__all__ = ["ChatCompletionRequest", "RequestMessage", "StreamOptions", "Tool"]
+__all__ = ["ChatCompletionRequest", "FunctionDefinition", "RequestMessage", "StreamOptions", "Tool"]
 
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 TokenLimit = Annotated[int, Meta(ge=1)]
@@ -24,11 +24,18 @@ class RequestMessage(TypedDict):
     content: NotRequired[str | list[Json] | None]
 
 
+class FunctionDefinition(TypedDict):
+    """A function that the model may call; `parameters` is a JSON schema."""
+
+    name: str
+    parameters: NotRequired[Json | None]
+
+
 class Tool(TypedDict):
     """A tool that the model may call: `type` is `function` or newer."""
 
     type: str
-    function: NotRequired[Json]
+    function: NotRequired[FunctionDefinition]
 
 
 class StreamOptions(TypedDict):

@@ -98,7 +98,7 @@ def _is_quick(function: Callable[..., Any]) -> bool:
 
 @lru_cache(maxsize=256)
 def _form_of(function: Callable[..., Any]) -> _Form:
-    signature = inspect.signature(function)
+    signature = _signature_of(function)
     headers = {"headers": None} if "headers" in signature.parameters else {}
     if _binds(signature, **dict.fromkeys(ARGUMENTS), **headers):
         return _Form(by_keyword=True, names_headers=bool(headers))
@@ -106,6 +106,13 @@ def _form_of(function: Callable[..., Any]) -> _Form:
         return _Form(by_keyword=False, names_headers=bool(headers))
     name = getattr(function, "__qualname__", repr(function))
     raise TypeError(f"{name}{signature} cannot be called as a model: it must take (model, messages, body).")
+
+
+def _signature_of(function: Callable[..., Any]) -> inspect.Signature:
+    try:
+        return inspect.signature(function)
+    except ValueError:
+        raise TypeError(f"{function!r} cannot be called as a model: nothing says what it takes.") from None
 
 
 def _binds(signature: inspect.Signature, *args: object, **kwargs: object) -> bool:

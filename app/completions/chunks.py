@@ -16,6 +16,7 @@ __all__ = ["Chunk", "Chunks", "Head", "finish_reason"]
 Chunk: TypeAlias = str | Json  # a `str` is the chunk with that content, see `Chunks.text`
 
 FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
+MAX_CHOICES = 128  # OpenAI's limit of `n`
 HEAD_KEYS = frozenset({"id", "object", "created", "model"})
 PARTS_OF_A_MESSAGE = ("reasoning_content", "reasoning", "content", "refusal", "tool_calls")
 
@@ -67,8 +68,8 @@ class Chunks:
         for item in items:
             for part in (item,) if type(item) is str else self._reader.read(item):
                 if isinstance(part, str):
-                    if 0 not in self._choices:
-                        yield self._role(0)
+                    if not self._choices:
+                        yield from self._open(0)
                     if part:
                         yield part
                 elif is_completion(part):
@@ -88,8 +89,7 @@ class Chunks:
 
     def finish(self) -> Iterator[Chunk]:
         """The chunks that end the response."""
-        if not self._choices:
-            yield self._role(0)
+        yield from self._open(0)
         for index, choice in self._choices.items():
             reason = finish_reason(choice.finish_reason, called_tools=len(choice.calls) > 0)
             yield self._dict(
@@ -106,28 +106,28 @@ class Chunks:
         kept: list[Json] = []
         for source in chunk["choices"]:
             index = source.get("index") or 0
-            if index not in self._choices:
-                yield self._role(index)
+            yield from self._open(index)
             kept.extend(self._choices[index].keep(index, source, extra))
         if kept or (not chunk["choices"] and extra.keys() - HEAD_KEYS):
-            if not self._choices:
-                yield self._role(0)
+            yield from self._open(0)
             yield self._dict(kept, extra)
 
     def _completion(self, completion: Json) -> Iterator[Chunk]:
         extra = {name: value for name, value in completion.items() if name not in ("choices", "object")}
         for position, choice in enumerate(completion["choices"]):
-            rest = {name: value for name, value in choice.items() if name != "message"} | {
-                "index": choice.get("index", position)
-            }
+            rest = {"index": position} | {name: value for name, value in choice.items() if name != "message"}
             for delta in _deltas(choice["message"]):
                 yield from self._chunk({**extra, "choices": [{"index": rest["index"], "delta": delta}]})
             yield from self._chunk({**extra, "choices": [rest]})
 
-    def _role(self, index: int) -> Chunk:
-        self._choices[index] = _Choice()
-        delta = {"role": "assistant", "content": ""}
-        return self._dict([{"index": index, "delta": delta, "finish_reason": None}], {})
+    def _open(self, index: int) -> Iterator[Chunk]:
+        """The role of an answer, once, and of those numbered below it: clients keep answers in a list."""
+        if index >= MAX_CHOICES:
+            raise ValueError(f"A choice has the index {index}: there can be no more than {MAX_CHOICES}.")
+        for opened in range(len(self._choices), index + 1):
+            self._choices[opened] = _Choice()
+            delta = {"role": "assistant", "content": ""}
+            yield self._dict([{"index": opened, "delta": delta, "finish_reason": None}], {})
 
     def _dict(self, choices: list[Json], extra: Json) -> Json:
         chunk = self.head.open("chat.completion.chunk", extra) | {"choices": choices}
@@ -159,7 +159,7 @@ class _Choice:
         }
         if reason := source.get("finish_reason"):
             self.finish_reason, self.extra, self.chunk_extra, extra = reason, extra, chunk_extra, {}
-        if extra or any(delta.values()):
+        if extra or any(value or name not in PARTS_OF_A_MESSAGE for name, value in delta.items()):
             yield {**extra, "index": index, "delta": delta, "finish_reason": None}
 
 

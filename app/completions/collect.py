@@ -94,8 +94,8 @@ def _merge(target: Json, delta: Json) -> None:
         match target.get(name), value:
             case str(known), str() if name != "type":
                 target[name] = known + value
-            case list(known), list():
-                target[name] = _merged_lists(known, value)
+            case known, list():
+                target[name] = _merged_lists(known or [], value)
             case dict(known), dict():
                 _merge(known, value)
             case _:

@@ -111,7 +111,8 @@ def is_completion(value: object) -> bool:
 
 def text_of(item: Item) -> str:
     """The default chunk mapper: an item's `content`, else the item as text."""
-    return str(getattr(item, "content", item))
+    content = getattr(item, "content", item)
+    return "" if content is None else str(content)
 
 
 def _chunk(delta: Json) -> Json:

@@ -27,22 +27,25 @@ class ToolCalls:
         key = call.get("index", source_id)
         known = self._by_key.get(key)
         if known is None or (source_id and known.source_id and source_id != known.source_id):
-            known = self._by_key[key] = _Call(len(self._calls), source_id)
+            kind = call.get("type") or "function"
+            known = self._by_key[key] = _Call(len(self._calls), source_id, kind)
             self._calls.append(known)
-            call = {**call, "id": source_id or new_call_id(), "type": call.get("type") or "function"}
+            call = {**call, "id": source_id or new_call_id(), "type": kind}
         else:
             call = {name: value for name, value in call.items() if name not in ("id", "type")}
-        return {**call, "index": known.index} | known.function(call.get("function"))
+        return {**call, "index": known.index} | known.function(call.get("function") or {})
 
 
 class _Call:
-    def __init__(self, index: int, source_id: str | None) -> None:
+    def __init__(self, index: int, source_id: str | None, kind: str) -> None:
         self.index = index
         self.source_id = source_id
+        self._kind = kind
         self._named = False
 
-    def function(self, function: Json | None) -> Json:
-        if function is None:  # a custom tool has none
+    def function(self, function: Json) -> Json:
+        """The function of a delta: clients expect one in each, but for tools of other kinds."""
+        if self._kind != "function":
             return {}
         function = {"arguments": "", **{name: value for name, value in function.items() if value is not None}}
         if self._named:

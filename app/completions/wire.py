@@ -1,8 +1,8 @@
 """Completions and chunks as bytes."""
 
-import json
 import re
 from collections.abc import Callable
+from typing import Any
 
 import msgspec
 
@@ -22,8 +22,7 @@ def encode(value: object) -> bytes:
     try:
         return _json.encode(value)
     except UnicodeEncodeError:
-        text = json.dumps(msgspec.to_builtins(value), ensure_ascii=False, separators=(",", ":"))
-        return _SURROGATE.sub("\ufffd", text).encode()
+        return _json.encode(_without_surrogates(msgspec.to_builtins(value)))
 
 
 def frame(value: object) -> bytes:
@@ -38,6 +37,18 @@ def text_framer(chunk: ChatCompletionChunk) -> Callable[[str], bytes]:
     """
     before, _, after = frame(chunk).rpartition(b'""')
     return lambda text: before + _on_one_line(encode(text)) + after
+
+
+def _without_surrogates(value: Any) -> Any:
+    match value:
+        case str():
+            return _SURROGATE.sub("\ufffd", value)
+        case dict():
+            return {_without_surrogates(name): _without_surrogates(part) for name, part in value.items()}
+        case list():
+            return [_without_surrogates(part) for part in value]
+        case _:
+            return value
 
 
 def _on_one_line(data: bytes) -> bytes:

@@ -1,0 +1,185 @@
+"""The hand-over of items: bounded, in order, and never stuck."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+from itertools import count
+
+import pytest
+
+from app.completions.buffer import Buffer
+
+pytestmark = pytest.mark.anyio
+PATIENCE = 10.0  # seconds after which a test gives up
+
+
+async def take_all(buffer: Buffer[int]) -> list[int]:
+    taken: list[int] = []
+    while not buffer.exhausted:
+        taken.extend(await buffer.take())
+    return taken
+
+
+def from_a_thread(buffer: Buffer[int], amount: int) -> list[bool]:
+    return [buffer.put_from_thread(item) for item in range(amount)]
+
+
+async def test_all_that_waits_is_taken_at_once() -> None:
+    buffer = Buffer[int](8, idle=0)
+    for item in range(3):
+        assert buffer.put(item)
+
+    assert await buffer.take() == [0, 1, 2]
+
+
+async def test_a_consumer_waits_for_the_first_item() -> None:
+    buffer = Buffer[int](8, idle=0)
+    taking = asyncio.create_task(buffer.take())
+    await asyncio.sleep(0)
+    assert not taking.done()
+
+    buffer.put(1)
+
+    assert await taking == [1]
+
+
+async def test_there_is_no_room_over_the_limit() -> None:
+    buffer = Buffer[int](2, idle=0)
+
+    assert [buffer.put(item) for item in range(3)] == [True, True, False]
+    assert await buffer.take() == [0, 1]
+
+
+async def test_a_producer_waits_for_room() -> None:
+    buffer = Buffer[int](1, idle=0)
+    buffer.put(0)
+    putting = asyncio.create_task(buffer.put_when_room(1))
+    await asyncio.sleep(0)
+    assert not putting.done()
+
+    assert await buffer.take() == [0]
+    await putting
+
+    assert await buffer.take() == [1]
+
+
+@pytest.mark.parametrize("limit", [1, 2, 128])
+async def test_all_items_of_a_task_arrive_in_order(limit: int) -> None:
+    buffer = Buffer[int](limit, idle=0)
+
+    async def produce() -> None:
+        for item in range(1000):
+            await buffer.put_when_room(item)
+        buffer.close()
+
+    producing = asyncio.create_task(produce())
+
+    assert await take_all(buffer) == list(range(1000))
+    await producing
+
+
+@pytest.mark.parametrize("limit", [1, 2, 128])
+async def test_all_items_of_a_thread_arrive_in_order(limit: int) -> None:
+    buffer = Buffer[int](limit, idle=0)
+
+    async def produce() -> None:
+        await asyncio.to_thread(from_a_thread, buffer, 1000)
+        buffer.close()
+
+    producing = asyncio.create_task(produce())
+
+    assert await take_all(buffer) == list(range(1000))
+    await producing
+
+
+async def test_closing_lets_what_waits_be_taken_and_tells_why() -> None:
+    buffer = Buffer[int](8, idle=0)
+    buffer.put(1)
+    error = ValueError("why")
+
+    buffer.close(error)
+
+    assert (buffer.closed, buffer.exhausted) == (True, False)
+    assert await buffer.take() == [1]
+    assert (buffer.exhausted, buffer.error) == (True, error)
+
+
+async def test_the_first_reason_to_close_is_the_one_that_counts() -> None:
+    buffer = Buffer[int](8, idle=0)
+
+    buffer.close()
+    buffer.close(ValueError("too late"))
+
+    assert buffer.error is None
+
+
+async def test_closing_wakes_a_consumer_that_waits() -> None:
+    buffer = Buffer[int](8, idle=0)
+    taking = asyncio.create_task(buffer.take())
+    await asyncio.sleep(0)
+
+    buffer.close()
+
+    assert await taking == []
+
+
+async def test_closing_frees_a_producer_that_waits() -> None:
+    buffer = Buffer[int](1, idle=0)
+    buffer.put(0)
+    putting = asyncio.create_task(buffer.put_when_room(1))
+    await asyncio.sleep(0)
+
+    buffer.close()
+    await putting
+
+    assert await take_all(buffer) == [0]
+
+
+async def test_closing_frees_a_thread_and_tells_it_to_stop() -> None:
+    buffer = Buffer[int](1, idle=0)
+
+    with ThreadPoolExecutor(1) as executor:
+        putting = executor.submit(from_a_thread, buffer, 3)
+        assert await buffer.take() == [0]
+        buffer.close()
+        accepted = putting.result(PATIENCE)
+
+    assert accepted[-1] is False
+
+
+async def test_discarding_lets_a_thread_run_to_its_end() -> None:
+    buffer = Buffer[int](1, idle=0)
+
+    with ThreadPoolExecutor(1) as executor:
+        putting = executor.submit(from_a_thread, buffer, 100)
+        await buffer.take()
+        buffer.discard()
+        accepted = putting.result(PATIENCE)
+
+    assert accepted == [True] * 100
+    assert not buffer.closed
+
+
+async def test_discarding_lets_a_task_run_on_without_holding_the_loop() -> None:
+    buffer = Buffer[int](1, idle=0)
+    buffer.discard()
+
+    async def produce() -> None:
+        for item in count():
+            await buffer.put_when_room(item)
+
+    producing = asyncio.create_task(produce())
+    await asyncio.sleep(0)  # which would not return if the producer held the loop
+    producing.cancel()
+
+    with pytest.raises(asyncio.CancelledError):
+        await producing
+
+
+async def test_an_idle_buffer_gives_nothing_again_and_again() -> None:
+    buffer = Buffer[int](8, idle=0.01)
+
+    assert [await buffer.take(), await buffer.take()] == [[], []]
+    assert not buffer.exhausted
+    buffer.put(1)
+    assert await buffer.take() == [1]
+    buffer.close()

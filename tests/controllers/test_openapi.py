@@ -1,0 +1,132 @@
+"""What the API's documentation says."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import msgspec
+import pytest
+from litestar.testing import TestClient
+
+from app.app import create_app
+from app.settings import Settings
+from controllers.openai import OpenAIController
+from schemas.chunk import ChatCompletionChunk
+from schemas.completion import ChatCompletion
+from schemas.request import ChatCompletionRequest
+from tests.conftest import Json
+
+COMPLETIONS = ["/v1/chat/completions", "/chat/completions"]
+
+
+@pytest.fixture(scope="module")
+def document() -> Json:
+    return document_of(OpenAIController)
+
+
+def document_of(controller: type[OpenAIController]) -> Json:
+    app = create_app(settings=Settings())
+    if controller is not OpenAIController:
+        app.register(controller)
+    with TestClient(app) as client:
+        response = client.get("/schema/openapi.json")
+    assert response.status_code == 200
+    document: Json = response.json()
+    return document
+
+
+def operations(document: Json) -> Iterator[Json]:
+    for path in document["paths"].values():
+        yield from path.values()
+
+
+def resolved(document: Json, schema: Json) -> Json:
+    """A schema, wherever it stands."""
+    name = schema.get("$ref", "").rpartition("/")[2]
+    part: Json = document["components"]["schemas"][name] if name else schema
+    return part
+
+
+def test_every_path_is_documented(document: Json) -> None:
+    assert {path: list(methods) for path, methods in document["paths"].items()} == {
+        "/v1/models": ["get"],
+        "/models": ["get"],
+        "/v1/models/{model_id}": ["get"],
+        "/models/{model_id}": ["get"],
+        "/v1/chat/completions": ["post"],
+        "/chat/completions": ["post"],
+    }
+
+
+def test_every_operation_has_an_id_of_its_own_and_a_summary(document: Json) -> None:
+    ids = [operation["operationId"] for operation in operations(document)]
+
+    assert len(set(ids)) == len(ids) == 6
+    assert all(operation["summary"] for operation in operations(document))
+
+
+def test_every_operation_is_tagged(document: Json) -> None:
+    assert {tuple(operation["tags"]) for operation in operations(document)} == {("openai",)}
+
+
+def test_a_subclass_sets_its_own_tags() -> None:
+    class Mine(OpenAIController):
+        path = "/mine"
+        tags = ("mine",)
+
+    document = document_of(Mine)
+
+    for path, methods in document["paths"].items():
+        expected = ["mine"] if path.startswith("/mine") else ["openai"]
+        assert all(operation["tags"] == expected for operation in methods.values())
+
+
+@pytest.mark.parametrize("path", COMPLETIONS)
+def test_the_request_is_documented_with_all_its_parameters(document: Json, path: str) -> None:
+    body = document["paths"][path]["post"]["requestBody"]
+
+    schema = resolved(document, body["content"]["application/json"]["schema"])
+    assert body["required"] is True
+    assert schema["required"] == ["model", "messages"]
+    assert set(schema["properties"]) == set(ChatCompletionRequest.__struct_fields__)
+
+
+@pytest.mark.parametrize("path", COMPLETIONS)
+def test_the_examples_of_the_request_are_valid(document: Json, path: str) -> None:
+    content = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]
+
+    examples = [example["value"] for example in content["examples"].values()]
+    assert [bool(ChatCompletionRequest.from_body(example).stream) for example in examples] == [False, True]
+    with TestClient(create_app(settings=Settings())) as client:
+        assert all(client.post(path, json=example).status_code == 200 for example in examples)
+
+
+@pytest.mark.parametrize("path", COMPLETIONS)
+def test_both_forms_of_the_answer_are_documented_with_examples(document: Json, path: str) -> None:
+    content: Json = document["paths"][path]["post"]["responses"]["200"]["content"]
+
+    assert list(content) == ["application/json", "text/event-stream"]
+    schema = resolved(document, content["application/json"]["schema"])
+    assert {"id", "object", "created", "model", "choices", "usage"} <= set(schema["properties"])
+    for example in content["application/json"]["examples"].values():
+        msgspec.convert(example["value"], ChatCompletion)
+    for example in content["text/event-stream"]["examples"].values():
+        *frames, done, rest = example["value"].split("\n\n")
+        assert (done, rest) == ("data: [DONE]", "")
+        for frame in frames:
+            msgspec.convert(json.loads(frame.removeprefix("data: ")), ChatCompletionChunk)
+
+
+@pytest.mark.parametrize("path", COMPLETIONS)
+@pytest.mark.parametrize("status", ["400", "404", "500"])
+def test_errors_are_documented_in_the_form_of_openai(document: Json, path: str, status: str) -> None:
+    content: Any = document["paths"][path]["post"]["responses"][status]["content"]["application/json"]
+
+    error = resolved(document, resolved(document, content["schema"])["properties"]["error"])
+    assert set(error["properties"]) == {"message", "type", "param", "code"}
+
+
+def test_nothing_of_the_server_is_a_parameter(document: Json) -> None:
+    parameters = [each["name"] for operation in operations(document) for each in operation.get("parameters") or []]
+
+    assert set(parameters) == {"model_id"}
