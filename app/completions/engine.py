@@ -14,10 +14,10 @@ from app.completions.context import Run, current_run
 from app.completions.items import Item, Reader, text_of
 from app.completions.models import model_names
 from app.completions.parse import validate
-from app.completions.source import pour
+from app.completions.source import discard, pour
 from app.completions.workers import Workers
 from app.errors import ModelNotFoundError, OverloadedError
-from app.services import Body, CompletionService, Hooks, ModelService, PreHook
+from app.services import Body, CompletionService, Hooks, ModelService, PostHook, PreHook
 from schemas.request import ChatCompletionRequest
 
 __all__ = ["Engine", "Limits", "Services"]
@@ -133,9 +133,18 @@ class Engine:
 async def _produce(services: Services, arguments: Arguments, buffer: Buffer[Item]) -> None:
     result = await call_service(services.completions.complete, arguments)
     if services.hooks.post_hook is not None:
-        replaced = await call(services.hooks.post_hook, result)
-        result = result if replaced is None else replaced
+        result = await _observed(result, services.hooks.post_hook)
     await pour(result, buffer)
+
+
+async def _observed(result: object, post_hook: PostHook) -> object:
+    """The result, or what the post-hook makes of it."""
+    try:
+        replaced = await call(post_hook, result)
+    except BaseException:
+        await discard(result)
+        raise
+    return result if replaced is None else replaced
 
 
 async def _prepared(body: Body, services: Services) -> tuple[ChatCompletionRequest, Body]:

@@ -7,8 +7,9 @@ from typing import Any
 from app.completions.buffer import Buffer
 from app.completions.context import run_sync
 from app.completions.items import Item, is_completion
+from app.errors import OverloadedError
 
-__all__ = ["pour"]
+__all__ = ["discard", "pour"]
 
 
 async def pour(result: object, buffer: Buffer[Item]) -> None:
@@ -23,7 +24,7 @@ async def pour(result: object, buffer: Buffer[Item]) -> None:
         case AsyncIterator():
             await _pour_async(result, buffer)
         case Iterator():
-            await run_sync(_pour_sync, result, buffer)
+            await _pour_in_thread(result, buffer)
         case _ if is_completion(result):
             buffer.put(result)
         case _:
@@ -33,15 +34,28 @@ async def pour(result: object, buffer: Buffer[Item]) -> None:
             )
 
 
+async def discard(result: object) -> None:
+    """Close a result of which no more is wanted, if it can be closed."""
+    closing = _close_method(result)()
+    if inspect.isawaitable(closing):
+        await closing
+
+
 async def _pour_async(iterator: AsyncIterator[Item], buffer: Buffer[Item]) -> None:
     try:
         async for item in iterator:
             if not buffer.put(item):
                 await buffer.put_when_room(item)
     finally:
-        closing = _close_method(iterator)()
-        if inspect.isawaitable(closing):
-            await closing
+        await discard(iterator)
+
+
+async def _pour_in_thread(iterator: Iterator[Item], buffer: Buffer[Item]) -> None:
+    try:
+        await run_sync(_pour_sync, iterator, buffer)
+    except OverloadedError:  # no thread has seen it
+        await discard(iterator)
+        raise
 
 
 def _pour_sync(iterator: Iterator[Item], buffer: Buffer[Item]) -> None:

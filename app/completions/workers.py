@@ -52,7 +52,12 @@ class Workers:
                 self._report(loop, _resolve, outcome, result)
 
         self._start(job)
-        return await outcome
+        try:
+            return await outcome
+        except asyncio.CancelledError:
+            if not outcome.cancelled() and outcome.exception() is None:
+                _close(outcome.result())  # it came in the very turn of the loop in which nobody wanted it any more
+            raise
 
     def _start(self, job: Job) -> None:
         if self.busy >= self._limit:
@@ -107,8 +112,14 @@ def _rest() -> None:
 def _resolve(outcome: asyncio.Future[Any], result: object) -> None:
     if not outcome.done():
         outcome.set_result(result)
-    elif callable(close := getattr(result, "close", None)):
-        close()  # whoever called has gone: nobody else will close what was made for them
+    else:
+        _close(result)
+
+
+def _close(result: object) -> None:
+    """Close what was made for a caller who has gone: nobody else will."""
+    if callable(close := getattr(result, "close", None)):
+        close()
 
 
 def _reject(outcome: asyncio.Future[Any], error: BaseException) -> None:

@@ -1,0 +1,90 @@
+"""The servers, and the clients that use them."""
+
+import os
+
+os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "false"  # before anything imports Haystack
+
+from collections.abc import AsyncIterator, Iterator
+from uuid import uuid4
+
+import httpx
+import pytest
+from openai import AsyncOpenAI, OpenAI
+
+from tests.e2e.clients import async_client_of, client_of
+from tests.e2e.patience import PATIENCE
+from tests.e2e.server import Server
+
+
+@pytest.fixture(scope="session")
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """The project's own server, with the models of `app/pipelines.py`."""
+    with Server(tmp_path_factory.mktemp("shipped") / "log") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server with the models of the tests."""
+    with Server.with_own_models(tmp_path_factory.mktemp("server") / "log") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def talkative(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that sends a comment as soon as a stream is silent for a moment."""
+    with Server.with_own_models(tmp_path_factory.mktemp("talkative") / "log", KEEP_ALIVE_INTERVAL="0.2") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that allows one completion at a time, and little of everything else."""
+    limits = {
+        "MAX_CONCURRENT_COMPLETIONS": "1",
+        "COMPLETION_TIMEOUT": "1",
+        "MAX_BODY_SIZE": "10000",
+        "REQUEST_TIMEOUT": "2",
+    }
+    with Server.with_own_models(tmp_path_factory.mktemp("strict") / "log", **limits) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def shipped_client(shipped: Server) -> Iterator[OpenAI]:
+    """OpenAI's client of the project's own server."""
+    with client_of(shipped) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def client(server: Server) -> Iterator[OpenAI]:
+    """OpenAI's client of the server with the tests' models."""
+    with client_of(server) as client:
+        yield client
+
+
+@pytest.fixture
+async def async_client(server: Server) -> AsyncIterator[AsyncOpenAI]:
+    """OpenAI's async client of the server with the tests' models."""
+    async with async_client_of(server) as client:
+        yield client
+
+
+@pytest.fixture(scope="session")
+def http(server: Server) -> Iterator[httpx.Client]:
+    """A client without opinions of the server with the tests' models."""
+    with httpx.Client(base_url=server.url, timeout=PATIENCE) as client:
+        yield client
+
+
+@pytest.fixture
+def key() -> str:
+    """The key of a run of its own, see `tests.e2e.journal`."""
+    return uuid4().hex
+
+
+@pytest.fixture
+def anyio_backend() -> str:
+    """What runs the async tests."""
+    return "asyncio"

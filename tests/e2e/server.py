@@ -1,0 +1,156 @@
+"""A server in a process of its own, started the way a person starts it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import msgspec
+
+from app.settings import Settings
+from tests.e2e.journal import Census
+from tests.e2e.patience import PATIENCE, eventually
+
+__all__ = ["Server", "environment", "litestar"]
+
+ROOT = Path(__file__).parents[2]
+SERVING = "tests.e2e.serving:create_app"
+MISHAPS = ("Exception in ASGI", "never retrieved", "was never awaited", "was destroyed", "Exception ignored")
+
+
+def litestar(*options: str) -> list[str]:
+    """The command line of `litestar` with options."""
+    return [sys.executable, "-m", "litestar", *options]
+
+
+def environment(settings: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment without any variable that Litestar reads, and with these settings alone."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("LITESTAR_")}
+    defaults = {name.upper(): "" for name in Settings.__struct_fields__}  # which an `.env` file cannot change
+    return inherited | defaults | dict(settings or {}) | {"PYTHONUNBUFFERED": "1"}
+
+
+class Server:
+    """A running server.
+
+    Args:
+        log: the file that its output goes to.
+        app: where to find the application; the project's own unless given.
+        settings: environment variables.
+    """
+
+    def __init__(self, log: Path, *, app: str | None = None, settings: Mapping[str, str] | None = None) -> None:
+        self.port = _free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._log = log
+        self._has_journal = app == SERVING
+        self._http = httpx.Client(base_url=self.url, timeout=PATIENCE)
+        self._idle: Census | None = None
+        flags = ["--app", app] if app else []
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(  # noqa: S603 - our own command
+                litestar(*flags, "run", "--port", str(self.port)),
+                cwd=ROOT,
+                env=environment(settings),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+            )
+
+    @classmethod
+    def with_own_models(cls, log: Path, **settings: str) -> Self:
+        """A server with the models of the tests and the routes of the journal."""
+        return cls(log, app=SERVING, settings=settings)
+
+    def __enter__(self) -> Self:
+        try:
+            eventually(self._answers, bool)
+            self._idle = self.census() if self._has_journal else None
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.send(signal.SIGTERM)
+            code = self.wait()
+        finally:
+            self.kill()
+        assert code == 0, self.log
+        assert not [mishap for mishap in MISHAPS if mishap in self.log], self.log
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal; none to a process that has ended."""
+        self._process.send_signal(number)
+
+    def wait(self) -> int:
+        """Wait until the process ends, and return its exit code."""
+        return self._process.wait(PATIENCE)
+
+    def kill(self) -> None:
+        """End the process, whatever it does."""
+        self._http.close()
+        self._process.kill()
+        self._process.wait(PATIENCE)
+
+    @property
+    def log(self) -> str:
+        """What the server has written to its terminal."""
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
+    def events(self, key: str) -> list[str]:
+        """What a run has noted."""
+        return msgspec.json.decode(self._get(f"/journal/{key}/events"), type=list[str])
+
+    def items(self, key: str) -> int:
+        """How many items a run has made."""
+        return msgspec.json.decode(self._get(f"/journal/{key}/items"), type=int)
+
+    def census(self) -> Census:
+        """Who lives in the server's process."""
+        return msgspec.json.decode(self._get("/journal"), type=Census)
+
+    def wait_until_idle(self) -> None:
+        """Wait until no task and no generator lives but those that did before the first request."""
+        assert self._idle is not None
+        idle = (self._idle.tasks, self._idle.generators)
+        eventually(self.census, lambda now: (now.tasks, now.generators) == idle)
+
+    def models(self) -> list[Any]:
+        """The models, which the server lists as long as its event loop is not held."""
+        models: list[Any] = msgspec.json.decode(self._get("/v1/models"))["data"]
+        return models
+
+    def open_gate(self, key: str) -> None:
+        """Let a run go on."""
+        self._http.post(f"/journal/{key}/gate").raise_for_status()
+
+    def wait_for(self, key: str, event: str) -> list[str]:
+        """Wait until a run has noted an event, and return all that it noted."""
+        return eventually(lambda: self.events(key), lambda events: event in events)
+
+    def wait_for_log(self, text: str) -> str:
+        """Wait until a text is in the log, and return the log."""
+        return eventually(lambda: self.log, lambda log: text in log)
+
+    def _get(self, path: str) -> bytes:
+        return self._http.get(path).raise_for_status().content
+
+    def _answers(self) -> bool:
+        assert self._process.poll() is None, self.log
+        try:
+            return self._http.get("/v1/models").is_success
+        except httpx.TransportError:
+            return False
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
