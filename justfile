@@ -22,6 +22,10 @@ check:
     uv run lint-imports
     uv run pytest --cov --cov-report=term
 
+# Compare with fastapi-openai-compat and a bare ASGI loop: 5 minutes, `just bench --help` has shorter ways.
+bench *args:
+    uv run --group bench python -m tests.benchmarks {{ args }}
+
 # Write the exact versions of everything to requirements.lock, without addresses.
 lock:
-    uv export --quiet --all-groups --no-emit-project --no-header --output-file requirements.lock
+    uv export --quiet --no-header --output-file requirements.lock
