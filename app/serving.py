@@ -82,25 +82,32 @@ class Protocol(HttpToolsProtocol):
     """uvicorn's, with a deadline for a request to be complete, and errors in OpenAI's form."""
 
     _deadline: asyncio.TimerHandle | None = None
+    _complete = False
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
         """Wait for a request."""
         super().connection_made(transport)
-        self._expect_request()
+        self._set_deadline()
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Wait no more."""
-        self._request_is_complete()
+        self._complete = True
+        self._set_deadline()
         super().connection_lost(exc)
 
+    def data_received(self, data: bytes) -> None:
+        """Wait for the rest of the request, if it is not complete."""
+        super().data_received(data)
+        self._set_deadline()
+
     def on_message_begin(self) -> None:
-        """Wait for the rest of the request."""
+        """A request begins."""
+        self._complete = False
         super().on_message_begin()
-        self._expect_request()
 
     def on_message_complete(self) -> None:
-        """Wait no more."""
-        self._request_is_complete()
+        """All of a request is there."""
+        self._complete = True
         super().on_message_complete()
 
     def send_400_response(self, msg: str) -> None:
@@ -110,14 +117,12 @@ class Protocol(HttpToolsProtocol):
         self.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
         self.transport.close()
 
-    def _expect_request(self) -> None:
-        if self._deadline is None:
-            self._deadline = self.loop.call_later(_request_timeout(), self.transport.close)
-
-    def _request_is_complete(self) -> None:
-        if self._deadline is not None:
+    def _set_deadline(self) -> None:
+        if self._complete and self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+        elif not self._complete and self._deadline is None:
+            self._deadline = self.loop.call_later(_request_timeout(), self.transport.close)
 
 
 @cache

@@ -78,9 +78,7 @@ class Buffer(Generic[T]):
             if not self._items:  # a thread may have put one before it could see the future
                 await consumer
             self._consumer = None
-        items = list(self._items)
-        for _ in items:
-            self._items.popleft()  # a thread may be appending: what came since stays
+        items = [self._items.popleft() for _ in range(len(self._items))]  # a thread may append meanwhile: that stays
         self._taken_at = self._loop.time()
         self._make_room()
         return items
@@ -110,7 +108,9 @@ class Buffer(Generic[T]):
         return len(self._items) >= self._limit > 0
 
     def _make_room(self) -> None:
-        self._wake(self._producer)
+        if self._producer is not None:
+            self._wake(self._producer)
+            self._producer = None
         if self._thread_waits:
             self._thread_waits = False
             self._room.put(None)

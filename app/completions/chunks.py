@@ -59,7 +59,9 @@ class Chunks:
         self._choices: dict[int, _Choice] = {}
 
     def whole(self, item: Item) -> Json | None:
-        """The completion that an item is, if it is a whole one."""
+        """The completion that an item is, if it is one or a text."""
+        if isinstance(item, str):
+            return {"choices": [{"message": {"content": item}}]}
         part = next(self._reader.read(item)) if is_completion(item) else None
         return part if isinstance(part, dict) else None
 

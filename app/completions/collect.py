@@ -15,27 +15,29 @@ __all__ = ["Collector"]
 class Collector:
     """Adds up the chunks of a response.
 
-    Where the one and only item is a whole completion, that is the answer, as it is.
+    Where the one and only item is a whole answer, a completion or a text, nothing is added up.
     """
 
     def __init__(self, chunks: Chunks) -> None:
         self._chunks = chunks
-        self._items = 0
-        self._whole: Json | None = None
+        self._first: list[Item] = []  # held back while it may be the only one
+        self._adds_up = False
         self._answers: defaultdict[int, _Answer] = defaultdict(_Answer)
         self._extra: Json = {}
 
     def add(self, items: Sequence[Item]) -> None:
         """Add the items that follow those added before."""
-        if not self._items and items:
-            self._whole = self._chunks.whole(items[0])
-        self._items += len(items)
-        self._add_up(self._chunks.read(items))
+        self._first += items
+        if self._adds_up or len(self._first) > 1:
+            self._adds_up = True
+            self._add_up(self._chunks.read(self._first))
+            self._first.clear()
 
     def completion(self) -> Json:
         """The completion of all that was added."""
-        if self._whole is not None and self._items == 1:
-            return _filled_in(self._whole, self._chunks.head)
+        if self._first and (whole := self._chunks.whole(self._first[0])) is not None:
+            return _filled_in(whole, self._chunks.head)
+        self._add_up(self._chunks.read(self._first))
         self._add_up(self._chunks.finish())
         choices = [answer.choice(index) for index, answer in sorted(self._answers.items())]
         completion = self._chunks.head.open("chat.completion", self._extra) | {"choices": choices}

@@ -150,9 +150,6 @@ class Completion:
         else:
             self._buffer.close()
 
-    def _frame(self, chunk: Chunk) -> bytes:
-        return self._text_frame(chunk) if isinstance(chunk, str) else frame(chunk)
-
     @cached_property
     def _text_frame(self) -> Callable[[str], bytes]:
         return text_framer(self._chunks.text(""))  # when the first text comes, what precedes it is settled
@@ -164,7 +161,8 @@ class Completion:
         ends_well = done and error is None
         frames: list[bytes] = []
         try:
-            frames.extend(map(self._frame, chain(chunks, self._chunks.finish()) if ends_well else chunks))
+            for chunk in chain(chunks, self._chunks.finish()) if ends_well else chunks:
+                frames.append(self._text_frame(chunk) if isinstance(chunk, str) else frame(chunk))  # noqa: PERF401 - those before an error are kept
         except Exception as mistake:  # in the user's chunk mapper, or in a dict that is no chunk
             error = mistake
         else:

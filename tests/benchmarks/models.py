@@ -1,0 +1,76 @@
+"""The models that each server offers, and how a right answer of theirs is told."""
+
+import asyncio
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from typing import Any
+
+from msgspec import Struct
+
+__all__ = ["MODELS", "TRICKLE_PAUSE", "Model"]
+
+TOKEN = "token "  # noqa: S105 - what a model yields
+BURST = 200  # chunks
+TRICKLE, TRICKLE_PAUSE = 150, 0.02  # chunks, and the seconds between two
+LONG, LONG_PAUSE = 20, 0.25
+BULK, BULK_CHUNK = 50_000, TOKEN.ljust(1000, "x")  # 50 MB
+FOREVER = 3600  # seconds
+
+
+class Model(Struct, frozen=True):
+    """A model, and the text that a right answer holds so many times.
+
+    Args:
+        function: of `(model, messages, body)`.
+        text: what the load looks for in an answer.
+        times: how often an answer has the text.
+        stream: whether the answer is asked for as a stream.
+    """
+
+    function: Callable[..., Any]
+    text: str = TOKEN
+    times: int = 1
+    stream: bool = True
+
+
+def _sync(times: int, text: str = TOKEN, pause: float = 0) -> Callable[..., Iterator[str]]:
+    def generate(model: str, messages: object, body: object) -> Iterator[str]:
+        for _ in range(times):
+            yield text
+            if pause:
+                time.sleep(pause)
+
+    return generate
+
+
+def _async(times: int, text: str = TOKEN, pause: float = 0) -> Callable[..., AsyncIterator[str]]:
+    async def generate(model: str, messages: object, body: object) -> AsyncIterator[str]:
+        for _ in range(times):
+            yield text
+            if pause:
+                await asyncio.sleep(pause)
+
+    return generate
+
+
+def _answer(model: str, messages: object, body: object) -> str:
+    return "Hello, world"
+
+
+async def _answer_async(model: str, messages: object, body: object) -> str:
+    return "Hello, world"
+
+
+MODELS = {
+    "burst-sync": Model(_sync(BURST), times=BURST),
+    "burst-async": Model(_async(BURST), times=BURST),
+    "trickle": Model(_async(TRICKLE, pause=TRICKLE_PAUSE), times=TRICKLE),
+    "long-sync": Model(_sync(LONG, pause=LONG_PAUSE), times=LONG),
+    "long-async": Model(_async(LONG, pause=LONG_PAUSE), times=LONG),
+    "bulk-sync": Model(_sync(BULK, BULK_CHUNK), times=BULK),
+    "bulk-async": Model(_async(BULK, BULK_CHUNK), times=BULK),
+    "idle-sync": Model(_sync(1, pause=FOREVER)),
+    "idle-async": Model(_async(1, pause=FOREVER)),
+    "answer-sync": Model(_answer, text="Hello, world", stream=False),
+    "answer-async": Model(_answer_async, text="Hello, world", stream=False),
+}

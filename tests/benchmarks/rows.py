@@ -1,0 +1,174 @@
+"""The rows of the benchmark: what is asked of the servers, and which figures come of it."""
+
+from collections.abc import Callable, Mapping
+from functools import partial
+
+from msgspec import Struct
+
+from tests.benchmarks.figures import Figure, absolute, times
+from tests.benchmarks.load import Hold, Repeat, Together, holding, run
+from tests.benchmarks.models import MODELS
+from tests.benchmarks.servers import BARE, PEER, Server
+from tests.benchmarks.throughput import measure_throughput
+
+__all__ = ["ROWS", "Row", "Sample"]
+
+BLOCKS = {BARE: "a bare loop has no threads: a sync generator would hold it"}
+FORTY = "runs 40 steps of sync generators at a time"
+MEGABYTES = 50
+WARM, IDLE = 20, 300  # streams open before the memory is measured, and those it is measured by
+
+
+class Sample(Struct, frozen=True):
+    """What one round measured: a value for each of the row's figures, and the load's share of a core."""
+
+    values: tuple[float, ...]
+    load_cpu: float = 0
+
+
+class Row(Struct, frozen=True, kw_only=True):
+    """A row, measured in rounds that go from server to server.
+
+    Args:
+        measure: what a round measures of a server, `quick` or not.
+        figures: what it measures; the first is drawn in the picture.
+        once: whether one round is enough, as it takes long or needs a fresh server.
+        missing: which servers are not measured, and why.
+        slow: the servers that `--skip-slow` leaves out.
+        sync_workers: how many threads our server may have for sync code.
+    """
+
+    measure: Callable[[Server, bool], Sample]
+    figures: tuple[Figure, ...]
+    once: bool = False
+    missing: Mapping[str, str] = {}
+    slow: Mapping[str, str] = {}
+    sync_workers: int = 500
+
+
+def _throughput(server: Server, quick: bool, *, model: str) -> Sample:
+    before = server.cpu
+    report = measure_throughput(server, model, seconds=1 if quick else 2)
+    cpu = (server.cpu - before) / report.answers
+    rate = report.answers / report.seconds
+    chunks = (rate * MODELS[model].times,) if MODELS[model].stream else ()
+    return Sample((rate, cpu * 1e6, *chunks), report.load_cpu)
+
+
+def _first_chunk(server: Server, quick: bool) -> Sample:
+    """Over one connection: what is waited for is the server, and not its other streams."""
+    report = run(Repeat(port=server.port, model="burst-async", connections=1, seconds=0.5 if quick else 1))
+    return Sample((report.first_p50 * 1e3, report.first_p99 * 1e3), report.load_cpu)
+
+
+def _trickle(server: Server, quick: bool) -> Sample:
+    streams = 100
+    before = server.cpu
+    report = run(Together(port=server.port, model="trickle", connections=streams))
+    cpu = (server.cpu - before) / (streams * MODELS["trickle"].times)
+    return Sample((cpu * 1e6, report.first_p99 * 1e3), report.load_cpu)
+
+
+def _together(server: Server, quick: bool, *, model: str, streams: int) -> Sample:
+    report = run(Together(port=server.port, model=model, connections=streams, watch=True))
+    return Sample((report.seconds, report.first_p99 * 1e3, report.models_p99 * 1e3), report.load_cpu)
+
+
+def _bulk(server: Server, quick: bool, *, model: str) -> Sample:
+    report = run(Together(port=server.port, model=model, connections=1))
+    return Sample((MEGABYTES / report.seconds,), report.load_cpu)
+
+
+def _memory(server: Server, quick: bool, *, model: str) -> Sample:
+    """Some streams stay open while it is measured: what they took is not there to be used again."""
+    with holding(Hold(port=server.port, model=model, connections=WARM)):
+        before = server.memory
+        with holding(Hold(port=server.port, model=model, connections=IDLE)):
+            return Sample(((server.memory - before) / IDLE / 1024,))
+
+
+def _answers(name: str, peer: float) -> tuple[Figure, ...]:
+    return (Figure(name, "requests/s", times(peer)), _cpu(name))
+
+
+def _bursts(name: str, peer: float, bare: float) -> tuple[Figure, ...]:
+    return (Figure(name, "streams/s", times(peer, bare)), _cpu(name), Figure(name, "chunks/s"))
+
+
+def _cpu(name: str) -> Figure:
+    """What a busy machine distorts less than it does the requests a second."""
+    return Figure(f"{name}: CPU", "µs", less=True)
+
+
+def _streams(name: str, *, done: float, models: float, first: float | None = None) -> tuple[Figure, ...]:
+    return (
+        Figure(f"{name}: all done", "s", absolute(done), less=True),
+        Figure(f"{name}: first chunk p99", "ms", absolute(first) if first else (), less=True),
+        Figure(f"{name}: /v1/models p99", "ms", absolute(models), less=True),
+    )
+
+
+def _rate(name: str, least: float) -> tuple[Figure, ...]:
+    return (Figure(name, "MB/s", absolute(least)),)
+
+
+def _size(name: str, most: float) -> tuple[Figure, ...]:
+    return (Figure(name, "KiB", absolute(most), less=True),)
+
+
+ROWS = {
+    "burst-async": Row(
+        measure=partial(_throughput, model="burst-async"), figures=_bursts("200 chunks, async", 10, 2.5)
+    ),
+    "burst-sync": Row(measure=partial(_throughput, model="burst-sync"), figures=_bursts("200 chunks, sync", 30, 2)),
+    "answer-async": Row(
+        measure=partial(_throughput, model="answer-async"), figures=_answers("not streaming, async", 2)
+    ),
+    "answer-sync": Row(measure=partial(_throughput, model="answer-sync"), figures=_answers("not streaming, sync", 2)),
+    "first-chunk": Row(
+        measure=_first_chunk,
+        figures=(Figure("first chunk p50", "ms", less=True), Figure("first chunk p99", "ms", less=True)),
+    ),
+    "trickle": Row(
+        measure=_trickle,
+        figures=(
+            Figure("trickle, CPU per chunk", "µs", times(0.45, 1.3), less=True),
+            Figure("trickle, first chunk p99", "ms", less=True),
+        ),
+    ),
+    "bulk-async": Row(measure=partial(_bulk, model="bulk-async"), figures=_rate("50 MB, async", 60)),
+    "bulk-sync": Row(measure=partial(_bulk, model="bulk-sync"), figures=_rate("50 MB, sync", 40)),
+    "memory-async": Row(
+        measure=partial(_memory, model="idle-async"), figures=_size("memory per idle stream, async", 60), once=True
+    ),
+    "memory-sync": Row(
+        measure=partial(_memory, model="idle-sync"),
+        figures=_size("memory per idle stream, sync", 120),
+        once=True,
+        missing=BLOCKS | {PEER: f"{FORTY}, so no more than 40 can be idle"},
+    ),
+    "streams-500-async": Row(
+        measure=partial(_together, model="long-async", streams=500),
+        figures=_streams("500 streams of 5 s, async", done=6.5, first=1000, models=250),
+        once=True,
+    ),
+    "streams-500-sync": Row(
+        measure=partial(_together, model="long-sync", streams=500),
+        figures=_streams("500 streams of 5 s, sync", done=6.5, first=1000, models=250),
+        once=True,
+        missing=BLOCKS,
+        slow={PEER: f"{FORTY}, so these would take a minute"},
+    ),
+    "streams-2000-async": Row(
+        measure=partial(_together, model="long-async", streams=2000),
+        figures=_streams("2,000 streams of 5 s, async", done=8, models=1000),
+        once=True,
+    ),
+    "streams-1000-sync": Row(
+        measure=partial(_together, model="long-sync", streams=1000),
+        figures=_streams("1,000 streams of 5 s, sync", done=8, models=1000),
+        once=True,
+        missing=BLOCKS | {PEER: f"{FORTY}, so these would take two minutes"},
+        sync_workers=1000,
+    ),
+}

@@ -1,0 +1,114 @@
+"""The servers that are compared, each in a process of its own."""
+
+import os
+import resource
+import signal
+import socket
+import subprocess
+import sys
+import time
+import urllib.error
+import urllib.request
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
+from pathlib import Path
+
+__all__ = ["BARE", "CONTESTANTS", "OURS", "PEER", "ROOT", "Server", "raise_file_limit", "serving"]
+
+OURS, PEER, BARE = CONTESTANTS = ("ours", "peer", "bare")
+ROOT = Path(__file__).parents[2]
+PROTOCOLS = {OURS: "app.serving:Protocol"}  # uvicorn's own, with deadlines; `litestar run` serves by it
+PATIENCE = 30.0  # seconds until a server must answer
+FILES = 4096  # open at once in a server of 2,000 streams, with room to spare
+TICKS = os.sysconf("SC_CLK_TCK")
+
+
+class Server:
+    """A running server; use it as a context.
+
+    Args:
+        name: which of the contestants it is.
+        sync_workers: how many threads it may have for sync code, if it can be told.
+    """
+
+    def __init__(self, name: str, *, sync_workers: int) -> None:
+        self.name = name
+        self.port = _free_port()
+        protocol = PROTOCOLS.get(name, "httptools")
+        command = f"-m uvicorn tests.benchmarks.{name}:app --port {self.port} --loop uvloop --http {protocol}"
+        self._process = subprocess.Popen(
+            [sys.executable, *command.split(), "--no-access-log", "--log-level", "warning"],
+            cwd=ROOT,
+            env=os.environ | {"SYNC_WORKERS": str(sync_workers)},
+        )
+
+    def wait(self) -> None:
+        """Wait until it answers.
+
+        Raises:
+            SystemExit: it ended, or does not answer.
+        """
+        deadline = time.monotonic() + PATIENCE
+        while time.monotonic() < deadline and self._process.poll() is None:
+            try:
+                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/v1/models", timeout=PATIENCE).close()
+            except urllib.error.URLError:
+                time.sleep(0.05)
+            else:
+                return
+        raise SystemExit(f"The server `{self.name}` did not start; its own words stand above.")
+
+    def kill(self) -> None:
+        """End it at once, whatever its threads wait for."""
+        self._process.send_signal(signal.SIGKILL)
+        self._process.wait()
+
+    @property
+    def cpu(self) -> float:
+        """Seconds of CPU that it has used."""
+        fields = self._proc("stat").rpartition(")")[2].split()
+        return (int(fields[11]) + int(fields[12])) / TICKS
+
+    @property
+    def memory(self) -> int:
+        """Bytes of memory that it holds."""
+        line = next(line for line in self._proc("status").splitlines() if line.startswith("VmRSS:"))
+        return int(line.split()[1]) * 1024
+
+    def _proc(self, name: str) -> str:
+        return Path(f"/proc/{self._process.pid}/{name}").read_text(encoding="utf-8")
+
+
+@contextmanager
+def serving(names: tuple[str, ...], *, sync_workers: int) -> Iterator[list[Server]]:
+    """Servers that answer, for as long as the context lasts."""
+    with ExitStack() as stack:
+        servers = []
+        for name in names:
+            servers.append(Server(name, sync_workers=sync_workers))
+            stack.callback(servers[-1].kill)
+        for server in servers:
+            server.wait()
+        yield servers
+
+
+def raise_file_limit() -> None:
+    """Let this process, and those that it starts, hold as many connections as the largest row has.
+
+    Raises:
+        SystemExit: the system does not allow it.
+    """
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    if hard != resource.RLIM_INFINITY and hard < FILES:
+        raise SystemExit(
+            f"The benchmark opens up to {FILES} files and may open {hard}: raise it by `ulimit -Hn {FILES}`."
+        )
+    if soft != resource.RLIM_INFINITY and soft < FILES:
+        resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, hard))
+
+
+def _free_port() -> int:
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port
