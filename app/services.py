@@ -5,7 +5,7 @@ They reach the controller by dependency injection, under the names `completion_s
 """
 
 from collections.abc import Awaitable, Callable, Sequence
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from msgspec import Struct
 
@@ -23,6 +23,7 @@ PostHook: TypeAlias = Callable[[Any], Any]
 ChunkMapper: TypeAlias = Callable[[Any], str]
 
 
+@runtime_checkable
 class CompletionService(Protocol):
     """Answers chats. `complete` may be sync or async, a plain function or a generator."""
 
@@ -41,6 +42,7 @@ class CompletionService(Protocol):
         ...
 
 
+@runtime_checkable
 class ModelService(Protocol):
     """Knows which models there are."""
 
