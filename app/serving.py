@@ -1,6 +1,7 @@
 """How `litestar run` serves: it ends gracefully, and cuts connections that send no complete request."""
 
 import asyncio
+import math
 import os
 import signal
 import threading
@@ -10,6 +11,7 @@ from functools import cache
 from pathlib import Path
 from types import FrameType
 
+import uvicorn
 import uvicorn.config
 from click import Group
 from litestar import Litestar
@@ -63,6 +65,9 @@ def drain_on_signal(engine: Engine, grace: float) -> Iterator[None]:
         return
     loop = asyncio.get_running_loop()
     before = {number: signal.getsignal(number) for number in STOPPING}
+    server = getattr(before[signal.SIGTERM], "__self__", None)
+    if isinstance(server, uvicorn.Server):  # else it would wait for ever for a client who reads no more
+        server.config.timeout_graceful_shutdown = math.ceil(grace) + 1
 
     def stop(number: int, frame: FrameType | None) -> None:
         loop.call_soon_threadsafe(engine.drain, grace)
