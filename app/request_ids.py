@@ -39,7 +39,7 @@ def _id_of(scope: Scope) -> str:
     """The caller's own id if it is of sane form, else a new one; always the same for one request."""
     state: dict[str, Any] = scope["state"]
     if "request_id" not in state:
-        own = next((value for name, value in scope["headers"] if name == b"x-request-id"), b"")
+        own = dict(scope["headers"]).get(b"x-request-id", b"")
         state["request_id"] = own.decode() if _SANE.match(own) else f"req_{token_hex(16)}"
     request_id: str = state["request_id"]
     return request_id
