@@ -26,6 +26,7 @@ from app.settings import Settings
 __all__ = ["Protocol", "Serving", "drain_on_signal"]
 
 PROTOCOL = f"{__name__}:Protocol"
+CLOSING_TIME = 0.5  # seconds after the grace that a client gets to take the end of its answer
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -66,7 +67,7 @@ def drain_on_signal(engine: Engine, grace: float) -> Iterator[None]:
     loop = asyncio.get_running_loop()
     before = {number: signal.getsignal(number) for number in STOPPING}
     server = getattr(before[signal.SIGTERM], "__self__", None)
-    if isinstance(server, uvicorn.Server):  # else it would wait for ever for a client who reads no more
+    if isinstance(server, uvicorn.Server):  # else it would wait for ever for what no longer answers
         server.config.timeout_graceful_shutdown = math.ceil(grace) + 1
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -102,6 +103,8 @@ class Protocol(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Wait for the rest of the request, if it is not complete."""
+        if self.cycle is not None and self.cycle.response_complete:
+            self._complete = False  # even an empty line, which begins no message, ends uvicorn's wait for the next
         super().data_received(data)
         self._set_deadline()
 
@@ -115,24 +118,35 @@ class Protocol(HttpToolsProtocol):
         self._complete = True
         super().on_message_complete()
 
+    def shutdown(self) -> None:
+        """Let the client have the end of its answer, and no longer than that."""
+        super().shutdown()
+        self.loop.call_later(_settings().shutdown_grace + CLOSING_TIME, self.transport.abort)
+
     def send_400_response(self, msg: str) -> None:
-        """Refuse what is not HTTP."""
+        """Refuse what is not HTTP; in the middle of an answer, only by its end."""
+        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
+            self.transport.close()
+            return
         body = encode(InvalidRequestError(msg).to_response())
         head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
         self.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
         self.transport.close()
+
+    def _should_upgrade(self) -> bool:
+        return False  # there is no WebSocket here: such a request is answered as if it had not asked
 
     def _set_deadline(self) -> None:
         if self._complete and self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
         elif not self._complete and self._deadline is None:
-            self._deadline = self.loop.call_later(_request_timeout(), self.transport.close)
+            self._deadline = self.loop.call_later(_settings().request_timeout, self.transport.close)
 
 
 @cache
-def _request_timeout() -> float:
-    return Settings.load().request_timeout  # uvicorn makes the protocol: nobody could hand it the settings
+def _settings() -> Settings:
+    return Settings.load()  # uvicorn makes the protocol: nobody could hand it the settings
 
 
 def _pass_on(number: int, frame: FrameType | None) -> None:

@@ -3,6 +3,7 @@
 import asyncio
 import json
 import logging
+import time
 from collections.abc import AsyncIterator, Iterator, Mapping
 from typing import Any
 
@@ -32,6 +33,9 @@ def add_answering_models(pipelines: Pipelines) -> None:
     pipelines.add("awkward", awkward)
     pipelines.add("nothing", nothing)
     pipelines.add("request", request)
+    pipelines.add("echo-function", echo_function)
+    pipelines.add("echo-generator", echo_generator)
+    pipelines.add("echo-async-generator", echo_async_generator)
     pipelines.add("logs", logs)
 
 
@@ -98,6 +102,24 @@ def nothing(model: str, messages: Messages, body: Body) -> Iterator[str]:
 def request(model: str, messages: Messages, body: Body, headers: Mapping[str, str]) -> str:
     """The request as the service sees it."""
     return json.dumps({"model": model, "messages": messages, "body": body, "headers": dict(headers)})
+
+
+def echo_function(model: str, messages: Messages, body: Body) -> str:
+    return str(messages[-1].get("content"))
+
+
+def echo_generator(model: str, messages: Messages, body: Body) -> Iterator[str]:
+    """The prompt, a word at a time."""
+    for word in echo_function(model, messages, body).split():
+        time.sleep(0)  # whoever else wants to run may
+        yield f"{word} "
+
+
+async def echo_async_generator(model: str, messages: Messages, body: Body) -> AsyncIterator[str]:
+    """The same on the event loop."""
+    for word in echo_function(model, messages, body).split():
+        await asyncio.sleep(0)
+        yield f"{word} "
 
 
 def logs(model: str, messages: Messages, body: Body) -> str:

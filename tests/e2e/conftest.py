@@ -1,6 +1,7 @@
 """The servers, and the clients that use them."""
 
 import os
+import resource
 
 os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "false"  # before anything imports Haystack
 
@@ -14,6 +15,17 @@ from openai import AsyncOpenAI, OpenAI
 from tests.e2e.clients import async_client_of, client_of
 from tests.e2e.patience import PATIENCE
 from tests.e2e.server import Server
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show the figures that tests have recorded as properties."""
+    figures = [
+        (report.nodeid.partition("::")[2], figure)
+        for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
+        for figure in report.user_properties
+    ]
+    for test, (name, value) in figures:
+        terminalreporter.write_line(f"{test}: {name}: {value}")
 
 
 @pytest.fixture(scope="session")
@@ -47,6 +59,22 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         "REQUEST_TIMEOUT": "2",
     }
     with Server.with_own_models(tmp_path_factory.mktemp("strict") / "log", **limits) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def many_files() -> Iterator[None]:
+    """As many open files as the system allows, for this process and for the servers that it starts."""
+    before = resource.getrlimit(resource.RLIMIT_NOFILE)
+    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
+    yield
+    resource.setrlimit(resource.RLIMIT_NOFILE, before)
+
+
+@pytest.fixture(scope="session")
+def busy(many_files: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that many clients ask at once, each test leaving it as it was."""
+    with Server.with_own_models(tmp_path_factory.mktemp("busy") / "log") as running:
         yield running
 
 

@@ -24,6 +24,11 @@ def add_failing_models(pipelines: Pipelines) -> None:
     pipelines.add("crash-before", crash_before)
     pipelines.add("crash-after", crash_after)
     pipelines.add("crash-after-sync", crash_after_sync)
+    pipelines.add("crash-sync", crash_sync)
+    pipelines.add("crash-before-async", crash_before_async)
+    pipelines.add("crash-at", crash_at)
+    pipelines.add("crash-at-async", crash_at_async)
+    pipelines.add("crash-at-the-end", crash_at_the_end)
     pipelines.add("teapot", teapot)
     pipelines.add("wrong-type", wrong_type)
 
@@ -70,6 +75,39 @@ def crash_after_sync(model: str, messages: Messages, body: Body) -> Iterator[str
     yield "one"
     yield " two"
     raise ValueError(SECRET)
+
+
+def crash_sync(model: str, messages: Messages, body: Body) -> str:
+    raise RuntimeError(f"Cannot connect to {SECRET}") from OSError(SECRET)
+
+
+async def crash_before_async(model: str, messages: Messages, body: Body) -> AsyncIterator[str]:
+    if messages:
+        raise RuntimeError(SECRET)
+    yield "never"
+
+
+class Unreadable:
+    """An item that fails when the server reads it."""
+
+    @property
+    def content(self) -> str:
+        raise RuntimeError(SECRET)
+
+
+def crash_at(model: str, messages: Messages, body: Body) -> Iterator[Unreadable]:
+    yield Unreadable()
+
+
+async def crash_at_async(model: str, messages: Messages, body: Body) -> AsyncIterator[Unreadable]:
+    yield Unreadable()
+
+
+async def crash_at_the_end(model: str, messages: Messages, body: Body) -> AsyncIterator[str]:
+    try:
+        yield "one"
+    finally:
+        raise OSError(SECRET)
 
 
 async def teapot(model: str, messages: Messages, body: Body) -> str:

@@ -6,6 +6,7 @@ happens to it under the key, and may wait at its gate until the test opens it.
 
 import asyncio
 import gc
+import os
 import threading
 from collections import Counter, defaultdict
 from pathlib import Path
@@ -55,11 +56,12 @@ class Run:
 
 
 class Census(Struct, frozen=True):
-    """What lives in the server's process: by name, and how many of each."""
+    """What lives in the server's process: by name, and how many of each; and its open files."""
 
     tasks: dict[str, int]
     generators: dict[str, int]
     threads: dict[str, int]
+    files: int
 
 
 RUNS: defaultdict[str, Run] = defaultdict(Run)
@@ -83,7 +85,14 @@ class JournalController(Controller):
             tasks=Counter(task.__qualname__ for task in tasks if isinstance(task, CoroutineType)),
             generators=Counter(_unfinished_generators()),
             threads=Counter(thread.name.rstrip("-0123456789") for thread in threading.enumerate()),
+            files=_open_files(),
         )
+
+    @get("/memory")
+    async def memory(self) -> int:
+        """Bytes of memory that the process holds when all garbage is gone."""
+        gc.collect()
+        return _resident_pages() * os.sysconf("SC_PAGE_SIZE")
 
     @get("/{key:str}/events")
     async def events(self, key: FromPath[str]) -> list[str]:
@@ -99,6 +108,14 @@ class JournalController(Controller):
     async def open_gate(self, key: FromPath[str]) -> None:
         """Let a run go on."""
         RUNS[key].open()
+
+
+def _open_files() -> int:
+    return len(list(Path("/dev/fd").iterdir()))
+
+
+def _resident_pages() -> int:
+    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
 
 
 def _unfinished_generators() -> list[str]:

@@ -6,6 +6,7 @@ import socket
 import subprocess
 import sys
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
 
@@ -16,7 +17,7 @@ from app.settings import Settings
 from tests.e2e.journal import Census
 from tests.e2e.patience import PATIENCE, eventually
 
-__all__ = ["Server", "environment", "litestar"]
+__all__ = ["MISHAPS", "Server", "environment", "litestar"]
 
 ROOT = Path(__file__).parents[2]
 SERVING = "tests.e2e.serving:create_app"
@@ -42,9 +43,12 @@ class Server:
         log: the file that its output goes to.
         app: where to find the application; the project's own unless given.
         settings: environment variables.
+        workers: how many processes serve; the journal of more than one is no use.
     """
 
-    def __init__(self, log: Path, *, app: str | None = None, settings: Mapping[str, str] | None = None) -> None:
+    def __init__(
+        self, log: Path, *, app: str | None = None, settings: Mapping[str, str] | None = None, workers: int = 1
+    ) -> None:
         self.port = _free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = log
@@ -52,19 +56,21 @@ class Server:
         self._http = httpx.Client(base_url=self.url, timeout=PATIENCE)
         self._idle: Census | None = None
         flags = ["--app", app] if app else []
+        options = ["--wc", str(workers)] if workers > 1 else []
         with log.open("wb") as output:
             self._process = subprocess.Popen(  # noqa: S603 - our own command
-                litestar(*flags, "run", "--port", str(self.port)),
+                litestar(*flags, "run", "--port", str(self.port), *options),
                 cwd=ROOT,
                 env=environment(settings),
                 stdout=output,
                 stderr=subprocess.STDOUT,
+                start_new_session=True,
             )
 
     @classmethod
-    def with_own_models(cls, log: Path, **settings: str) -> Self:
+    def with_own_models(cls, log: Path, workers: int = 1, /, **settings: str) -> Self:
         """A server with the models of the tests and the routes of the journal."""
-        return cls(log, app=SERVING, settings=settings)
+        return cls(log, app=SERVING, settings=settings, workers=workers)
 
     def __enter__(self) -> Self:
         try:
@@ -93,9 +99,10 @@ class Server:
         return self._process.wait(PATIENCE)
 
     def kill(self) -> None:
-        """End the process, whatever it does."""
+        """End the process and those that it has started, whatever they do."""
         self._http.close()
-        self._process.kill()
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(PATIENCE)
 
     @property
@@ -114,6 +121,10 @@ class Server:
     def census(self) -> Census:
         """Who lives in the server's process."""
         return msgspec.json.decode(self._get("/journal"), type=Census)
+
+    def memory(self) -> int:
+        """How many bytes of memory the server's process holds."""
+        return msgspec.json.decode(self._get("/journal/memory"), type=int)
 
     def wait_until_idle(self) -> None:
         """Wait until no task and no generator lives but those that did before the first request."""

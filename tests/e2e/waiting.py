@@ -9,10 +9,11 @@ from app.registry import Pipelines
 from app.services import Body, Messages
 from tests.e2e.journal import run_of
 
-__all__ = ["FLOOD", "add_waiting_models"]
+__all__ = ["FLOOD", "TORRENT_ITEM", "add_waiting_models"]
 
 FLOOD = 4000  # items of 16 kB: 64 MB, far more than all buffers between the server and a client hold
 ITEM = "x" * 16384
+TORRENT_ITEM = "y" * 4096
 HELD: list[object] = []
 
 
@@ -29,7 +30,10 @@ def add_waiting_models(pipelines: Pipelines) -> None:
     pipelines.add("endless-generator", endless_generator)
     pipelines.add("held-generator", held_generator)
     pipelines.add("brief", brief)
+    pipelines.add("brief-generator", brief_generator)
     pipelines.add("hog", hog)
+    pipelines.add("torrent", torrent)
+    pipelines.add("async-torrent", async_torrent)
     pipelines.add("flood", flood)
     pipelines.add("async-flood", async_flood)
     pipelines.add("faithful-async-generator", endless_async_generator, outlives_client=True)
@@ -161,16 +165,42 @@ async def brief(model: str, messages: Messages, body: Body) -> AsyncIterator[str
         await asyncio.sleep(0.02)
 
 
+def brief_generator(model: str, messages: Messages, body: Body) -> Iterator[str]:
+    """The same in a thread."""
+    for number in range(50):
+        yield f"{number} "
+        time.sleep(0.02)
+
+
 async def hog(model: str, messages: Messages, body: Body) -> AsyncIterator[str]:
     """An async generator that never awaits, until the gate is opened."""
     run = run_of(messages)
     run.note("started")
     try:
         while not run.is_open:
+            run.items += 1
             yield "more "
         run.note("finished")
     finally:
         run.note("closed")
+
+
+def torrent(model: str, messages: Messages, body: Body) -> Iterator[str]:
+    """As much as anybody takes, without an end, until the gate is opened."""
+    run = run_of(messages)
+    run.note("started")
+    try:
+        while not run.is_open:
+            run.items += 1
+            yield TORRENT_ITEM
+    finally:
+        run.note("closed")
+
+
+async def async_torrent(model: str, messages: Messages, body: Body) -> AsyncIterator[str]:
+    """The same on the event loop."""
+    for item in torrent(model, messages, body):
+        yield item
 
 
 def flood(model: str, messages: Messages, body: Body) -> Iterator[str]:
