@@ -76,7 +76,6 @@ def _lifespan(engine: Engine, settings: Settings) -> Callable[[Litestar], Abstra
 @contextmanager
 def _frozen() -> Iterator[None]:
     """Spare the garbage collector what lives as long as the server: that halves its longest pause."""
-    gc.collect()
     gc.freeze()
     try:
         yield
