@@ -1,6 +1,5 @@
 """The registry of models: a function becomes a model, and the registry the service behind both endpoints."""
 
-import inspect
 from collections.abc import Callable, Mapping, Sequence
 from types import MappingProxyType
 from typing import Any, TypeVar
@@ -115,4 +114,4 @@ class Pipelines:
 
 
 def _place(function: Callable[..., Any]) -> str:
-    return f"{inspect.getmodule(function).__name__}.{getattr(function, '__qualname__', function)}"  # type: ignore[union-attr]
+    return f"{function.__module__}.{getattr(function, '__qualname__', type(function).__qualname__)}"
