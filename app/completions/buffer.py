@@ -1,8 +1,8 @@
 """The bounded hand-over of items from the one who produces them to the one who sends them."""
 
 import asyncio
+import threading
 from collections import deque
-from queue import SimpleQueue
 from typing import Generic, TypeVar
 
 __all__ = ["Buffer"]
@@ -11,9 +11,9 @@ T = TypeVar("T")
 
 
 class Buffer(Generic[T]):
-    """Items of one producer, on the event loop or in a thread, for one consumer on the loop.
+    """Items of producers, on the event loop or in threads, for one consumer on the loop.
 
-    A full buffer makes the producer wait. The consumer takes all that waits at once: a burst costs
+    A full buffer makes them wait. The consumer takes all that waits at once: a burst costs
     one wake-up and not one an item, and a lone item is handed on at once.
 
     Args:
@@ -28,9 +28,8 @@ class Buffer(Generic[T]):
         self._limit = limit  # 0: nobody takes what comes
         self._loop = asyncio.get_running_loop()
         self._consumer: asyncio.Future[None] | None = None  # waits for items
-        self._producer: asyncio.Future[None] | None = None  # waits for room, on the loop
-        self._thread_waits = False  # for room
-        self._room: SimpleQueue[None] = SimpleQueue()
+        self._waiting: deque[asyncio.Future[None]] = deque()  # for room, on the loop
+        self._waiting_threads: deque[threading.Lock] = deque()
         self._idle = idle
         self._taken_at = self._loop.time()
         self._timer = self._loop.call_later(idle, self._check_idle) if idle else None
@@ -44,26 +43,38 @@ class Buffer(Generic[T]):
         """Add an item from the loop, if there is room."""
         if len(self._items) >= self._limit:
             return False
+        self.put_anyway(item)
+        return True
+
+    def put_anyway(self, item: T) -> None:
+        """Add an item from the loop though there be no room, for those who cannot wait."""
         self._items.append(item)
         if self._consumer is not None:
             self._wake(self._consumer)
             self._consumer = None  # one wake-up is enough
-        return True
+
+    async def send(self, item: T) -> None:
+        """Add an item from the loop, now or when there is room."""
+        if not self.put(item):
+            await self.put_when_room(item)
 
     async def put_when_room(self, item: T) -> None:
         """Add an item from the loop as soon as there is room; drop it if nobody will take it."""
         while self._full:
-            self._producer = self._loop.create_future()
-            await self._producer
+            room = self._loop.create_future()
+            self._waiting.append(room)
+            await room
         if not self.put(item):
             await asyncio.sleep(0)  # or a producer that awaits nothing would hold the loop
 
     def put_from_thread(self, item: T) -> bool:
         """Add an item from a thread, when there is room. False says that nobody will take it."""
         while self._full:
-            self._thread_waits = True
-            if self._full:  # the consumer may have made room just before it could see the flag
-                self._room.get()
+            room = threading.Lock()
+            room.acquire()
+            self._waiting_threads.append(room)
+            if self._full:  # the consumer may have made room just before it could see who waits
+                room.acquire()
         if self._limit:
             self._items.append(item)
             if (consumer := self._consumer) is not None:
@@ -108,12 +119,10 @@ class Buffer(Generic[T]):
         return len(self._items) >= self._limit > 0
 
     def _make_room(self) -> None:
-        if self._producer is not None:
-            self._wake(self._producer)
-            self._producer = None
-        if self._thread_waits:
-            self._thread_waits = False
-            self._room.put(None)
+        while self._waiting:
+            self._wake(self._waiting.popleft())
+        while self._waiting_threads:
+            self._waiting_threads.popleft().release()
 
     def _check_idle(self) -> None:
         idle_for = self._loop.time() - self._taken_at

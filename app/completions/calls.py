@@ -10,7 +10,7 @@ from msgspec import Struct
 
 from app.completions.context import run_sync
 
-__all__ = ["Arguments", "Headers", "call", "call_service", "check_service"]
+__all__ = ["Arguments", "Headers", "call", "call_service", "check_service", "parameters_of"]
 
 SECRET_HEADERS = frozenset({b"authorization", b"cookie"})
 ARGUMENTS = ("model", "messages", "body")
@@ -56,6 +56,15 @@ def check_service(function: Callable[..., Any]) -> None:
         TypeError: it does not take `(model, messages, body)`.
     """
     _form_of(_hashable(function))
+
+
+def parameters_of(function: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of all that a function takes.
+
+    Raises:
+        TypeError: nothing says what it takes.
+    """
+    return tuple(_signature_of(_hashable(function)).parameters)
 
 
 class Headers(Mapping[str, str]):

@@ -1,15 +1,29 @@
 """A service's result, whatever it was, poured into a buffer item by item."""
 
 import inspect
-from collections.abc import AsyncIterator, Callable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterator
 from typing import Any
+
+from msgspec import Struct
 
 from app.completions.buffer import Buffer
 from app.completions.context import run_sync
 from app.completions.items import Item, is_completion
 from app.errors import OverloadedError
 
-__all__ = ["discard", "pour"]
+__all__ = ["CallbackStream", "discard", "pour"]
+
+
+class CallbackStream(Struct, frozen=True):
+    """A result that is not iterated, but calls back with its items.
+
+    Args:
+        run: is awaited with the buffer, into which it puts the items: by `await buffer.send(item)` on the
+            event loop, or by `buffer.put_from_thread(item)` in a thread, which is False when nobody wants
+            more. Both wait while the client is slower. It is cancelled when the client leaves.
+    """
+
+    run: Callable[[Buffer[Item]], Awaitable[None]]
 
 
 async def pour(result: object, buffer: Buffer[Item]) -> None:
@@ -21,6 +35,8 @@ async def pour(result: object, buffer: Buffer[Item]) -> None:
     match result:
         case str():
             buffer.put(result)
+        case CallbackStream():
+            await result.run(buffer)
         case AsyncIterator():
             await _pour_async(result, buffer)
         case Iterator():
@@ -30,7 +46,7 @@ async def pour(result: object, buffer: Buffer[Item]) -> None:
         case _:
             raise TypeError(
                 f"A completion service returned {type(result).__qualname__}. Return a str, a ChatCompletion "
-                "(or a dict of that shape), a Haystack ChatMessage, or a sync or async iterator."
+                "(or a dict of that shape), a Haystack ChatMessage, a sync or async iterator, or a CallbackStream."
             )
 
 

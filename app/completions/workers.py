@@ -8,13 +8,14 @@ import asyncio
 import threading
 from collections import deque
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
 from typing import Any, ParamSpec, TypeVar
 
 from app.errors import OverloadedError
 
-__all__ = ["Workers"]
+__all__ = ["Executor", "Workers"]
 
 IDLE_SECONDS = 2.0  # how long a thread waits for its next job before it ends
 
@@ -47,11 +48,11 @@ class Workers:
             try:
                 result = context.run(function, *args, **kwargs)
             except BaseException as error:
-                self._report(loop, _reject, outcome, error)
+                self.report(loop, _reject, outcome, error)
             else:
-                self._report(loop, _resolve, outcome, result)
+                self.report(loop, _resolve, outcome, result)
 
-        self._start(job)
+        self.start(job)
         try:
             return await outcome
         except asyncio.CancelledError:
@@ -59,7 +60,8 @@ class Workers:
                 _close(outcome.result())  # it came in the very turn of the loop in which nobody wanted it any more
             raise
 
-    def _start(self, job: Job) -> None:
+    def start(self, job: Job) -> None:
+        """Do a job, which must report when it has ended."""
         if self.busy >= self._limit:
             raise OverloadedError
         self.busy += 1
@@ -68,13 +70,47 @@ class Workers:
         except IndexError:
             _Worker(job, self._idle).start()
 
-    def _report(self, loop: asyncio.AbstractEventLoop, settle: Callable[..., None], *args: object) -> None:
+    def report(self, loop: asyncio.AbstractEventLoop, settle: Callable[..., None], *args: object) -> None:
+        """Say in a thread that its job has ended, and how."""
+
         def report() -> None:
             self.busy -= 1
             settle(*args)
 
         with suppress(RuntimeError):  # the loop is closed: nobody is left to tell
             loop.call_soon_threadsafe(report)
+
+
+class Executor(ThreadPoolExecutor):
+    """Such threads for `asyncio.to_thread`, by which libraries call sync code.
+
+    The pool that asyncio would make has only a few threads a core, and keeps the process alive while one works.
+    """
+
+    def __init__(self, workers: Workers) -> None:
+        super().__init__(max_workers=1)  # which it never starts
+        self._loop = asyncio.get_running_loop()
+        self._workers = workers
+
+    def submit(self, function: Callable[P, T], /, *args: P.args, **kwargs: P.kwargs) -> Future[T]:
+        """Call `function` in a thread.
+
+        Raises:
+            OverloadedError: all threads are busy.
+        """
+        future: Future[T] = Future()
+        future.set_running_or_notify_cancel()
+
+        def job() -> None:
+            try:
+                result = function(*args, **kwargs)
+            except BaseException as error:
+                self._workers.report(self._loop, future.set_exception, error)
+            else:
+                self._workers.report(self._loop, future.set_result, result)
+
+        self._workers.start(job)
+        return future
 
 
 class _Worker(threading.Thread):

@@ -183,3 +183,33 @@ async def test_an_idle_buffer_gives_nothing_again_and_again() -> None:
     buffer.put(1)
     assert await buffer.take() == [1]
     buffer.close()
+
+
+async def test_producers_on_the_loop_and_in_threads_all_get_room() -> None:
+    buffer = Buffer[int](2, idle=0)
+
+    async def on_the_loop() -> None:
+        for item in range(100):
+            await buffer.send(item)
+
+    async def produce() -> None:
+        in_threads = (loop.run_in_executor(pool, from_a_thread, buffer, 100) for _ in range(3))
+        await asyncio.gather(*in_threads, *(on_the_loop() for _ in range(3)))
+        buffer.close()
+
+    loop = asyncio.get_running_loop()
+    with ThreadPoolExecutor(3) as pool:
+        producing = asyncio.create_task(produce())
+        taken = await asyncio.wait_for(take_all(buffer), PATIENCE)
+        await producing
+
+    assert sorted(taken) == sorted([*range(100)] * 6)
+
+
+async def test_who_cannot_wait_is_let_in_over_the_limit() -> None:
+    buffer = Buffer[int](1, idle=0)
+    buffer.put(0)
+
+    buffer.put_anyway(1)
+
+    assert await buffer.take() == [0, 1]

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from app.completions.context import Run, current_run, finish_without_client, is_cancelled, run_sync
-from app.completions.workers import Workers
+from app.completions.workers import Executor, Workers
 from app.errors import OverloadedError
 
 pytestmark = pytest.mark.anyio
@@ -148,3 +148,40 @@ async def test_code_of_a_completion_may_want_to_outlive_its_client() -> None:
     await run_sync(finish_without_client)
 
     assert run.outlives_client
+
+
+async def test_asyncios_own_threads_are_such_threads_too() -> None:
+    executor = Executor(Workers(1))
+
+    thread = await asyncio.get_running_loop().run_in_executor(executor, threading.current_thread)
+
+    assert thread.daemon
+
+
+async def test_whatever_a_function_raises_comes_out_of_asyncios_threads() -> None:
+    with pytest.raises(ValueError, match="invalid literal"):
+        await asyncio.get_running_loop().run_in_executor(Executor(Workers(1)), int, "one")
+
+
+async def test_asyncios_threads_are_counted() -> None:
+    workers, gate = Workers(1), threading.Event()
+    executor = Executor(workers)
+    waiting = executor.submit(gate.wait, PATIENCE)
+
+    with pytest.raises(OverloadedError):
+        executor.submit(int)
+
+    gate.set()
+    assert await asyncio.wrap_future(waiting)
+    await until_idle(workers)
+    assert await asyncio.wrap_future(executor.submit(int)) == 0
+
+
+async def test_a_call_whose_caller_has_gone_ends_in_peace() -> None:
+    workers, gate = Workers(1), threading.Event()
+    calling = asyncio.get_running_loop().run_in_executor(Executor(workers), gate.wait, PATIENCE)
+    calling.cancel()
+
+    gate.set()
+
+    await asyncio.wait_for(until_idle(workers), PATIENCE)
