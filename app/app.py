@@ -1,5 +1,6 @@
 """The composition root: what `litestar run` finds."""
 
+import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
@@ -10,9 +11,11 @@ from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 
 from app.completions.engine import Engine, Limits
+from app.completions.workers import Executor, Workers
 from app.dependencies import DEPENDENCIES
 from app.errors import respond_with_error
 from app.logs import configure_logging
+from app.pipelines import pipelines
 from app.request_ids import add_request_id, note_request_id
 from app.serving import Serving, drain_on_signal
 from app.settings import Settings
@@ -66,9 +69,11 @@ def _lifespan(engine: Engine, settings: Settings) -> Callable[[Litestar], Abstra
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         configure_logging(settings.log_level)
-        with drain_on_signal(engine, settings.shutdown_grace), _frozen():
-            yield
-        await engine.close()
+        asyncio.get_running_loop().set_default_executor(Executor(Workers(settings.sync_workers)))
+        async with pipelines.serving(settings):
+            with drain_on_signal(engine, settings.shutdown_grace), _frozen():
+                yield
+            await engine.close()
 
     return lifespan
 

@@ -34,6 +34,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         request_timeout: seconds in which a request must have arrived, or its connection is cut.
         shutdown_grace: seconds that completions may take to finish when the server is told to stop.
         log_level: of the project's own logger.
+        openai_model: what the model `chat` asks upstream for; it is offered when this is set.
+        openai_base_url: of the upstream; OpenAI's own unless given.
+        openai_api_key: for the upstream, if it wants one.
+        local_model_path: a GGUF file for the model `local`; the one that its package brings unless given.
+        rag_folder: the folder whose Markdown and text files `rag` answers from; this project's README unless given.
     """
 
     owned_by: str = "custom"
@@ -47,6 +52,11 @@ class Settings(Struct, frozen=True, kw_only=True):
     request_timeout: Annotated[float, Meta(gt=0)] = 30
     shutdown_grace: Seconds = 30
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    openai_model: str = ""
+    openai_base_url: str = ""
+    openai_api_key: str = ""
+    local_model_path: str = ""
+    rag_folder: str = ""
 
     @classmethod
     def load(cls, environment: Mapping[str, str | None] | None = None) -> "Settings":
@@ -65,6 +75,11 @@ class Settings(Struct, frozen=True, kw_only=True):
         for name, value in raw.items():
             settings[name] = _parsed(name, value, cls.__annotations__[name])
         return cls(**settings)
+
+    def __repr__(self) -> str:
+        """All settings but the secret ones, which may be logged by accident."""
+        shown = [f"{name}={getattr(self, name)!r}" for name in self.__struct_fields__ if "key" not in name]
+        return f"Settings({', '.join(shown)})"
 
 
 def _parsed(name: str, value: str, annotation: Any) -> Any:

@@ -1,6 +1,8 @@
 """The registry: a function becomes a model."""
 
+import asyncio
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from contextlib import AsyncExitStack
 from typing import Any
 
 import pytest
@@ -11,6 +13,7 @@ from app.completions.workers import Workers
 from app.errors import ModelNotFoundError
 from app.registry import Pipelines
 from app.services import Body, CompletionService, Messages, ModelService
+from app.settings import Settings
 from schemas.models import Model
 from tests.conftest import Json, Serve, ask, error_of, message_of, text_of_stream
 
@@ -119,8 +122,8 @@ def test_a_model_without_a_name_is_refused(pipelines: Pipelines) -> None:
 
 @pytest.mark.parametrize(
     "wrong",
-    [lambda: "", lambda a, b: "", lambda a, b, c, d: "", lambda model, messages, body, *, more: ""],
-    ids=["none", "two", "four", "keyword"],
+    [lambda question: "", lambda a, b: "", lambda a, b, c, d: "", lambda model, messages, body, *, more: ""],
+    ids=["one", "two", "four", "keyword"],
 )
 def test_a_function_of_other_arguments_is_refused(pipelines: Pipelines, wrong: Callable[..., Any]) -> None:
     with pytest.raises(TypeError, match=r"must take \(model, messages, body\)"):
@@ -156,3 +159,259 @@ def test_another_model_service_cannot_make_the_registry_fail(serve: Serve, pipel
 
     assert response.status_code == 404
     assert error_of(response)["code"] == "model_not_found"
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_factory_makes_a_model(serve: Serve, pipelines: Pipelines, stream: bool) -> None:
+    pipelines.model("mine")(lambda: generator)
+    pipelines.model("ours")(lambda settings: function)
+    client = serve(pipelines)
+
+    for name in ("mine", "ours"):
+        response = ask(client, model=name, stream=stream)
+        assert (text_of_stream(response) if stream else message_of(response)["content"]) == f"I am {name}"
+
+
+def test_a_factory_is_not_called_before_its_model_is_asked(serve: Serve, pipelines: Pipelines) -> None:
+    made: list[str] = []
+
+    @pipelines.model("mine")
+    def factory() -> Callable[..., Any]:
+        made.append("mine")
+        return function
+
+    client = serve(pipelines)
+    client.get("/v1/models")
+    client.get("/v1/models/mine")
+    assert made == []
+
+    ask(client, model="mine")
+    ask(client, model="mine")
+    assert made == ["mine"]
+
+
+def test_the_decorator_gives_a_factory_back(pipelines: Pipelines) -> None:
+    def factory() -> Callable[..., Any]:
+        return function
+
+    assert pipelines.model("mine")(factory) is factory
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_factory_that_fails_is_a_500_and_is_tried_again(
+    serve: Serve, pipelines: Pipelines, caplog: pytest.LogCaptureFixture, stream: bool
+) -> None:
+    results: list[Any] = [function, OSError("No such file")]
+
+    @pipelines.model("mine")
+    def factory() -> Callable[..., Any]:
+        if isinstance(result := results.pop(), Exception):
+            raise result
+        return function
+
+    client = serve(pipelines)
+
+    assert ask(client, model="mine", stream=stream).status_code == 500
+    assert "No such file" in caplog.text
+    assert ask(client, model="mine", stream=stream).status_code == 200
+
+
+def test_a_factory_of_no_model_is_a_500_whose_log_says_what_a_model_takes(
+    serve: Serve, pipelines: Pipelines, caplog: pytest.LogCaptureFixture
+) -> None:
+    pipelines.model("mine")(lambda: lambda question: "")
+
+    assert ask(serve(pipelines), model="mine").status_code == 500
+    assert "it must take (model, messages, body)" in caplog.text
+
+
+class Stateful:
+    """A model that has a life."""
+
+    def __init__(self) -> None:
+        self.events: list[str] = []
+        self.may_start = asyncio.Event()
+        self.may_start.set()
+        self.error: Exception | None = None
+
+    async def __call__(self, model: str, messages: Messages, body: Body) -> str:
+        self.events.append("asked")
+        return "Hello!"
+
+    async def start(self) -> None:
+        await self.may_start.wait()
+        if self.error is not None:
+            raise self.error
+        self.events.append("started")
+
+    async def close(self) -> None:
+        self.events.append("closed")
+
+
+@pytest.fixture
+def stateful() -> Stateful:
+    return Stateful()
+
+
+@pytest.mark.anyio
+async def test_a_model_starts_when_it_is_first_asked_and_closes_with_the_server(
+    pipelines: Pipelines, stateful: Stateful
+) -> None:
+    pipelines.add("mine", stateful)
+
+    async with pipelines.serving(Settings()):
+        assert stateful.events == []
+        await pipelines.complete("mine", [], {})
+        await pipelines.complete("mine", [], {})
+        assert stateful.events == ["started", "asked", "asked"]
+
+    assert stateful.events == ["started", "asked", "asked", "closed"]
+
+
+@pytest.mark.anyio
+async def test_a_model_that_nobody_asked_is_neither_started_nor_closed(
+    pipelines: Pipelines, stateful: Stateful
+) -> None:
+    pipelines.add("mine", stateful)
+
+    async with pipelines.serving(Settings()):
+        assert not pipelines.loading
+
+    assert stateful.events == []
+
+
+@pytest.mark.anyio
+async def test_a_preloaded_model_starts_with_the_server_which_does_not_wait(
+    pipelines: Pipelines, stateful: Stateful
+) -> None:
+    stateful.may_start.clear()
+    pipelines.add("mine", stateful, preload=True)
+    pipelines.add("other", function)
+    assert not pipelines.loading
+
+    async with pipelines.serving(Settings()):
+        await asyncio.sleep(0)
+        assert pipelines.loading
+        assert await pipelines.complete("other", [], {}) == "I am other"
+        stateful.may_start.set()
+        assert await pipelines.complete("mine", [], {}) == "Hello!"
+        assert not pipelines.loading
+
+    assert stateful.events == ["started", "asked", "closed"]
+
+
+@pytest.mark.anyio
+async def test_a_preloaded_model_that_fails_is_logged_and_tried_again_by_its_first_request(
+    pipelines: Pipelines, stateful: Stateful, caplog: pytest.LogCaptureFixture
+) -> None:
+    stateful.error = OSError("No such file")
+    pipelines.add("mine", stateful, preload=True)
+
+    async with pipelines.serving(Settings()):
+        while not caplog.records:  # noqa: ASYNC110 - nothing here sets an event
+            await asyncio.sleep(0)
+        assert not pipelines.loading
+        stateful.error = None
+        assert await pipelines.complete("mine", [], {}) == "Hello!"
+
+    (record,) = caplog.records
+    assert record.getMessage() == "The model 'mine' could not be loaded; its first request tries again"
+    assert "No such file" in caplog.text
+
+
+@pytest.mark.anyio
+async def test_a_server_that_stops_does_not_wait_for_a_model_that_loads(
+    pipelines: Pipelines, stateful: Stateful, caplog: pytest.LogCaptureFixture
+) -> None:
+    stateful.may_start.clear()
+    pipelines.add("mine", stateful, preload=True)
+
+    async with asyncio.timeout(10), pipelines.serving(Settings()):
+        await asyncio.sleep(0)
+
+    assert "started" not in stateful.events
+    assert not caplog.records
+
+
+@pytest.mark.anyio
+async def test_one_model_that_fails_to_close_leaves_the_others_closed(pipelines: Pipelines, stateful: Stateful) -> None:
+    class Stubborn(Stateful):
+        async def close(self) -> None:
+            raise OSError("Stuck")
+
+    pipelines.add("stubborn", Stubborn())
+    pipelines.add("mine", stateful)
+
+    async with AsyncExitStack() as stack:
+        stack.enter_context(pytest.raises(OSError, match="Stuck"))
+        await stack.enter_async_context(pipelines.serving(Settings()))
+        await pipelines.complete("stubborn", [], {})
+        await pipelines.complete("mine", [], {})
+
+    assert stateful.events == ["started", "asked", "closed"]
+
+
+@pytest.mark.anyio
+async def test_a_factory_gets_the_settings_of_the_server(pipelines: Pipelines) -> None:
+    seen: list[Settings] = []
+
+    @pipelines.model("mine")
+    def factory(settings: Settings) -> Callable[..., Any]:
+        seen.append(settings)
+        return function
+
+    async with pipelines.serving(Settings(owned_by="me")):
+        await pipelines.complete("mine", [], {})
+
+    assert seen == [Settings(owned_by="me")]
+
+
+def when_there_is_an_upstream(settings: Settings) -> str:
+    return settings.openai_model
+
+
+@pytest.mark.anyio
+async def test_a_model_is_offered_when_the_settings_allow_for_it(pipelines: Pipelines) -> None:
+    pipelines.add("mine", function, when=when_there_is_an_upstream)
+    pipelines.add("other", function)
+
+    async with pipelines.serving(Settings(openai_model="upstream")):
+        assert [model.id for model in await pipelines.list_models()] == ["mine", "other"]
+        assert await pipelines.complete("mine", [], {}) == "I am mine"
+    async with pipelines.serving(Settings()):
+        assert [model.id for model in await pipelines.list_models()] == ["other"]
+
+
+@pytest.mark.anyio
+async def test_a_model_that_is_not_offered_is_neither_found_nor_named(pipelines: Pipelines) -> None:
+    pipelines.add("mine", function, when=when_there_is_an_upstream)
+    pipelines.add("other", function)
+
+    async with pipelines.serving(Settings()):
+        with pytest.raises(ModelNotFoundError) as caught:
+            await pipelines.complete("mine", [], {})
+
+    assert caught.value.message == "The model 'mine' does not exist. Available: other."
+
+
+def test_a_model_that_is_not_offered_is_a_404_and_not_listed(serve: Serve, pipelines: Pipelines) -> None:
+    pipelines.add("mine", function, when=when_there_is_an_upstream)
+    pipelines.add("other", function)
+    client = serve(pipelines)
+
+    response = ask(client, model="mine")
+
+    assert response.status_code == 404
+    assert error_of(response)["message"] == "The model 'mine' does not exist. Available: other."
+    assert client.get("/v1/models/mine").status_code == 404
+    assert [model["id"] for model in client.get("/v1/models").json()["data"]] == ["other"]
+
+
+@pytest.mark.anyio
+async def test_a_model_that_is_not_offered_is_not_preloaded(pipelines: Pipelines, stateful: Stateful) -> None:
+    pipelines.add("mine", stateful, preload=True, when=when_there_is_an_upstream)
+
+    async with pipelines.serving(Settings()):
+        assert not pipelines.loading
+
+    assert stateful.events == []

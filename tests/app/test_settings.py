@@ -23,6 +23,11 @@ RIGHT: dict[str, tuple[str, Any]] = {
     "REQUEST_TIMEOUT": ("10", 10),
     "SHUTDOWN_GRACE": ("0.5", 0.5),
     "LOG_LEVEL": ("DEBUG", "DEBUG"),
+    "OPENAI_MODEL": ("llama3.2", "llama3.2"),
+    "OPENAI_BASE_URL": ("http://127.0.0.1:11434/v1", "http://127.0.0.1:11434/v1"),
+    "OPENAI_API_KEY": ("sk-secret", "sk-secret"),
+    "LOCAL_MODEL_PATH": ("model.gguf", "model.gguf"),
+    "RAG_FOLDER": ("documents", "documents"),
 }
 WRONG = [
     ("REASONING_FIELD", "thoughts"),
