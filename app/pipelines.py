@@ -1,15 +1,18 @@
 """The models that this server offers. This is the file to edit: a decorated function is a model.
 
 A model is a function of `(model, messages, body)`, sync or async. It returns text or a completion,
-or yields: text, a `Delta`, a `Usage`, or whatever else `app/completions/items.py` reads.
+or yields: text, a `Delta`, a `Usage`, or whatever else `app/completions/items.py` reads. A function of
+nothing, or of `settings`, makes a model when it is first asked for: what is slow to import or to load.
 """
 
 import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
+from app.local import LocalModel, is_installed, local_model
 from app.registry import Pipelines
 from app.services import Body, Messages
+from app.settings import Settings
 from schemas.chunk import Delta
 from schemas.completion import ChatCompletion, Choice, FunctionCall, Message, ToolCall, Usage
 
@@ -83,3 +86,31 @@ async def events(model: str, messages: Messages, body: Body) -> AsyncIterator[st
     answer = last_text(messages)[::-1]
     yield Progress("Turned it around", done=True)
     yield answer
+
+
+@pipelines.model("rag", prompt="What happens when the client leaves?")
+def rag(settings: Settings) -> object:
+    """A Haystack pipeline that answers from documents, by `chat` or `local` if they are there."""
+    from app.rag import rag_model
+
+    return rag_model(settings)
+
+
+@pipelines.model(
+    "local",
+    prompt="What is the capital of France?",
+    preload=True,
+    when=lambda settings: is_installed(settings.local_model_path),
+)
+def local(settings: Settings) -> LocalModel:
+    """A language model in this very process."""
+    return local_model(settings.local_model_path)
+
+
+@pipelines.model("chat", when=lambda settings: settings.openai_model != "")
+def chat(settings: Settings) -> object:
+    """A chat generator: any OpenAI-compatible upstream."""
+    from app.haystack.adapters import haystack_component
+    from app.haystack.upstream import upstream_generator, upstream_parameters
+
+    return haystack_component(upstream_generator(settings), parameters=upstream_parameters)
