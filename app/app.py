@@ -2,24 +2,31 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from typing import TYPE_CHECKING
 
 from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 
+from app.access_log import AccessLog
 from app.completions.engine import Engine, Limits
+from app.completions.record import Observer
 from app.completions.workers import Executor, Workers
 from app.dependencies import DEPENDENCIES
 from app.errors import respond_with_error
 from app.logs import configure_logging
 from app.pipelines import pipelines
-from app.request_ids import add_request_id, note_request_id
 from app.serving import Serving, drain_on_signal
-from app.settings import Settings
+from app.settings import Settings, SettingsError
+from controllers.health import HealthController
 from controllers.openai import OpenAIController
+
+if TYPE_CHECKING:  # their packages are extras
+    from app.metrics import Metrics
+    from app.tracing import Tracing
 
 __all__ = ["create_app"]
 
@@ -30,31 +37,55 @@ REASONING_FIELDS = {
 }
 
 
-def create_app(*, settings: Settings | None = None, dependencies: Mapping[str, Provide] | None = None) -> Litestar:
+def create_app(
+    *,
+    settings: Settings | None = None,
+    dependencies: Mapping[str, Provide] | None = None,
+    observers: Sequence[Observer] = (),
+) -> Litestar:
     """Compose the application: cheap, and free of side effects, as `litestar run` does it twice.
 
     Args:
         settings: the settings; those of the environment and of `.env` unless given.
         dependencies: providers by name, which replace those of `app/dependencies.py`.
+        observers: who is told of each completion, beside what the settings turn on.
     """
     settings = settings or Settings.load()
-    engine = _engine(settings)
-    return Litestar(
-        route_handlers=[OpenAIController],
+    telemetry = list(_telemetry(settings))
+    engine = _engine(settings, (*observers, *telemetry))
+    app = Litestar(
+        route_handlers=[OpenAIController, HealthController],
         dependencies={**DEPENDENCIES, **(dependencies or {})},
         state=State({"engine": engine, "settings": settings}),
         exception_handlers={Exception: respond_with_error},
-        before_request=note_request_id,
-        before_send=[add_request_id],
         request_max_body_size=settings.max_body_size,
         lifespan=[_lifespan(engine, settings)],
         logging_config=None,
-        plugins=[Serving()],
+        plugins=[Serving(settings), *telemetry],
         openapi_config=OpenAPIConfig(title="OpenAI-compatible API", version="1"),
     )
+    return AccessLog.around(app, engine.observers)
 
 
-def _engine(settings: Settings) -> Engine:
+def _telemetry(settings: Settings) -> "Iterator[Metrics | Tracing]":
+    """What the settings turn on; nobody else imports its packages."""
+    try:
+        if settings.metrics:
+            from app.metrics import Metrics
+
+            yield Metrics()
+        if settings.tracing:
+            from app.tracing import Tracing
+
+            yield Tracing(settings.owned_by)
+    except ImportError as error:
+        raise SettingsError(
+            f"METRICS and TRACING need packages that are not installed: {error}. Install the extras "
+            "`metrics` and `otel`, e.g. by `uv run --extra metrics --extra otel litestar run`."
+        ) from None
+
+
+def _engine(settings: Settings, observers: Sequence[Observer]) -> Engine:
     limits = Limits(
         concurrent=settings.max_concurrent_completions,
         sync_workers=settings.sync_workers,
@@ -62,13 +93,13 @@ def _engine(settings: Settings) -> Engine:
         keep_alive=settings.keep_alive_interval,
         finish_without_client=settings.finish_without_client,
     )
-    return Engine(limits, REASONING_FIELDS[settings.reasoning_field])
+    return Engine(limits, REASONING_FIELDS[settings.reasoning_field], observers)
 
 
 def _lifespan(engine: Engine, settings: Settings) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
-        configure_logging(settings.log_level)
+        configure_logging(settings.log_level, settings.log_format)
         asyncio.get_running_loop().set_default_executor(Executor(Workers(settings.sync_workers)))
         async with pipelines.serving(settings):
             with drain_on_signal(engine, settings.shutdown_grace), _frozen():

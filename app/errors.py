@@ -133,6 +133,7 @@ def to_completion_error(error: BaseException) -> CompletionError:
 def respond_with_error(request: Request[Any, Any, Any], error: Exception) -> Response[ErrorResponse]:
     """The answer to a request that failed, whoever raised the error: Litestar's handler of exceptions."""
     found = to_completion_error(error)
+    request.scope["state"]["error"] = found.code or found.type
     if "route_handler" not in request.scope:
         found.message = f"{request.method} {_clipped(request.scope['path'])} is not served here; /schema lists what is."
     return Response(found.to_response(), status_code=found.status, headers=found.headers, media_type=MediaType.JSON)

@@ -9,11 +9,12 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from functools import cache
 from pathlib import Path
+from tempfile import TemporaryDirectory
 from types import FrameType
 
 import uvicorn
 import uvicorn.config
-from click import Group
+from click import Group, get_current_context
 from litestar import Litestar
 from litestar.plugins import CLIPlugin
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
@@ -21,6 +22,7 @@ from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 from app.completions.engine import Engine
 from app.completions.wire import encode
 from app.errors import InvalidRequestError
+from app.logs import logging_config
 from app.settings import Settings
 
 __all__ = ["Protocol", "Serving", "drain_on_signal"]
@@ -31,7 +33,14 @@ STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
 class Serving(CLIPlugin):
-    """What surrounds the server in the process of the command line."""
+    """What surrounds the server in the process of the command line.
+
+    Args:
+        settings: how it logs, and whether it counts.
+    """
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
 
     def on_cli_init(self, cli: Group) -> None:
         """Add no commands."""
@@ -48,9 +57,29 @@ class Serving(CLIPlugin):
         os.environ.setdefault("UVICORN_HTTP", PROTOCOL)  # for a child
         before = signal.signal(signal.SIGTERM, _pass_on)
         try:
-            yield
+            with TemporaryDirectory(prefix="litestar-") as folder:
+                _set_up_logging(self._settings, Path(folder))
+                if self._settings.metrics and _has_workers():
+                    os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", folder)
+                yield
         finally:
             signal.signal(signal.SIGTERM, before)
+
+
+def _set_up_logging(settings: Settings, folder: Path) -> None:
+    """Let uvicorn log as we do, from its first line on; a child reads how from a file."""
+    config = logging_config(settings.log_level, settings.log_format)
+    uvicorn.config.LOGGING_CONFIG.clear()
+    uvicorn.config.LOGGING_CONFIG.update(config)
+    file = folder / "logging.json"
+    file.write_bytes(encode(config))
+    os.environ.setdefault("UVICORN_LOG_CONFIG", str(file))
+
+
+def _has_workers() -> bool:
+    """Whether several processes are to serve."""
+    context = get_current_context(silent=True)
+    return context is not None and context.params.get("wc", 1) > 1
 
 
 @contextmanager

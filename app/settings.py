@@ -9,6 +9,8 @@ from click import ClickException
 from dotenv import dotenv_values
 from msgspec import Meta, Struct
 
+from app.logs import LogFormat
+
 __all__ = ["Settings", "SettingsError"]
 
 Count = Annotated[int, Meta(ge=1)]
@@ -34,6 +36,9 @@ class Settings(Struct, frozen=True, kw_only=True):
         request_timeout: seconds in which a request must have arrived, or its connection is cut.
         shutdown_grace: seconds that completions may take to finish when the server is told to stop.
         log_level: of the project's own logger.
+        log_format: `json`, `text`, or `auto`: text if a person reads it.
+        metrics: whether there are figures for Prometheus at `/metrics`.
+        tracing: whether requests and completions are traced by OpenTelemetry.
         openai_model: what the model `chat` asks upstream for; it is offered when this is set.
         openai_base_url: of the upstream; OpenAI's own unless given.
         openai_api_key: for the upstream, if it wants one.
@@ -52,6 +57,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     request_timeout: Annotated[float, Meta(gt=0)] = 30
     shutdown_grace: Seconds = 30
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
+    log_format: LogFormat = "auto"
+    metrics: bool = False
+    tracing: bool = False
     openai_model: str = ""
     openai_base_url: str = ""
     openai_api_key: str = ""

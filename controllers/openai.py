@@ -8,6 +8,7 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, RawBody, SkipValidation
 from litestar.status_codes import HTTP_200_OK
 
+from app.access_log import COMPLETES
 from app.completions.calls import Headers
 from app.completions.engine import Engine, Services
 from app.completions.models import full_models
@@ -61,6 +62,7 @@ class OpenAIController(Controller):
         status_code=HTTP_200_OK,
         responses=ANSWER | ERRORS,
         operation_class=ChatCompletionOperation,
+        opt={COMPLETES: True},
     )
     async def create_chat_completion(
         self,
@@ -76,6 +78,7 @@ class OpenAIController(Controller):
         services = Services(completion_service, model_service, hooks)
         parsed = parse_json(body, content_type=dict(headers).get(b"content-type", b""))
         completion = await engine.start(parsed, services, Headers(headers), partial(client_left, request.receive))
+        request.scope["state"]["completion"] = completion.record
         if completion.stream:
             frames = completion.frames()
             return EventStream(await anext(frames), frames)

@@ -54,6 +54,7 @@ class Chunks:
     def __init__(self, head: Head, reader: Reader, *, include_usage: bool) -> None:
         self.head = head
         self.usage: Json | None = None
+        self.finish_reasons: list[str] = []
         self._reader = reader
         self._no_usage: UnsetType | None = None if include_usage else UNSET
         self._choices: dict[int, _Choice] = {}
@@ -94,6 +95,7 @@ class Chunks:
         yield from self._open(0)
         for index, choice in self._choices.items():
             reason = finish_reason(choice.finish_reason, called_tools=len(choice.calls) > 0)
+            self.finish_reasons.append(reason)
             yield self._dict(
                 [{**choice.extra, "index": index, "delta": {}, "finish_reason": reason}], choice.chunk_extra
             )

@@ -36,7 +36,10 @@ class Collector:
     def completion(self) -> Json:
         """The completion of all that was added."""
         if self._first and (whole := self._chunks.whole(self._first[0])) is not None:
-            return _filled_in(whole, self._chunks.head)
+            completion = _filled_in(whole, self._chunks.head)
+            self._chunks.usage = completion.get("usage")
+            self._chunks.finish_reasons = [choice["finish_reason"] for choice in completion["choices"]]
+            return completion
         self._add_up(self._chunks.read(self._first))
         self._add_up(self._chunks.finish())
         choices = [answer.choice(index) for index, answer in sorted(self._answers.items())]

@@ -12,6 +12,7 @@ from app.completions.chunks import Chunk, Chunks
 from app.completions.collect import Collector
 from app.completions.context import Run
 from app.completions.items import Item, Json
+from app.completions.record import Record
 from app.completions.wire import DONE, KEEP_ALIVE, frame, text_framer
 from app.errors import ClientDisconnectedError, CompletionError, CompletionTimeoutError, to_completion_error
 
@@ -30,7 +31,7 @@ class Completion:
         produce: puts the service's items into the buffer.
         chunks: the rules for this response.
         run: what the service may ask of the completion.
-        stream: whether the client wants it piece by piece.
+        record: what is told of it; says whether the client wants it piece by piece.
     """
 
     def __init__(
@@ -40,15 +41,20 @@ class Completion:
         buffer: Buffer[Item],
         chunks: Chunks,
         run: Run,
-        stream: bool,
+        record: Record,
     ) -> None:
-        self.stream = stream
+        self.record = record
         self._buffer = buffer
         self._chunks = chunks
         self._run = run
         self._task = _start(self._produce(produce))
         self._watch: asyncio.Task[None] | None = None
         self._timers: list[asyncio.TimerHandle] = []
+
+    @property
+    def stream(self) -> bool:
+        """Whether the client wants it piece by piece."""
+        return self.record.stream
 
     @property
     def done(self) -> bool:
@@ -62,13 +68,21 @@ class Completion:
             CompletionError: the service failed, was too slow, or its client has left.
         """
         collector = Collector(self._chunks)
+        ending: Exception | None = ClientDisconnectedError()  # unless it comes to another
         try:
             while not self._buffer.exhausted:
                 collector.add(await self._buffer.take())
             if self._buffer.error is not None:
                 raise to_completion_error(self._buffer.error)
-            return collector.completion()
+            completion = collector.completion()
+            ending = None
+        except Exception as error:
+            ending = error
+            raise
+        else:
+            return completion
         finally:
+            self._end(ending)
             await self.close()
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
@@ -81,6 +95,7 @@ class Completion:
             CompletionError: the service failed before its first item.
         """
         started = done = False
+        ending: Exception | None = ClientDisconnectedError()  # unless it comes to another
         try:
             while not done:
                 items = await self._buffer.take()
@@ -91,11 +106,14 @@ class Completion:
                     yield frames
                 if error is not None:
                     raise error
+            ending = None
         except CompletionError as error:
+            ending = error
             if not started:
                 raise
             yield frame(error.to_response()) + DONE
         finally:
+            self._end(ending)
             await self.close()
 
     def watch(self, disconnected: Callable[[], Awaitable[None]]) -> None:
@@ -108,6 +126,7 @@ class Completion:
         async def watch() -> None:
             await disconnected()
             if self._run.outlives_client:
+                self.record.ended = "client_left"
                 self._buffer.discard()
             else:
                 self.cancel(ClientDisconnectedError())
@@ -150,6 +169,14 @@ class Completion:
         else:
             self._buffer.close()
 
+    def _end(self, error: Exception | None) -> None:
+        """Record how it ended: by which error, if by any."""
+        record, chunks = self.record, self._chunks
+        record.id, record.response_model = chunks.head.id, chunks.head.model
+        record.finish_reasons = chunks.finish_reasons
+        record.add_usage(chunks.usage)
+        record.end(error)
+
     @cached_property
     def _text_frame(self) -> Callable[[str], bytes]:
         return text_framer(self._chunks.text(""))  # when the first text comes, what precedes it is settled
@@ -165,11 +192,12 @@ class Completion:
                 frames.append(self._text_frame(chunk) if isinstance(chunk, str) else frame(chunk))  # noqa: PERF401 - those before an error are kept
         except Exception as mistake:  # in the user's chunk mapper, or in a dict that is no chunk
             error = mistake
-        else:
-            if ends_well:
-                frames.append(DONE)
-            elif not items and not done:
-                frames.append(KEEP_ALIVE)
+        if frames:
+            self.record.add(len(frames))
+        if error is None and done:
+            frames.append(DONE)
+        elif error is None and not items:
+            frames.append(KEEP_ALIVE)
         return b"".join(frames), None if error is None else to_completion_error(error)
 
 

@@ -1,8 +1,9 @@
 """Starts completions: the way of a request from its body to its service."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
+from time import perf_counter
 
 from msgspec import Struct
 
@@ -14,6 +15,7 @@ from app.completions.context import Run, current_run
 from app.completions.items import Item, Reader, text_of
 from app.completions.models import model_names
 from app.completions.parse import validate
+from app.completions.record import Observer, Record
 from app.completions.source import discard, pour
 from app.completions.workers import Workers
 from app.errors import ModelNotFoundError, OverloadedError
@@ -50,15 +52,17 @@ class Engine:
     Args:
         limits: how many at once, and for how long.
         reasoning_fields: the fields of a message that reasoning goes out in.
+        observers: who is told of each completion.
     """
 
-    def __init__(self, limits: Limits, reasoning_fields: tuple[str, ...]) -> None:
+    def __init__(self, limits: Limits, reasoning_fields: tuple[str, ...], observers: Sequence[Observer] = ()) -> None:
+        self.observers = tuple(observers)
+        self.draining = False
         self._limits = limits
         self._reasoning_fields = reasoning_fields
         self._workers = Workers(limits.sync_workers)
         self._starting = 0
         self._running: set[Completion] = set()
-        self._draining = False
 
     async def start(
         self,
@@ -78,7 +82,8 @@ class Engine:
         Raises:
             CompletionError: the request is wrong, the model unknown or the server full.
         """
-        if self._draining:
+        started_at = perf_counter()
+        if self.draining:
             raise OverloadedError(SHUTTING_DOWN)
         if self._starting + len(self._running) >= self._limits.concurrent:
             raise OverloadedError
@@ -87,8 +92,12 @@ class Engine:
             run = Run(self._workers, outlives_client=self._limits.finish_without_client)
             current_run.set(run)
             request, body = await _prepared(body, services)
+            record = Record(
+                model=request.model, stream=bool(request.stream), observers=self.observers, started_at=started_at
+            )
+            record.start()
             completion = self._completion(
-                request, Arguments(request.model, request.messages, body, headers), services, run
+                request, Arguments(request.model, request.messages, body, headers), services, run, record
             )
         finally:
             self._starting -= 1
@@ -102,8 +111,8 @@ class Engine:
 
     def drain(self, grace: float) -> None:
         """Start no more completions, and stop those that still run after some seconds; their clients are told."""
-        if not self._draining:
-            self._draining = True
+        if not self.draining:
+            self.draining = True
             asyncio.get_running_loop().call_later(grace, self._stop)
 
     async def close(self) -> None:
@@ -113,16 +122,20 @@ class Engine:
         await asyncio.gather(*(completion.close() for completion in running))
 
     def _completion(
-        self, request: ChatCompletionRequest, arguments: Arguments, services: Services, run: Run
+        self,
+        request: ChatCompletionRequest,
+        arguments: Arguments,
+        services: Services,
+        run: Run,
+        record: Record,
     ) -> Completion:
-        stream = bool(request.stream)
         reader = Reader(services.hooks.chunk_mapper or text_of, self._reasoning_fields)
         return Completion(
             partial(_produce, services, arguments),
-            buffer=Buffer(BUFFER_LIMIT, idle=self._limits.keep_alive if stream else 0),
+            buffer=Buffer(BUFFER_LIMIT, idle=self._limits.keep_alive if record.stream else 0),
             chunks=Chunks(Head(request.model), reader, include_usage=request.include_usage),
             run=run,
-            stream=stream,
+            record=record,
         )
 
     def _stop(self) -> None:

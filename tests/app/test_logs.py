@@ -1,6 +1,8 @@
-"""What the project logs, and from which level on."""
+"""What the project logs, from which level on, and in which form."""
 
+import json
 import logging
+import sys
 from collections.abc import Iterator
 
 import pytest
@@ -9,23 +11,25 @@ from app.logs import configure_logging
 from tests.conftest import Serve, returning
 
 LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR"]
+CONFIGURED = ["app", "app.requests", "uvicorn", "uvicorn.access"]
 
 
 @pytest.fixture
 def log() -> Iterator[logging.Logger]:
     """The logger of a module of the project; its configuration is undone after the test."""
-    ours = logging.getLogger("app")
-    before = ours.level, ours.handlers[:]
+    loggers = [logging.getLogger(name) for name in CONFIGURED]
+    before = [(each.level, each.handlers[:], each.propagate) for each in loggers]
     yield logging.getLogger("app.mine")
-    level, ours.handlers = before
-    ours.setLevel(level)
+    for each, (level, handlers, propagate) in zip(loggers, before, strict=True):
+        each.handlers, each.propagate = handlers, propagate
+        each.setLevel(level)
 
 
 @pytest.mark.parametrize("level", LEVELS)
 def test_lines_below_the_level_are_not_written(
     log: logging.Logger, capsys: pytest.CaptureFixture[str], level: str
 ) -> None:
-    configure_logging(level)
+    configure_logging(level, "text")
 
     for each in LEVELS:
         log.log(logging.getLevelNamesMapping()[each], "said at %s", each)
@@ -37,28 +41,72 @@ def test_lines_below_the_level_are_not_written(
 def test_a_line_tells_the_level_the_request_and_the_place(
     log: logging.Logger, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    configure_logging("INFO")
+    configure_logging("INFO", "text")
 
     log.info("Hello!")
 
     assert capsys.readouterr().err.endswith("INFO [-] app.mine: Hello!\n")
 
 
+def test_a_line_in_json_tells_the_same(log: logging.Logger, capsys: pytest.CaptureFixture[str]) -> None:
+    configure_logging("INFO", "json")
+
+    log.info("Hello, %s!", "\u2028\ud800\n")
+
+    line = json.loads(capsys.readouterr().err)
+    assert line.pop("time").endswith("+00:00")
+    assert line == {"level": "INFO", "logger": "app.mine", "request_id": "-", "message": "Hello, \u2028\ud800\n!"}
+
+
+@pytest.mark.parametrize("name", ["app.mine", "uvicorn.error", "another"])
+def test_a_traceback_stands_in_the_one_line_of_json(
+    log: logging.Logger, capsys: pytest.CaptureFixture[str], name: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure_logging("INFO", "json")
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])  # nobody but ours: pytest's own stand there
+
+    try:
+        raise ValueError("at fault")
+    except ValueError:
+        logging.getLogger(name).exception("It failed")
+
+    line = json.loads(capsys.readouterr().err)
+    assert (line["level"], line["logger"], line["message"]) == ("ERROR", name, "It failed")
+    assert line["traceback"].startswith("Traceback")
+    assert line["traceback"].endswith("ValueError: at fault")
+
+
+@pytest.mark.parametrize(("terminal", "first"), [(True, "2"), (False, "{")])
+def test_the_form_depends_on_who_reads_it(
+    log: logging.Logger,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    terminal: bool,
+    first: str,
+) -> None:
+    monkeypatch.setattr(sys.stderr, "isatty", lambda: terminal)
+    configure_logging("INFO", "auto")
+
+    log.info("Hello!")
+
+    assert capsys.readouterr().err.startswith(first)
+
+
 def test_a_line_is_written_once_however_often_it_was_configured(
     log: logging.Logger, capsys: pytest.CaptureFixture[str]
 ) -> None:
-    configure_logging("INFO")
-    configure_logging("INFO")
+    configure_logging("INFO", "text")
+    configure_logging("INFO", "text")
 
     log.info("Hello!")
 
     assert capsys.readouterr().err.count("Hello!") == 1
 
 
-def test_other_loggers_are_left_alone() -> None:
+def test_other_loggers_are_left_alone(log: logging.Logger) -> None:
     before = logging.getLogger().level, logging.getLogger().handlers[:]
 
-    configure_logging("DEBUG")
+    configure_logging("DEBUG", "json")
 
     assert (logging.getLogger().level, logging.getLogger().handlers) == before
 

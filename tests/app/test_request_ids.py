@@ -26,6 +26,7 @@ ANSWERS: dict[str, Callable[[Client], Response]] = {
     "failed": lambda client: ask(client, content="fail"),
     "failed stream": lambda client: ask(client, content="fail", stream=True),
     "schema": lambda client: client.get("/schema/openapi.json"),
+    "health": lambda client: client.get("/health"),
 }
 EACH_ANSWER = pytest.mark.parametrize("act", ANSWERS.values(), ids=ANSWERS)
 
@@ -85,7 +86,7 @@ def test_lines_that_a_request_logs_bear_its_id(
         return "Hello!"
 
     for service, line in ((in_a_thread, "from a thread"), (on_the_loop, "from the loop")):
-        client = serve(service)
+        client = serve(service, log_format="text")
         client.headers["x-request-id"] = "of-this-request"
         ask(client, stream=streaming)
 
@@ -101,7 +102,7 @@ def test_a_line_outside_of_any_request_has_no_id() -> None:
 
 
 def test_the_id_of_a_stream_stands_in_the_log_of_its_error(serve: Serve, capsys: pytest.CaptureFixture[str]) -> None:
-    client = serve(yielding("Hello", ValueError("secret")))
+    client = serve(yielding("Hello", ValueError("secret")), log_format="text")
 
     response = ask(client, stream=True)
 

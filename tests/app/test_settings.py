@@ -23,6 +23,9 @@ RIGHT: dict[str, tuple[str, Any]] = {
     "REQUEST_TIMEOUT": ("10", 10),
     "SHUTDOWN_GRACE": ("0.5", 0.5),
     "LOG_LEVEL": ("DEBUG", "DEBUG"),
+    "LOG_FORMAT": ("json", "json"),
+    "METRICS": ("true", True),
+    "TRACING": ("true", True),
     "OPENAI_MODEL": ("llama3.2", "llama3.2"),
     "OPENAI_BASE_URL": ("http://127.0.0.1:11434/v1", "http://127.0.0.1:11434/v1"),
     "OPENAI_API_KEY": ("sk-secret", "sk-secret"),
@@ -45,6 +48,9 @@ WRONG = [
     ("REQUEST_TIMEOUT", "0"),
     ("SHUTDOWN_GRACE", "-1"),
     ("LOG_LEVEL", "loud"),
+    ("LOG_FORMAT", "xml"),
+    ("METRICS", "perhaps"),
+    ("TRACING", "perhaps"),
 ]
 
 

@@ -16,6 +16,7 @@ from schemas.completion import ChatCompletion
 from schemas.request import ChatCompletionRequest
 from tests.conftest import Json
 
+HEALTH = ["/health", "/ready"]
 COMPLETIONS = ["/v1/chat/completions", "/chat/completions"]
 
 
@@ -55,18 +56,20 @@ def test_every_path_is_documented(document: Json) -> None:
         "/models/{model_id}": ["get"],
         "/v1/chat/completions": ["post"],
         "/chat/completions": ["post"],
+        "/health": ["get"],
+        "/ready": ["get"],
     }
 
 
 def test_every_operation_has_an_id_of_its_own_and_a_summary(document: Json) -> None:
     ids = [operation["operationId"] for operation in operations(document)]
 
-    assert len(set(ids)) == len(ids) == 6
+    assert len(set(ids)) == len(ids) == 8
     assert all(operation["summary"] for operation in operations(document))
 
 
 def test_every_operation_is_tagged(document: Json) -> None:
-    assert {tuple(operation["tags"]) for operation in operations(document)} == {("openai",)}
+    assert {tuple(operation["tags"]) for operation in operations(document)} == {("openai",), ("health",)}
 
 
 def test_a_subclass_sets_its_own_tags() -> None:
@@ -77,7 +80,7 @@ def test_a_subclass_sets_its_own_tags() -> None:
     document = document_of(Mine)
 
     for path, methods in document["paths"].items():
-        expected = ["mine"] if path.startswith("/mine") else ["openai"]
+        expected = ["mine"] if path.startswith("/mine") else ["health"] if path in HEALTH else ["openai"]
         assert all(operation["tags"] == expected for operation in methods.values())
 
 

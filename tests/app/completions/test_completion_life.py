@@ -11,6 +11,7 @@ from app.completions.chunks import Chunks, Head
 from app.completions.completion import Completion
 from app.completions.context import Run
 from app.completions.items import Item, Reader, text_of
+from app.completions.record import Record
 from app.completions.wire import DONE, KEEP_ALIVE
 from app.completions.workers import Workers
 from app.errors import ClientDisconnectedError, CompletionError
@@ -27,7 +28,7 @@ def completion_of(
         buffer=Buffer(8, idle=idle),
         chunks=Chunks(Head("test"), Reader(text_of, ()), include_usage=False),
         run=Run(Workers(1), outlives_client=outlives_client),
-        stream=True,
+        record=Record(model="test", stream=True),
     )
 
 

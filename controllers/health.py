@@ -1,0 +1,46 @@
+"""Whether the server lives, and whether it takes completions: for load balancers and orchestrators."""
+
+from typing import Any
+
+from litestar import Controller, Request, get
+from litestar.di import NamedDependency
+from litestar.openapi.datastructures import ResponseSpec
+from litestar.params import SkipValidation
+
+from app.access_log import QUIET
+from app.completions.engine import Engine
+from app.errors import OverloadedError
+from app.services import CompletionService
+from schemas.errors import ErrorResponse
+from schemas.health import Health
+
+__all__ = ["HealthController"]
+
+OPTIONS = {QUIET: True, "exclude_from_auth": True}
+NOT_READY = {503: ResponseSpec(ErrorResponse, description="A model is being loaded, or the server is shutting down.")}
+
+
+class HealthController(Controller):
+    """Open to everyone."""
+
+    tags = ("health",)
+    opt = OPTIONS
+
+    @get("/health", summary="Is the server alive?")
+    async def health(self) -> Health:
+        """It answers, so it is."""
+        return Health("alive")
+
+    @get("/ready", summary="Does the server take completions?", responses=NOT_READY)
+    async def ready(
+        self,
+        request: Request[Any, Any, Any],
+        completion_service: NamedDependency[SkipValidation[CompletionService]],
+    ) -> Health:
+        """Not while it shuts down, nor while its service says that it is `loading`."""
+        engine: Engine = request.app.state.engine
+        if engine.draining:
+            raise OverloadedError("The server is shutting down.")
+        if getattr(completion_service, "loading", False):
+            raise OverloadedError("A model is being loaded. Try again in a moment.")
+        return Health("ready")
