@@ -43,10 +43,11 @@ class Connection:
     def __exit__(self, *_: object) -> None:
         self.leave()
 
-    def post(self, body: dict[str, Any], path: str = PATH) -> None:
+    def post(self, body: dict[str, Any], path: str = PATH, *, request_id: str | None = None) -> None:
         """Send a request, and read nothing."""
         data = json.dumps(body).encode()
         head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        head += f"x-request-id: {request_id}\r\n" if request_id else ""
         self.send(f"{head}content-length: {len(data)}\r\n\r\n".encode() + data)
 
     def send(self, data: bytes) -> None:

@@ -110,6 +110,15 @@ class Server:
         """What the server has written to its terminal."""
         return self._log.read_text(encoding="utf-8", errors="replace")
 
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """What it has written, each line of which is JSON; the last may be on its way."""
+        return [msgspec.json.decode(line) for line in self.log.splitlines(keepends=True) if line.endswith("\n")]
+
+    def lines_of(self, request_id: str) -> list[dict[str, Any]]:
+        """What it has logged when a request ended."""
+        return [line for line in self.lines if line["logger"] == "app.requests" and line["request_id"] == request_id]
+
     def events(self, key: str) -> list[str]:
         """What a run has noted."""
         return msgspec.json.decode(self._get(f"/journal/{key}/events"), type=list[str])
