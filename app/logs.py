@@ -13,6 +13,7 @@ __all__ = ["JsonFormatter", "LogFormat", "TextFormatter", "configure_logging", "
 
 LogFormat: TypeAlias = Literal["auto", "json", "text"]
 
+_encode = json.JSONEncoder(separators=(",", ":"), default=str).encode  # in ASCII: it fits any terminal and any text
 TOLD = frozenset({"method", "path", "status"})  # fields that the message of a line names already
 
 
@@ -63,7 +64,7 @@ class JsonFormatter(logging.Formatter):
         }
         if record.exc_info:
             line["traceback"] = self.formatException(record.exc_info)
-        return json.dumps(line, separators=(",", ":"), default=str)
+        return _encode(line)
 
 
 class TextFormatter(logging.Formatter):

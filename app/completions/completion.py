@@ -19,6 +19,7 @@ from app.errors import ClientDisconnectedError, CompletionError, CompletionTimeo
 __all__ = ["Completion"]
 
 WATCH_AFTER = 0.05  # seconds: most completions are done by then, and need no task that watches their client
+LEFT = ClientDisconnectedError()
 CLOSING_TIME = 0.5  # seconds that a service gets to clean up before it is left behind
 
 
@@ -68,7 +69,7 @@ class Completion:
             CompletionError: the service failed, was too slow, or its client has left.
         """
         collector = Collector(self._chunks)
-        ending: Exception | None = ClientDisconnectedError()  # unless it comes to another
+        ending: Exception | None = LEFT  # unless it comes to another
         try:
             while not self._buffer.exhausted:
                 collector.add(await self._buffer.take())
@@ -95,7 +96,7 @@ class Completion:
             CompletionError: the service failed before its first item.
         """
         started = done = False
-        ending: Exception | None = ClientDisconnectedError()  # unless it comes to another
+        ending: Exception | None = LEFT  # unless it comes to another
         try:
             while not done:
                 items = await self._buffer.take()

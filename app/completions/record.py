@@ -78,8 +78,10 @@ class Record(Struct, eq=False, weakref=True, kw_only=True):
 
     def add(self, chunks: int) -> None:
         """Note that chunks go out in one write."""
-        now = perf_counter()
         self.chunks += chunks
+        if self.first_chunk is not None and not self.observers:
+            return
+        now = perf_counter()
         if self.first_chunk is None:
             self.first_chunk = now - self.started_at
         else:
