@@ -6,7 +6,7 @@ import os
 import signal
 import threading
 from collections.abc import Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
 from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
@@ -29,6 +29,7 @@ __all__ = ["Protocol", "Serving", "drain_on_signal"]
 
 PROTOCOL = f"{__name__}:Protocol"
 CLOSING_TIME = 0.5  # seconds after the grace that a client gets to take the end of its answer
+RELOADING = ("reload", "reload_dir", "reload_include", "reload_exclude")
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 
 
@@ -36,7 +37,7 @@ class Serving(CLIPlugin):
     """What surrounds the server in the process of the command line.
 
     Args:
-        settings: how it logs, and whether it counts.
+        settings: how it logs.
     """
 
     def __init__(self, settings: Settings) -> None:
@@ -57,29 +58,31 @@ class Serving(CLIPlugin):
         os.environ.setdefault("UVICORN_HTTP", PROTOCOL)  # for a child
         before = signal.signal(signal.SIGTERM, _pass_on)
         try:
-            with TemporaryDirectory(prefix="litestar-") as folder:
-                _set_up_logging(self._settings, Path(folder))
-                if self._settings.metrics and _has_workers():
-                    os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", folder)
+            config = logging_config(self._settings.log_level, self._settings.log_format)
+            uvicorn.config.LOGGING_CONFIG.clear()
+            uvicorn.config.LOGGING_CONFIG.update(config)  # so that it logs as we do, from its first line on
+            with _folder_of_children(config) if _has_children() else nullcontext():
                 yield
         finally:
             signal.signal(signal.SIGTERM, before)
 
 
-def _set_up_logging(settings: Settings, folder: Path) -> None:
-    """Let uvicorn log as we do, from its first line on; a child reads how from a file."""
-    config = logging_config(settings.log_level, settings.log_format)
-    uvicorn.config.LOGGING_CONFIG.clear()
-    uvicorn.config.LOGGING_CONFIG.update(config)
-    file = folder / "logging.json"
-    file.write_bytes(encode(config))
-    os.environ.setdefault("UVICORN_LOG_CONFIG", str(file))
-
-
-def _has_workers() -> bool:
-    """Whether several processes are to serve."""
+def _has_children() -> bool:
+    """Whether other processes are to serve: several workers, or one that is started again and again."""
     context = get_current_context(silent=True)
-    return context is not None and context.params.get("wc", 1) > 1
+    options = {} if context is None else context.params
+    return options.get("wc", 1) > 1 or any(options.get(name) for name in RELOADING)
+
+
+@contextmanager
+def _folder_of_children(logging: object) -> Iterator[None]:
+    """Where children read how to log, and keep the figures that they share."""
+    with TemporaryDirectory(prefix="litestar-") as folder:
+        file = Path(folder, "logging.json")
+        file.write_bytes(encode(logging))
+        os.environ.setdefault("UVICORN_LOG_CONFIG", str(file))
+        os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", folder)
+        yield
 
 
 @contextmanager

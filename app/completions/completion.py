@@ -176,7 +176,7 @@ class Completion:
         record.id, record.response_model = chunks.head.id, chunks.head.model
         record.finish_reasons = chunks.finish_reasons
         record.add_usage(chunks.usage)
-        record.end(error)
+        record.end(error, stopped=self._run.cancelled)
 
     @cached_property
     def _text_frame(self) -> Callable[[str], bytes]:

@@ -96,13 +96,16 @@ class Record(Struct, eq=False, weakref=True, kw_only=True):
             self.prompt_tokens = _count(usage.get("prompt_tokens"))
             self.completion_tokens = _count(usage.get("completion_tokens"))
 
-    def end(self, error: Exception | None) -> None:
-        """Note how it ended, and tell."""
-        self.ended = self.ended or _ending(error, began=self.first_chunk is not None)
-        if isinstance(error, CompletionError):
-            self.error = error.code or error.type
-        elif error is not None:
-            self.error = "server_error"
+    def end(self, error: Exception | None, *, stopped: bool = False) -> None:
+        """Note how it ended, and tell.
+
+        Args:
+            error: by which error, if by one.
+            stopped: whether the model was at work until it was stopped.
+        """
+        self.ended = self.ended or _ending(error, began=stopped or self.first_chunk is not None)
+        if error is not None and self.ended != "client_left":
+            self.error = (error.code or error.type) if isinstance(error, CompletionError) else "server_error"
         for observer in self.observers:
             _tell(observer.ended, self)
 

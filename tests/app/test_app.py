@@ -4,6 +4,7 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 from litestar import Litestar
@@ -62,6 +63,19 @@ def test_a_wrong_setting_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> Non
 
     with pytest.raises(SettingsError, match="SYNC_WORKERS"):
         create_app()
+
+
+@pytest.mark.parametrize(("setting", "module"), [("metrics", "prometheus_client"), ("tracing", "opentelemetry")])
+def test_a_setting_whose_packages_are_missing_stops_the_start_with_what_to_do(
+    monkeypatch: pytest.MonkeyPatch, setting: str, module: str
+) -> None:
+    for name in [f"app.{setting}", *(name for name in sys.modules if name.startswith("litestar.plugins."))]:
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setitem(sys.modules, module, None)
+    settings: dict[str, Any] = {setting: True}
+
+    with pytest.raises(SettingsError, match="uv run --extra metrics --extra otel"):
+        create_app(settings=Settings(**settings))
 
 
 def test_the_models_of_the_project_are_served() -> None:

@@ -39,7 +39,7 @@ class Server:
         self._process = subprocess.Popen(
             [sys.executable, *command.split(), "--no-access-log", "--log-level", "warning"],
             cwd=ROOT,
-            env=os.environ | {"SYNC_WORKERS": str(sync_workers)},
+            env=os.environ | {"SYNC_WORKERS": str(sync_workers), "LOG_LEVEL": "WARNING"},
         )
 
     def wait(self) -> None:

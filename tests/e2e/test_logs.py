@@ -1,5 +1,6 @@
 """What a server writes: nothing but JSON, and one line for each request."""
 
+import signal
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
@@ -7,7 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 
-from tests.e2e.connection import PATH
+from tests.e2e.connection import PATH, Connection, chat
 from tests.e2e.endings import TIMEOUT, WAYS, Way
 from tests.e2e.failing import SECRET
 from tests.e2e.patience import eventually
@@ -32,7 +33,7 @@ def test_the_line_of_a_request_says_how_it_ended(logging: Server, key: str, way:
     assert line["ended"] == way.ended
     assert line.get("model") == (way.model if way.listed else None)
     assert line.get("stream") == (stream if way.listed else None)
-    assert ("error" in line) == (way.ended != "done" and way.model != "faithful-generator")
+    assert ("error" in line) == (way.ended not in ("done", "client_left"))
 
 
 def test_a_stream_of_which_nothing_was_read_is_still_one_line(logging: Server, key: str) -> None:
@@ -62,6 +63,20 @@ def test_a_failure_is_one_line_with_its_traceback_and_another_for_the_request(lo
     assert (failure["level"], failure["logger"]) == ("ERROR", "app.errors")
     assert SECRET in failure["traceback"]
     assert SECRET not in str(request)
+
+
+@pytest.mark.parametrize("stream", [True, False], ids=["stream", "whole"])
+def test_a_completion_that_the_end_of_the_server_cuts_off_is_an_error(tmp_path: Path, key: str, stream: bool) -> None:
+    with Server.with_own_models(tmp_path / "log", SHUTDOWN_GRACE="0.1") as server, Connection(server.port) as client:
+        client.post(chat("gated-generator", key, stream=stream), request_id=key)
+        server.wait_for(key, "blocked")
+
+        server.send(signal.SIGTERM)
+        client.read_to_end()
+        server.wait()
+
+        (line,) = server.lines_of(key)
+    assert (line["status"], line["ended"], line["error"]) == (200 if stream else 503, "error", "overloaded")
 
 
 @pytest.mark.parametrize("workers", [1, 2])
