@@ -6,17 +6,20 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import TYPE_CHECKING
 
-from litestar import Litestar
+from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 
 from app.access_log import AccessLog
+from app.admission import Admission
+from app.authentication import OPEN
 from app.completions.engine import Engine, Limits
 from app.completions.record import Observer
 from app.completions.workers import Executor, Workers
 from app.dependencies import DEPENDENCIES
 from app.errors import respond_with_error
+from app.exposure import warn_if_exposed
 from app.logs import configure_logging
 from app.pipelines import pipelines
 from app.serving import Serving, drain_on_signal
@@ -61,8 +64,8 @@ def create_app(
         request_max_body_size=settings.max_body_size,
         lifespan=[_lifespan(engine, settings)],
         logging_config=None,
-        plugins=[Serving(settings), *telemetry],
-        openapi_config=OpenAPIConfig(title="OpenAI-compatible API", version="1"),
+        plugins=[Serving(settings), Admission(settings), *telemetry],
+        openapi_config=_documentation(settings),
     )
     return AccessLog.around(app, engine.observers)
 
@@ -92,14 +95,24 @@ def _engine(settings: Settings, observers: Sequence[Observer]) -> Engine:
         timeout=settings.completion_timeout,
         keep_alive=settings.keep_alive_interval,
         finish_without_client=settings.finish_without_client,
+        messages=settings.max_messages,
     )
     return Engine(limits, REASONING_FIELDS[settings.reasoning_field], observers)
+
+
+def _documentation(settings: Settings) -> OpenAPIConfig:
+    """The documents of the API, closed as it is unless the settings open them."""
+    opt = {OPEN: True} if settings.public_docs else {}
+    router = Router("/schema", route_handlers=[], include_in_schema=False, opt=opt)
+    return OpenAPIConfig(title="OpenAI-compatible API", version="1", openapi_router=router)
 
 
 def _lifespan(engine: Engine, settings: Settings) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         configure_logging(settings.log_level, settings.log_format)
+        if not settings.keys:
+            warn_if_exposed()
         asyncio.get_running_loop().set_default_executor(Executor(Workers(settings.sync_workers)))
         async with pipelines.serving(settings):
             with drain_on_signal(engine, settings.shutdown_grace), _frozen():

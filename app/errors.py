@@ -2,13 +2,17 @@
 
 CompletionError
 ├── InvalidRequestError      400, or another 4xx: the request is at fault
+├── AuthenticationError      401: no key, or a wrong one
 ├── ModelNotFoundError       404: no such model
+├── RateLimitError           429: too many requests of one caller
+├── HeadersTooLargeError     431: the head of the request is too large
 ├── ClientDisconnectedError  499: nobody is left to answer
 ├── OverloadedError          503: too many completions at once, or shutting down
 └── CompletionTimeoutError   504: the service took too long
 """
 
 import logging
+import math
 from collections.abc import Iterable, Mapping
 from typing import Any
 
@@ -18,12 +22,15 @@ from litestar.exceptions import HTTPException
 from schemas.errors import ErrorObject, ErrorResponse
 
 __all__ = [
+    "AuthenticationError",
     "ClientDisconnectedError",
     "CompletionError",
     "CompletionTimeoutError",
+    "HeadersTooLargeError",
     "InvalidRequestError",
     "ModelNotFoundError",
     "OverloadedError",
+    "RateLimitError",
     "respond_with_error",
     "to_completion_error",
 ]
@@ -39,6 +46,7 @@ CODES = {
     413: "request_too_large",
     415: "unsupported_media_type",
     429: "rate_limit_exceeded",
+    431: "request_headers_too_large",
     503: "overloaded",
     504: "timeout",
 }
@@ -86,6 +94,20 @@ class InvalidRequestError(CompletionError):
         super().__init__(_clipped(message), status=status, param=param and _clipped(param), code=CODES.get(status))
 
 
+class AuthenticationError(CompletionError):
+    """The caller has not shown a key that the server knows."""
+
+    def __init__(self, message: str) -> None:
+        super().__init__(message, status=401, code=CODES[401], headers={"www-authenticate": "Bearer"})
+
+
+class HeadersTooLargeError(InvalidRequestError):
+    """The first line and the headers of the request are larger than the server allows."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The headers are too large: at most {limit} bytes.", status=431)
+
+
 class ModelNotFoundError(CompletionError):
     """The model is not listed; the message names those that are."""
 
@@ -93,6 +115,16 @@ class ModelNotFoundError(CompletionError):
         available = ", ".join(sorted(known)) or "none"
         message = f"The model '{_clipped(name)}' does not exist. Available: {available}."
         super().__init__(message, status=404, code="model_not_found", param="model")
+
+
+class RateLimitError(CompletionError):
+    """The caller has sent too many requests; `wait` is the time until the next one, in seconds."""
+
+    def __init__(self, limit: int, *, wait: float, headers: Mapping[str, str]) -> None:
+        seconds = max(math.ceil(wait), 1)
+        message = f"Rate limit reached: {limit} requests a minute. Try again in {seconds} s."
+        headers = {"retry-after": str(seconds), **headers}
+        super().__init__(message, status=429, code=CODES[429], headers=headers)
 
 
 class ClientDisconnectedError(CompletionError):

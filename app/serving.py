@@ -1,4 +1,4 @@
-"""How `litestar run` serves: it ends gracefully, and cuts connections that send no complete request."""
+"""How `litestar run` serves: by our protocol, and to a graceful end."""
 
 import asyncio
 import math
@@ -7,7 +7,6 @@ import signal
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext, suppress
-from functools import cache
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from types import FrameType
@@ -17,18 +16,15 @@ import uvicorn.config
 from click import Group, get_current_context
 from litestar import Litestar
 from litestar.plugins import CLIPlugin
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
 
 from app.completions.engine import Engine
 from app.completions.wire import encode
-from app.errors import InvalidRequestError
 from app.logs import logging_config
 from app.settings import Settings
 
-__all__ = ["Protocol", "Serving", "drain_on_signal"]
+__all__ = ["Serving", "drain_on_signal", "running_server"]
 
-PROTOCOL = f"{__name__}:Protocol"
-CLOSING_TIME = 0.5  # seconds after the grace that a client gets to take the end of its answer
+PROTOCOL = "app.protocol:Protocol"
 RELOADING = ("reload", "reload_dir", "reload_include", "reload_exclude")
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 
@@ -67,6 +63,12 @@ class Serving(CLIPlugin):
             signal.signal(signal.SIGTERM, before)
 
 
+def running_server() -> uvicorn.Server | None:
+    """The server of this process, by the signal that ends it, if it is uvicorn's."""
+    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
+    return server if isinstance(server, uvicorn.Server) else None
+
+
 def _has_children() -> bool:
     """Whether other processes are to serve: several workers, or one that is started again and again."""
     context = get_current_context(silent=True)
@@ -98,8 +100,8 @@ def drain_on_signal(engine: Engine, grace: float) -> Iterator[None]:
         return
     loop = asyncio.get_running_loop()
     before = {number: signal.getsignal(number) for number in STOPPING}
-    server = getattr(before[signal.SIGTERM], "__self__", None)
-    if isinstance(server, uvicorn.Server):  # else it would wait for ever for what no longer answers
+    server = running_server()
+    if server is not None:  # else it would wait for ever for what no longer answers
         server.config.timeout_graceful_shutdown = math.ceil(grace) + 1
 
     def stop(number: int, frame: FrameType | None) -> None:
@@ -114,71 +116,6 @@ def drain_on_signal(engine: Engine, grace: float) -> Iterator[None]:
     finally:
         for number, handler in before.items():
             signal.signal(number, handler)
-
-
-class Protocol(HttpToolsProtocol):
-    """uvicorn's, with a deadline for a request to be complete, and errors in OpenAI's form."""
-
-    _deadline: asyncio.TimerHandle | None = None
-    _complete = False
-
-    def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as uvicorn's
-        """Wait for a request."""
-        super().connection_made(transport)
-        self._set_deadline()
-
-    def connection_lost(self, exc: Exception | None) -> None:
-        """Wait no more."""
-        self._complete = True
-        self._set_deadline()
-        super().connection_lost(exc)
-
-    def data_received(self, data: bytes) -> None:
-        """Wait for the rest of the request, if it is not complete."""
-        if self.cycle is not None and self.cycle.response_complete:
-            self._complete = False  # even an empty line, which begins no message, ends uvicorn's wait for the next
-        super().data_received(data)
-        self._set_deadline()
-
-    def on_message_begin(self) -> None:
-        """A request begins."""
-        self._complete = False
-        super().on_message_begin()
-
-    def on_message_complete(self) -> None:
-        """All of a request is there."""
-        self._complete = True
-        super().on_message_complete()
-
-    def shutdown(self) -> None:
-        """Let the client have the end of its answer, and no longer than that."""
-        super().shutdown()
-        self.loop.call_later(_settings().shutdown_grace + CLOSING_TIME, self.transport.abort)
-
-    def send_400_response(self, msg: str) -> None:
-        """Refuse what is not HTTP; in the middle of an answer, only by its end."""
-        if self.cycle is not None and self.cycle.response_started and not self.cycle.response_complete:
-            self.transport.close()
-            return
-        body = encode(InvalidRequestError(msg).to_response())
-        head = b"HTTP/1.1 400 Bad Request\r\ncontent-type: application/json\r\nconnection: close\r\n"
-        self.transport.write(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body))
-        self.transport.close()
-
-    def _should_upgrade(self) -> bool:
-        return False  # there is no WebSocket here: such a request is answered as if it had not asked
-
-    def _set_deadline(self) -> None:
-        if self._complete and self._deadline is not None:
-            self._deadline.cancel()
-            self._deadline = None
-        elif not self._complete and self._deadline is None:
-            self._deadline = self.loop.call_later(_settings().request_timeout, self.transport.close)
-
-
-@cache
-def _settings() -> Settings:
-    return Settings.load()  # uvicorn makes the protocol: nobody could hand it the settings
 
 
 def _pass_on(number: int, frame: FrameType | None) -> None:

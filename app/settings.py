@@ -9,11 +9,14 @@ from click import ClickException
 from dotenv import dotenv_values
 from msgspec import Meta, Struct
 
+from app.keys import Keys, KeysFile
 from app.logs import LogFormat
 
-__all__ = ["Settings", "SettingsError"]
+__all__ = ["Secret", "Settings", "SettingsError"]
 
 Count = Annotated[int, Meta(ge=1)]
+Limit = Annotated[int, Meta(ge=0)]
+Names = Annotated[tuple[str, ...], Meta(min_length=1)]  # with commas between them
 Seconds = Annotated[float, Meta(ge=0)]
 
 
@@ -21,13 +24,32 @@ class SettingsError(ClickException):
     """A variable has a value that it cannot have; the command line shows the sentence alone."""
 
 
+class Secret(str):
+    """A text that no `repr` shows, as it may hold a password."""
+
+    __slots__ = ()
+
+    def __repr__(self) -> str:
+        return "Secret(…)"
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """The settings. Each is read from the variable of its name in upper case.
 
     Args:
+        api_keys: who may enter, by hash; without any, everybody may.
+        api_keys_file: likewise, from a file.
+        public_docs: whether `/schema` needs no key.
+        requests_per_minute: for each key, or each client's address without keys; 0 is no limit.
+        redis_url: where the rate limits are counted for all processes; in memory unless given.
+        allowed_hosts: names that the server answers to; to any unless given.
+        cors_origins: whose pages may use the server from a browser.
         owned_by: the owner of models that name none.
         reasoning_field: the field that reasoning goes out in; clients differ.
         max_body_size: of a request, in bytes.
+        max_header_size: of a request's first line and headers, in bytes.
+        max_json_depth: how deep a body may be nested; 0 is no limit.
+        max_messages: of a request; 0 is no limit.
         max_concurrent_completions: more at once are answered 503.
         sync_workers: how many threads run sync code; more at once are answered 503.
         completion_timeout: seconds that a completion may take; 0 is no limit.
@@ -46,9 +68,19 @@ class Settings(Struct, frozen=True, kw_only=True):
         rag_folder: the folder whose Markdown and text files `rag` answers from; this project's README unless given.
     """
 
+    api_keys: Keys = Keys()
+    api_keys_file: KeysFile = KeysFile()
+    public_docs: bool = False
+    requests_per_minute: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
+    redis_url: Secret = Secret("")
+    allowed_hosts: Names = ()
+    cors_origins: Names = ()
     owned_by: str = "custom"
     reasoning_field: Literal["reasoning_content", "reasoning", "both"] = "reasoning_content"
     max_body_size: Count = 20_000_000
+    max_header_size: Count = 65536
+    max_json_depth: Limit = 100
+    max_messages: Limit = 0
     max_concurrent_completions: Count = 2000
     sync_workers: Count = 500
     completion_timeout: Seconds = 0
@@ -62,7 +94,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     tracing: bool = False
     openai_model: str = ""
     openai_base_url: str = ""
-    openai_api_key: str = ""
+    openai_api_key: Secret = Secret("")
     local_model_path: str = ""
     rag_folder: str = ""
 
@@ -84,18 +116,24 @@ class Settings(Struct, frozen=True, kw_only=True):
             settings[name] = _parsed(name, value, cls.__annotations__[name])
         return cls(**settings)
 
-    def __repr__(self) -> str:
-        """All settings but the secret ones, which may be logged by accident."""
-        shown = [f"{name}={getattr(self, name)!r}" for name in self.__struct_fields__ if "key" not in name]
-        return f"Settings({', '.join(shown)})"
+    @property
+    def keys(self) -> Keys:
+        """All keys."""
+        return Keys(self.api_keys | self.api_keys_file)
 
 
 def _parsed(name: str, value: str, annotation: Any) -> Any:
+    raw = [part.strip() for part in value.split(",") if part.strip()] if annotation is Names else value
     try:
-        return msgspec.convert(value, annotation, strict=False)
+        return msgspec.convert(raw, annotation, strict=False, dec_hook=_custom)
     except msgspec.ValidationError as error:
         variable = name.upper()
+        holds = "" if annotation is Keys else f" is {value!r}, which"
         raise SettingsError(
-            f"{variable} is {value!r}, which does not do: {str(error)[:1].lower()}{str(error)[1:]}. "
+            f"{variable}{holds} does not do: {str(error)[:1].lower()}{str(error)[1:]}. "
             f"Change {variable} in the environment or in .env, or remove it for its default."
         ) from None
+
+
+def _custom(type: Any, value: str) -> Any:
+    return Secret(value) if type is Secret else type.parse(value)

@@ -18,7 +18,7 @@ from app.completions.wire import encode
 from app.errors import ModelNotFoundError
 from app.services import CompletionService, Hooks, ModelService
 from app.settings import Settings
-from controllers.openapi import ANSWER, ERRORS, ChatCompletionOperation
+from controllers.openapi import ANSWER, COMPLETION_ERRORS, ERRORS, MODEL_ERRORS, ChatCompletionOperation
 from schemas.models import Model, ModelList
 
 __all__ = ["OpenAIController"]
@@ -33,7 +33,7 @@ class OpenAIController(Controller):
 
     tags = ("openai",)
 
-    @get(["/v1/models", "/models"], summary="List models")
+    @get(["/v1/models", "/models"], summary="List models", responses=ERRORS)
     async def list_models(
         self,
         model_service: NamedDependency[SkipValidation[ModelService]],
@@ -42,7 +42,7 @@ class OpenAIController(Controller):
         """All models that a request may name."""
         return ModelList(data=await full_models(model_service, owned_by=settings.owned_by))
 
-    @get(["/v1/models/{model_id:path}", "/models/{model_id:path}"], summary="Retrieve a model", responses=ERRORS)
+    @get(["/v1/models/{model_id:path}", "/models/{model_id:path}"], summary="Retrieve a model", responses=MODEL_ERRORS)
     async def retrieve_model(
         self,
         model_id: FromPath[str],
@@ -60,7 +60,7 @@ class OpenAIController(Controller):
         ["/v1/chat/completions", "/chat/completions"],
         summary="Create a chat completion",
         status_code=HTTP_200_OK,
-        responses=ANSWER | ERRORS,
+        responses=ANSWER | COMPLETION_ERRORS,
         operation_class=ChatCompletionOperation,
         opt={COMPLETES: True},
     )
@@ -76,7 +76,8 @@ class OpenAIController(Controller):
         engine: Engine = request.app.state.engine
         headers = request.scope["headers"]
         services = Services(completion_service, model_service, hooks)
-        parsed = parse_json(body, content_type=dict(headers).get(b"content-type", b""))
+        depth = request.app.state.settings.max_json_depth
+        parsed = parse_json(body, content_type=dict(headers).get(b"content-type", b""), depth=depth)
         completion = await engine.start(parsed, services, Headers(headers), partial(client_left, request.receive))
         request.scope["state"]["completion"] = completion.record
         if completion.stream:

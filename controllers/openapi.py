@@ -12,15 +12,29 @@ from schemas.completion import ChatCompletion
 from schemas.errors import ErrorResponse
 from schemas.request import ChatCompletionRequest
 
-__all__ = ["ANSWER", "ERRORS", "ChatCompletionOperation"]
+__all__ = ["ANSWER", "COMPLETION_ERRORS", "ERRORS", "MODEL_ERRORS", "ChatCompletionOperation"]
 
 ANSWER = {
     200: ResponseSpec(ChatCompletion, description="The completion, or a stream of its chunks.", generate_examples=False)
 }
 ERRORS = {
-    400: ResponseSpec(ErrorResponse, description="The request is at fault: `param` names the field."),
+    status: ResponseSpec(ErrorResponse, description=description)
+    for status, description in {
+        400: "The request is at fault: `param` names the field.",
+        401: "There is no API key, or a wrong one.",
+        429: "These were too many requests: `retry-after` says when to try again.",
+        431: "The headers are too large.",
+        500: "The server failed.",
+    }.items()
+}
+MODEL_ERRORS = ERRORS | {
     404: ResponseSpec(ErrorResponse, description="There is no such model: the message names those there are."),
-    500: ResponseSpec(ErrorResponse, description="The service failed."),
+}
+COMPLETION_ERRORS = MODEL_ERRORS | {
+    413: ResponseSpec(ErrorResponse, description="The body is too large."),
+    415: ResponseSpec(ErrorResponse, description="The body says that it is not JSON."),
+    503: ResponseSpec(ErrorResponse, description="The server is overloaded, or shutting down."),
+    504: ResponseSpec(ErrorResponse, description="The completion took too long."),
 }
 
 MESSAGES = [{"role": "user", "content": "Hello!"}]

@@ -5,6 +5,7 @@ server, whole and as a stream. It is asked once for each kind of answer; each te
 """
 
 import json
+import os
 import socket
 import subprocess
 import sys
@@ -28,6 +29,13 @@ from app.registry import RegisteredModel
 Json: TypeAlias = dict[str, Any]
 
 SECONDS = 60.0  # that a model may take to answer
+KEY = "sk-of-the-tests"
+ENVIRONMENT = os.environ | {  # whatever it says of who may ask, and how often
+    "API_KEYS": KEY,
+    "API_KEYS_FILE": "",
+    "REQUESTS_PER_MINUTE": "",
+    "ALLOWED_HOSTS": "",
+}
 WEATHER = {
     "type": "function",
     "function": {
@@ -70,7 +78,7 @@ class Asked:
         """The completion that OpenAI's client makes of a stream."""
         options: Any = {"include_usage": True}
         with (
-            OpenAI(base_url=str(self.client.base_url), api_key="none", timeout=SECONDS, max_retries=0) as openai,
+            OpenAI(base_url=str(self.client.base_url), api_key=KEY, timeout=SECONDS, max_retries=0) as openai,
             openai.chat.completions.stream(**self.request, stream_options=options) as stream,
         ):
             return stream.until_done().current_completion_snapshot.to_dict()
@@ -85,8 +93,11 @@ def client(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     log = tmp_path_factory.mktemp("server") / "log"
     command = [sys.executable, "-m", "litestar", "run", "--port", str(port)]
     with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=Path(__file__).parents[1], stdout=output, stderr=output)  # noqa: S603 - ours
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}/v1", timeout=SECONDS) as client:
+        process = subprocess.Popen(  # noqa: S603 - our own command
+            command, cwd=Path(__file__).parents[1], env=ENVIRONMENT, stdout=output, stderr=output
+        )
+    headers = {"authorization": f"Bearer {KEY}"}
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}/v1", headers=headers, timeout=SECONDS) as client:
         try:
             wait_for(client, process, log)
             yield client

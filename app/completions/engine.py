@@ -14,7 +14,7 @@ from app.completions.completion import Completion
 from app.completions.context import Run, current_run
 from app.completions.items import Item, Reader, text_of
 from app.completions.models import model_names
-from app.completions.parse import validate
+from app.completions.parse import check_count, validate
 from app.completions.record import Observer, Record
 from app.completions.source import discard, pour
 from app.completions.workers import Workers
@@ -29,13 +29,14 @@ BUFFER_LIMIT = 128  # items of a stream that may wait for its client
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """What the engine keeps to; times in seconds, 0 for none."""
+    """What the engine keeps to; times in seconds, and 0 for none."""
 
     concurrent: int
     sync_workers: int
     timeout: float
     keep_alive: float
     finish_without_client: bool
+    messages: int = 0
 
 
 class Services(Struct, frozen=True):
@@ -91,7 +92,7 @@ class Engine:
         try:
             run = Run(self._workers, outlives_client=self._limits.finish_without_client)
             current_run.set(run)
-            request, body = await _prepared(body, services)
+            request, body = await _prepared(body, services, self._limits)
             record = Record(
                 model=request.model, stream=bool(request.stream), observers=self.observers, started_at=started_at
             )
@@ -160,9 +161,11 @@ async def _observed(result: object, post_hook: PostHook) -> object:
     return result if replaced is None else replaced
 
 
-async def _prepared(body: Body, services: Services) -> tuple[ChatCompletionRequest, Body]:
+async def _prepared(body: Body, services: Services, limits: Limits) -> tuple[ChatCompletionRequest, Body]:
     """The request as the pre-hook leaves it, for a model that is listed."""
     request = validate(body)
+    if limits.messages:
+        check_count(request.messages, limits.messages)
     if services.hooks.pre_hook is not None:
         request = await _hooked(request, services.hooks.pre_hook)
         body = request.to_body()

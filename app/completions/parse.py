@@ -1,6 +1,7 @@
 """The body of a request: from bytes to a checked request, or an error that names the field."""
 
 import re
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
@@ -8,15 +9,20 @@ import msgspec
 from app.errors import InvalidRequestError
 from schemas.request import ChatCompletionRequest
 
-__all__ = ["parse_json", "validate"]
+__all__ = ["check_count", "parse_json", "validate"]
 
 _PATH = re.compile(r" - at `(?:key` in `)?\$\.?(?P<path>.*)`$")
 _ESCAPED_COLON = re.compile(rb"(?<!\\)(?:\\\\)*\\u003[aA]")
 _MISSING = re.compile(r"^Object missing required field `(?P<name>.*)`$")
 
 
-def parse_json(raw: bytes, *, content_type: bytes) -> dict[str, Any]:
+def parse_json(raw: bytes, *, content_type: bytes, depth: int = 0) -> dict[str, Any]:
     """The JSON object that a body holds.
+
+    Args:
+        raw: the body.
+        content_type: what its header says of it.
+        depth: how deep it may be nested; 0 is no limit.
 
     Raises:
         InvalidRequestError: it holds something else, or says so.
@@ -34,6 +40,8 @@ def parse_json(raw: bytes, *, content_type: bytes) -> dict[str, Any]:
         raise InvalidRequestError("The body must be a JSON object.")
     if duplicates:
         raise InvalidRequestError("The body is not valid JSON: an object has the same key twice.")
+    if depth and raw.count(b"[") + raw.count(b"{") > depth and _is_deeper(body, depth):
+        raise InvalidRequestError(f"The body is nested too deeply: at most {depth} levels.")
     return body
 
 
@@ -49,6 +57,16 @@ def validate(body: dict[str, Any]) -> ChatCompletionRequest:
         raise _invalid_field(str(error)) from None
 
 
+def check_count(messages: Sequence[object], limit: int) -> None:
+    """Count messages.
+
+    Raises:
+        InvalidRequestError: there are more than that.
+    """
+    if len(messages) > limit:
+        raise InvalidRequestError(f"There are {len(messages)} messages: at most {limit} are taken.", param="messages")
+
+
 def _invalid_field(message: str) -> InvalidRequestError:
     path = found["path"] if (found := _PATH.search(message)) else ""
     fact = _PATH.sub("", message)
@@ -56,6 +74,17 @@ def _invalid_field(message: str) -> InvalidRequestError:
         param = ".".join(filter(None, (path, missing["name"])))
         return InvalidRequestError(f"Missing required parameter: '{param}'.", param=param)
     return InvalidRequestError(f"Invalid value for '{path}': {fact[:1].lower()}{fact[1:]}.", param=path or None)
+
+
+def _is_deeper(body: dict[str, Any], depth: int) -> bool:
+    """Look through a body, level by level."""
+    level: list[Any] = [body]
+    for _ in range(depth):
+        inner = (each.values() if type(each) is dict else each for each in level)
+        level = [part for parts in inner for part in parts if type(part) is dict or type(part) is list]
+        if not level:
+            return False
+    return True
 
 
 def _has_duplicate_keys(raw: bytes, value: object) -> bool:

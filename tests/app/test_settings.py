@@ -8,13 +8,25 @@ import pytest
 from click import ClickException
 from dotenv import dotenv_values
 
+from app.keys import Keys, KeysFile
 from app.settings import Settings, SettingsError
 
 ROOT = Path(__file__).parents[2]
+KEYS_FILE = ROOT / "justfile"  # any file that has lines
 RIGHT: dict[str, tuple[str, Any]] = {
+    "API_KEYS": ("first, second", Keys.parse("second,first")),
+    "API_KEYS_FILE": (str(KEYS_FILE), KeysFile.parse(str(KEYS_FILE))),
+    "PUBLIC_DOCS": ("true", True),
+    "REQUESTS_PER_MINUTE": ("60", 60),
+    "REDIS_URL": ("redis://localhost", "redis://localhost"),
+    "ALLOWED_HOSTS": ("a.example.com, *.example.org", ("a.example.com", "*.example.org")),
+    "CORS_ORIGINS": ("https://chat.example.com", ("https://chat.example.com",)),
     "OWNED_BY": ("me", "me"),
     "REASONING_FIELD": ("both", "both"),
     "MAX_BODY_SIZE": ("1000", 1000),
+    "MAX_HEADER_SIZE": ("8192", 8192),
+    "MAX_JSON_DEPTH": ("0", 0),
+    "MAX_MESSAGES": ("1000", 1000),
     "MAX_CONCURRENT_COMPLETIONS": ("1", 1),
     "SYNC_WORKERS": ("40", 40),
     "COMPLETION_TIMEOUT": ("2.5", 2.5),
@@ -36,6 +48,14 @@ WRONG = [
     ("REASONING_FIELD", "thoughts"),
     ("MAX_BODY_SIZE", "20 MB"),
     ("MAX_BODY_SIZE", "0"),
+    ("PUBLIC_DOCS", "perhaps"),
+    ("REQUESTS_PER_MINUTE", "-1"),
+    ("REQUESTS_PER_MINUTE", "10000000"),
+    ("ALLOWED_HOSTS", ","),
+    ("CORS_ORIGINS", " , "),
+    ("MAX_HEADER_SIZE", "0"),
+    ("MAX_JSON_DEPTH", "-1"),
+    ("MAX_MESSAGES", "-1"),
     ("MAX_CONCURRENT_COMPLETIONS", "-1"),
     ("MAX_CONCURRENT_COMPLETIONS", "null"),
     ("SYNC_WORKERS", "1.5"),

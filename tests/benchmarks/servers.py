@@ -17,7 +17,7 @@ __all__ = ["BARE", "CONTESTANTS", "OURS", "PEER", "ROOT", "Server", "raise_file_
 
 OURS, PEER, BARE = CONTESTANTS = ("ours", "peer", "bare")
 ROOT = Path(__file__).parents[2]
-PROTOCOLS = {OURS: "app.serving:Protocol"}  # uvicorn's own, with deadlines; `litestar run` serves by it
+PROTOCOLS = {OURS: "app.protocol:Protocol"}  # uvicorn's own, with deadlines; `litestar run` serves by it
 PATIENCE = 30.0  # seconds until a server must answer
 FILES = 4096  # open at once in a server of 2,000 streams, with room to spare
 TICKS = os.sysconf("SC_CLK_TCK")

@@ -120,13 +120,28 @@ def test_both_forms_of_the_answer_are_documented_with_examples(document: Json, p
             msgspec.convert(json.loads(frame.removeprefix("data: ")), ChatCompletionChunk)
 
 
-@pytest.mark.parametrize("path", COMPLETIONS)
-@pytest.mark.parametrize("status", ["400", "404", "500"])
-def test_errors_are_documented_in_the_form_of_openai(document: Json, path: str, status: str) -> None:
-    content: Any = document["paths"][path]["post"]["responses"][status]["content"]["application/json"]
+STATUSES = {
+    "/models": {"200", "400", "401", "429", "431", "500"},
+    "/models/{model_id}": {"200", "400", "401", "404", "429", "431", "500"},
+    "/chat/completions": {"200", "400", "401", "404", "413", "415", "429", "431", "500", "503", "504"},
+}
 
-    error = resolved(document, resolved(document, content["schema"])["properties"]["error"])
-    assert set(error["properties"]) == {"message", "type", "param", "code"}
+
+@pytest.mark.parametrize("prefix", ["/v1", ""])
+@pytest.mark.parametrize("path", STATUSES)
+def test_every_status_is_documented_and_errors_in_the_form_of_openai(document: Json, prefix: str, path: str) -> None:
+    (operation,) = document["paths"][prefix + path].values()
+
+    responses: dict[str, Any] = operation["responses"]
+    assert responses.keys() == STATUSES[path]
+    for response in [responses[status] for status in responses.keys() - {"200"}]:
+        error = resolved(document, resolved(document, response["content"]["application/json"]["schema"]))
+        assert set(resolved(document, error["properties"]["error"])["properties"]) == {
+            "message",
+            "type",
+            "param",
+            "code",
+        }
 
 
 def test_nothing_of_the_server_is_a_parameter(document: Json) -> None:

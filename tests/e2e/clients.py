@@ -9,9 +9,9 @@ from tests.e2e.server import Server
 __all__ = ["async_client_of", "client_of", "says"]
 
 
-def client_of(server: Server, path: str = "/v1") -> OpenAI:
+def client_of(server: Server, path: str = "/v1", *, key: str = "none") -> OpenAI:
     """OpenAI's client of a server, which asks once and does not try again."""
-    return OpenAI(base_url=server.url + path, api_key="none", max_retries=0, timeout=PATIENCE)
+    return OpenAI(base_url=server.url + path, api_key=key, max_retries=0, timeout=PATIENCE)
 
 
 def async_client_of(server: Server) -> AsyncOpenAI:

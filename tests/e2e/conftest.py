@@ -56,6 +56,7 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         "MAX_CONCURRENT_COMPLETIONS": "1",
         "COMPLETION_TIMEOUT": "1",
         "MAX_BODY_SIZE": "10000",
+        "MAX_HEADER_SIZE": "8000",
         "REQUEST_TIMEOUT": "2",
     }
     with Server.with_own_models(tmp_path_factory.mktemp("strict") / "log", **limits) as running:

@@ -76,6 +76,7 @@ class JournalController(Controller):
     """The routes that only the tests' server has."""
 
     path = "/journal"
+    opt = {"exclude_from_auth": True}  # noqa: RUF012 - as Litestar declares it
 
     @get("/")
     async def census(self) -> Census:
@@ -87,6 +88,11 @@ class JournalController(Controller):
             threads=Counter(thread.name.rstrip("-0123456789") for thread in threading.enumerate()),
             files=_open_files(),
         )
+
+    @get("/process")
+    async def process(self) -> int:
+        """The id of the process."""
+        return os.getpid()
 
     @get("/memory")
     async def memory(self) -> int:

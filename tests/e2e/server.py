@@ -5,7 +5,7 @@ import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -17,7 +17,7 @@ from app.settings import Settings
 from tests.e2e.journal import Census
 from tests.e2e.patience import PATIENCE, eventually
 
-__all__ = ["MISHAPS", "Server", "environment", "litestar"]
+__all__ = ["MISHAPS", "Server", "environment", "free_port", "litestar"]
 
 ROOT = Path(__file__).parents[2]
 SERVING = "tests.e2e.serving:create_app"
@@ -44,19 +44,28 @@ class Server:
         app: where to find the application; the project's own unless given.
         settings: environment variables.
         workers: how many processes serve; the journal of more than one is no use.
+        options: more of `litestar run`.
+        files: open ones that the process inherits.
     """
 
     def __init__(
-        self, log: Path, *, app: str | None = None, settings: Mapping[str, str] | None = None, workers: int = 1
+        self,
+        log: Path,
+        *,
+        app: str | None = None,
+        settings: Mapping[str, str] | None = None,
+        workers: int = 1,
+        options: Sequence[str] = (),
+        files: Sequence[int] = (),
     ) -> None:
-        self.port = _free_port()
+        self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = log
         self._has_journal = app == SERVING
         self._http = httpx.Client(base_url=self.url, timeout=PATIENCE)
         self._idle: Census | None = None
         flags = ["--app", app] if app else []
-        options = ["--wc", str(workers)] if workers > 1 else []
+        options = [*options, *(["--wc", str(workers)] if workers > 1 else [])]
         with log.open("wb") as output:
             self._process = subprocess.Popen(  # noqa: S603 - our own command
                 litestar(*flags, "run", "--port", str(self.port), *options),
@@ -65,6 +74,7 @@ class Server:
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
+                pass_fds=files,
             )
 
     @classmethod
@@ -164,12 +174,14 @@ class Server:
     def _answers(self) -> bool:
         assert self._process.poll() is None, self.log
         try:
-            return self._http.get("/v1/models").is_success
+            self._http.get("/")
         except httpx.TransportError:
             return False
+        return True
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

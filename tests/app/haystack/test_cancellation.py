@@ -13,6 +13,7 @@ from app.completions.chunks import Chunks, Head
 from app.completions.completion import Completion
 from app.completions.context import Run as Context
 from app.completions.items import Item, Reader, text_of
+from app.completions.record import Record
 from app.completions.source import pour
 from app.completions.wire import DONE
 from app.completions.workers import Workers
@@ -69,7 +70,7 @@ def completion_of(model: HaystackModel, *, stream: bool, outlives_client: bool =
         buffer=Buffer(LIMIT, idle=0),
         chunks=Chunks(Head("test"), Reader(text_of, ()), include_usage=False),
         run=Context(Workers(1), outlives_client=outlives_client),
-        stream=stream,
+        record=Record(model="test", stream=stream),
     )
 
 

@@ -172,7 +172,7 @@ def test_a_tool_that_cannot_be_used_is_refused_by_its_place_and_with_a_reason(to
 
 @pytest.mark.parametrize("fields", [{"parameters": {"type": "objekt"}}, {"parameters": nested(400)}])
 def test_a_client_reads_which_tool_is_at_fault(serve: Serve, fields: Json) -> None:
-    client = serve(haystack_component(MockChatGenerator()))
+    client = serve(haystack_component(MockChatGenerator()), max_json_depth=0)
 
     response = ask(client, tools=[function(), function(name="time", **fields)])
 

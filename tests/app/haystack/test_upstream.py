@@ -14,7 +14,7 @@ from litestar.testing import TestClient
 from app.app import create_app
 from app.haystack import upstream as upstream_module
 from app.haystack.upstream import upstream_generator, upstream_parameters
-from app.settings import Settings
+from app.settings import Secret, Settings
 from tests.conftest import Client, Json, ask, chunks_of, error_of, message_of
 
 SECRET = "the key sk-12345 of the account acme"  # noqa: S105 - which an upstream may well name
@@ -96,7 +96,7 @@ def client(upstream: Upstream) -> Iterator[Client]:
 @contextmanager
 def client_of(url: str, key: str = "") -> Iterator[Client]:
     """A client of the project's own application whose `chat` has this upstream."""
-    settings = Settings(openai_model="small", openai_base_url=url, openai_api_key=key)
+    settings = Settings(openai_model="small", openai_base_url=url, openai_api_key=Secret(key))
     with TestClient(create_app(settings=settings)) as client:
         yield client
 
