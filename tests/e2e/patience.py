@@ -12,13 +12,13 @@ PAUSE = 0.02
 T = TypeVar("T")
 
 
-def eventually(look: Callable[[], T], until: Callable[[T], bool]) -> T:
+def eventually(look: Callable[[], T], until: Callable[[T], bool], patience: float = PATIENCE) -> T:
     """What `look` returns as soon as it is as wished.
 
     Raises:
         AssertionError: it never was; the message has what was seen last.
     """
-    deadline = time.monotonic() + PATIENCE
+    deadline = time.monotonic() + patience
     while not until(seen := look()):
         if time.monotonic() > deadline:
             raise AssertionError(f"It never happened; seen last: {seen!r}")

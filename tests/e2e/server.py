@@ -48,6 +48,9 @@ class Server:
         files: open ones that the process inherits.
     """
 
+    folder = ROOT  # where it is started
+    patience = PATIENCE  # seconds until it must answer
+
     def __init__(
         self,
         log: Path,
@@ -68,8 +71,8 @@ class Server:
         options = [*options, *(["--wc", str(workers)] if workers > 1 else [])]
         with log.open("wb") as output:
             self._process = subprocess.Popen(  # noqa: S603 - our own command
-                litestar(*flags, "run", "--port", str(self.port), *options),
-                cwd=ROOT,
+                self._command(*flags, "run", "--port", str(self.port), *options),
+                cwd=self.folder,
                 env=environment(settings),
                 stdout=output,
                 stderr=subprocess.STDOUT,
@@ -84,7 +87,7 @@ class Server:
 
     def __enter__(self) -> Self:
         try:
-            eventually(self._answers, bool)
+            eventually(self._answers, bool, self.patience)
             self._idle = self.census() if self._has_journal else None
         except BaseException:
             self.kill()
@@ -167,6 +170,9 @@ class Server:
     def wait_for_log(self, text: str) -> str:
         """Wait until a text is in the log, and return the log."""
         return eventually(lambda: self.log, lambda log: text in log)
+
+    def _command(self, *options: str) -> list[str]:
+        return litestar(*options)
 
     def _get(self, path: str) -> bytes:
         return self._http.get(path).raise_for_status().content
