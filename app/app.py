@@ -3,7 +3,7 @@
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from typing import TYPE_CHECKING
 
 from litestar import Litestar, Router
@@ -53,16 +53,16 @@ def create_app(
         dependencies: providers by name, which replace those of `app/dependencies.py`.
         observers: who is told of each completion, beside what the settings turn on.
     """
-    settings = settings or Settings.load()
+    settings, replaced = settings or Settings.load(), dependencies or {}
     telemetry = list(_telemetry(settings))
     engine = _engine(settings, (*observers, *telemetry))
     app = Litestar(
         route_handlers=[OpenAIController, HealthController],
-        dependencies={**DEPENDENCIES, **(dependencies or {})},
+        dependencies={**DEPENDENCIES, **replaced},
         state=State({"engine": engine, "settings": settings}),
         exception_handlers={Exception: respond_with_error},
         request_max_body_size=settings.max_body_size,
-        lifespan=[_lifespan(engine, settings)],
+        lifespan=[_lifespan(engine, settings, own_models="completion_service" not in replaced)],
         logging_config=None,
         plugins=[Serving(settings), Admission(settings), *telemetry],
         openapi_config=_documentation(settings),
@@ -107,14 +107,16 @@ def _documentation(settings: Settings) -> OpenAPIConfig:
     return OpenAPIConfig(title="OpenAI-compatible API", version="1", openapi_router=router)
 
 
-def _lifespan(engine: Engine, settings: Settings) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
+def _lifespan(
+    engine: Engine, settings: Settings, *, own_models: bool
+) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         configure_logging(settings.log_level, settings.log_format)
         if not settings.keys:
             warn_if_exposed()
         asyncio.get_running_loop().set_default_executor(Executor(Workers(settings.sync_workers)))
-        async with pipelines.serving(settings):
+        async with pipelines.serving(settings) if own_models else nullcontext():
             with drain_on_signal(engine, settings.shutdown_grace), _frozen():
                 yield
             await engine.close()

@@ -43,9 +43,7 @@ class Outline:
         self._documents = self._output(documents)
         self._replying = [self._reply[0]] if self._reply else self._find_replies()
         self.all_speak = streaming is not None
-        self.speakers = [self._speaker(name) for name in self._find_speakers() if streaming is None] + [
-            self._speaker(name) for name in streaming or ()
-        ]
+        self.speakers = [self._speaker(name) for name in (self._find_speakers() if streaming is None else streaming)]
 
     @property
     def needed(self) -> set[str]:
