@@ -25,6 +25,7 @@ class HealthController(Controller):
 
     tags = ("health",)
     opt = OPTIONS
+    security = ({},)  # none, whatever the rest of the document asks for
 
     @get("/health", summary="Is the server alive?")
     async def health(self) -> Health:

@@ -117,20 +117,3 @@ def key() -> str:
 def anyio_backend() -> str:
     """What runs the async tests."""
     return "asyncio"
-
-
-UNSETTLED = (  # failed in a run of everything: the cause is not found yet
-    "e2e/test_ray.py",
-    "test_no_answer_is_a_surprise",
-    "test_no_key_is_in_the_log",
-    "test_a_person_reads_text",
-    "test_every_line_from_the_first_to_the_last_is_json",
-    "test_spans_are_sent_to_where_the_environment_says",
-)
-
-
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Skip what is not settled, and say so."""
-    for item in items:
-        if any(name in item.nodeid for name in UNSETTLED):
-            item.add_marker(pytest.mark.skip(reason="fails in a run of all tests; the cause is not found yet"))
