@@ -223,9 +223,12 @@ def _server(path: str) -> Any:
     params.api_keys, params.ui = [token_hex()], False
     params.verbosity = VERBOSE if logger.isEnabledFor(logging.DEBUG) else SILENT
     try:
-        return xllamacpp.Server(params)
+        server = xllamacpp.Server(params)
     except RuntimeError as error:
         raise RuntimeError(f"{path} could not be loaded: it must be the GGUF file of a chat model.") from error
+    # It is there a moment before it works, and one that is freed in that moment never ends: wait for a token
+    server.handle_completions({"prompt": "Hello", "max_tokens": 1, "stream": False}, lambda _: False)
+    return server
 
 
 def _bundled() -> str:
