@@ -19,11 +19,12 @@ from msgspec import Struct
 from prometheus_client import Counter, Gauge, Histogram, multiprocess
 
 from app.access_log import QUIET
+from app.authentication import OPEN
 from app.completions.record import Record
 
 __all__ = ["Metrics"]
 
-OPTIONS = {QUIET: True, "exclude_from_auth": True}
+OPTIONS = {QUIET: True, OPEN: True}
 UNKNOWN = "unknown"  # the model of a request that was refused before it was known
 MOMENTS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)  # seconds
 DURATIONS = (*MOMENTS, 60, 120, 300, 600)

@@ -8,6 +8,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import SkipValidation
 
 from app.access_log import QUIET
+from app.authentication import OPEN
 from app.completions.engine import Engine
 from app.errors import OverloadedError
 from app.services import CompletionService
@@ -16,7 +17,7 @@ from schemas.health import Health
 
 __all__ = ["HealthController"]
 
-OPTIONS = {QUIET: True, "exclude_from_auth": True}
+OPTIONS = {QUIET: True, OPEN: True}
 NOT_READY = {503: ResponseSpec(ErrorResponse, description="A model is being loaded, or the server is shutting down.")}
 
 

@@ -11,6 +11,7 @@ from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import suppress
 from contextvars import copy_context
+from functools import partial
 from typing import Any, ParamSpec, TypeVar
 
 from app.errors import OverloadedError
@@ -42,17 +43,8 @@ class Workers:
         """
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[T] = loop.create_future()
-        context = copy_context()
-
-        def job() -> None:
-            try:
-                result = context.run(function, *args, **kwargs)
-            except BaseException as error:
-                self.report(loop, _reject, outcome, error)
-            else:
-                self.report(loop, _resolve, outcome, result)
-
-        self.start(job)
+        job = partial(copy_context().run, function, *args, **kwargs)
+        self.start(job, loop, partial(_resolve, outcome), partial(_reject, outcome))
         try:
             return await outcome
         except asyncio.CancelledError:
@@ -60,25 +52,38 @@ class Workers:
                 _close(outcome.result())  # it came in the very turn of the loop in which nobody wanted it any more
             raise
 
-    def start(self, job: Job) -> None:
-        """Do a job, which must report when it has ended."""
+    def start(
+        self,
+        function: Callable[[], T],
+        loop: asyncio.AbstractEventLoop,
+        resolve: Callable[[T], None],
+        reject: Callable[[BaseException], None],
+    ) -> None:
+        """Call `function` in a thread, and on the loop one of the others, with what it returned or raised.
+
+        Raises:
+            OverloadedError: all threads are busy.
+        """
         if self.busy >= self._limit:
             raise OverloadedError
         self.busy += 1
+
+        def job() -> None:
+            try:
+                settle = partial(resolve, function())
+            except BaseException as error:
+                settle = partial(reject, error)
+            with suppress(RuntimeError):  # the loop is closed: nobody is left to tell
+                loop.call_soon_threadsafe(self._end, settle)
+
         try:
             self._idle.pop().take(job)
         except IndexError:
             _Worker(job, self._idle).start()
 
-    def report(self, loop: asyncio.AbstractEventLoop, settle: Callable[..., None], *args: object) -> None:
-        """Say in a thread that its job has ended, and how."""
-
-        def report() -> None:
-            self.busy -= 1
-            settle(*args)
-
-        with suppress(RuntimeError):  # the loop is closed: nobody is left to tell
-            loop.call_soon_threadsafe(report)
+    def _end(self, settle: Job) -> None:
+        self.busy -= 1
+        settle()
 
 
 class Executor(ThreadPoolExecutor):
@@ -100,16 +105,7 @@ class Executor(ThreadPoolExecutor):
         """
         future: Future[T] = Future()
         future.set_running_or_notify_cancel()
-
-        def job() -> None:
-            try:
-                result = function(*args, **kwargs)
-            except BaseException as error:
-                self._workers.report(self._loop, future.set_exception, error)
-            else:
-                self._workers.report(self._loop, future.set_result, result)
-
-        self._workers.start(job)
+        self._workers.start(partial(function, *args, **kwargs), self._loop, future.set_result, future.set_exception)
         return future
 
 

@@ -1,6 +1,7 @@
 """OpenAI's messages and tools, as Haystack has them. What Haystack cannot hold is a 400 that names the message."""
 
-from collections.abc import Callable, Collection, Mapping
+from collections.abc import Callable, Collection, Iterator, Mapping
+from contextlib import contextmanager
 from typing import Any
 
 import msgspec
@@ -25,11 +26,8 @@ def to_chat_messages(messages: Messages) -> list[ChatMessage]:
     calls: dict[str, ToolCall] = {}  # by id: a result names no more of its call
     converted: list[ChatMessage] = []
     for position, message in enumerate(messages):
-        try:
+        with _refusing("read", f"messages[{position}]"):
             converted.append(_chat_message(message, calls))
-        except UNREADABLE as error:
-            where = f"messages[{position}]"
-            raise InvalidRequestError(f"This model cannot read {where}: {_reason(error)}.", param=where) from None
     return converted
 
 
@@ -41,12 +39,9 @@ def to_tools(body: Body) -> list[Tool]:
     """
     tools: dict[str, Tool] = {}
     for position, tool in enumerate(body.get("tools") or ()):
-        try:
+        with _refusing("use", f"tools[{position}]"):
             made = _tool(tool["function"], taken=tools)
             tools[made.name] = made
-        except UNREADABLE as error:
-            where = f"tools[{position}]"
-            raise InvalidRequestError(f"This model cannot use {where}: {_reason(error)}.", param=where) from None
     return [*tools.values()]
 
 
@@ -54,6 +49,14 @@ def last_text(messages: list[ChatMessage]) -> str:
     """What the user said last."""
     spoken = [message for message in messages if message.is_from("user")]
     return "\n".join(spoken[-1].texts) if spoken else ""
+
+
+@contextmanager
+def _refusing(verb: str, where: str) -> Iterator[None]:
+    try:
+        yield
+    except UNREADABLE as error:
+        raise InvalidRequestError(f"This model cannot {verb} {where}: {_reason(error)}.", param=where) from None
 
 
 def _chat_message(message: Mapping[str, Any], calls: dict[str, ToolCall]) -> ChatMessage:

@@ -92,8 +92,7 @@ class Outline:
         outputs = self._pipeline.outputs(include_components_with_connected_outputs=True)
         name, _, socket = address.partition(".")
         if socket not in outputs.get(name, ()):
-            known = ", ".join(f"{name}.{socket}" for name, sockets in outputs.items() for socket in sockets)
-            raise ValueError(f"The pipeline has no output {address!r}. It has {known}.")
+            raise ValueError(f"The pipeline has no output {address!r}. It has {_addresses(outputs)}.")
         return name, socket
 
     def _from_conversation(self) -> Inputs:
@@ -123,9 +122,8 @@ class Outline:
         outputs = self._pipeline.outputs()
         found = [name for name, sockets in outputs.items() if any(socket in sockets for socket in REPLIES)]
         if not found:
-            ends = ", ".join(f"{name}.{socket}" for name, sockets in outputs.items() for socket in sockets)
             raise ValueError(
-                f"None of the outputs of the pipeline looks like a reply: {ends}. "
+                f"None of the outputs of the pipeline looks like a reply: {_addresses(outputs)}. "
                 'Name the one that is: haystack_pipeline(…, output="component.socket").'
             )
         return found
@@ -148,3 +146,7 @@ class Outline:
         if not can_speak(component):
             raise ValueError(f"The component {name!r} cannot stream: it takes no streaming_callback.")
         return Speaker(name, component, frozenset(self._sockets.get(name, ())))
+
+
+def _addresses(outputs: Mapping[str, Mapping[str, Any]]) -> str:
+    return ", ".join(f"{name}.{socket}" for name, sockets in outputs.items() for socket in sockets)

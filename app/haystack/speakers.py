@@ -51,8 +51,8 @@ class Speaker(Struct, frozen=True):
 
     @property
     def is_async(self) -> bool:
-        """Whether all that it streams comes on the event loop, and not in a thread."""
-        return _is_async(self.component)
+        """Whether all that it streams comes on the event loop: what has no `run_async` runs in a thread."""
+        return all(hasattr(part, "run_async") for part in (self.component, *within(self.component)))
 
     def inputs(self, parameters: dict[str, Any]) -> dict[str, Any]:
         """What of a request's parameters the component takes; an agent's tools are its own."""
@@ -150,8 +150,3 @@ class Run:
             case StreamingChunk():
                 self._text.append(item.content)
                 self._sent.update(name for name in PARTS if getattr(item, name, None) or item.meta.get(name))
-
-
-def _is_async(component: AnyComponent) -> bool:
-    """Whether it is, and all within it: who has no `run_async` runs in a thread."""
-    return all(hasattr(part, "run_async") for part in (component, *within(component)))
