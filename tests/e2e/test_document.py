@@ -53,14 +53,14 @@ def documented(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         yield running
 
 
-@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("operation", sorted(OPERATIONS))
 @BOUNDED
 @given(data=st.data())
 def test_no_answer_is_a_surprise(documented: Server, operation: str, data: st.DataObject) -> None:
     check(documented, data.draw(cases(operation)))
 
 
-@pytest.mark.parametrize("operation", [label for label in OPERATIONS if "completions" in label])
+@pytest.mark.parametrize("operation", sorted(label for label in OPERATIONS if "completions" in label))
 @BOUNDED
 @given(data=st.data())
 def test_no_completion_is_a_surprise(documented: Server, operation: str, data: st.DataObject) -> None:
