@@ -29,7 +29,7 @@ lint:
 check: lint
     uv run --all-extras pytest --cov --cov-report=term --numprocesses=3 --dist=loadfile
 
-# Compare with fastapi-openai-compat and a bare ASGI loop: 5 minutes, `just bench --help` has shorter ways.
+# Compare with fastapi-openai-compat and a bare ASGI loop: 6 minutes, `just bench --help` has shorter ways.
 bench *args:
     uv run --group bench python -m tests.benchmarks {{ args }}
 

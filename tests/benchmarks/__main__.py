@@ -10,6 +10,7 @@ from typing import Any
 
 import msgspec
 
+from tests.benchmarks.features import measure_costs, render_costs
 from tests.benchmarks.figures import Result
 from tests.benchmarks.picture import render_picture
 from tests.benchmarks.rounds import Rounds
@@ -19,6 +20,8 @@ from tests.benchmarks.table import render_table
 from tests.benchmarks.throughput import GENERATOR
 
 HERE = Path(__file__).parent
+FEATURES = "features"
+ALL = [*ROWS, FEATURES]
 PACKAGES = ("litestar", "fastapi", "fastapi-openai-compat", "msgspec", "uvicorn", "uvloop", "httptools")
 
 
@@ -40,11 +43,13 @@ def main() -> int:
     started, busy = time.monotonic(), os.getloadavg()[0]
     count = 1 if options.quick else options.rounds
     rounds = Rounds(count, quick=options.quick, skip_slow=options.skip_slow or options.quick)
-    rows = [rounds.measure(key) for key in options.only]
+    rows = [rounds.measure(key) for key in options.only if key in ROWS]
     results = [result for row in rows for result in row]
+    costs = measure_costs(count) if FEATURES in options.only else []
     conditions = _conditions(rounds, busy, time.monotonic() - started)
-    print(f"\n{render_table(results)}\n\n{conditions}")
-    record = {"conditions": conditions, "figures": [_record(result) for result in results]}
+    tables = [render_table(results)] * bool(results) + [render_costs(costs)] * bool(costs)
+    print("", *tables, conditions, sep="\n\n")
+    record = {"conditions": conditions, "figures": [_record(result) for result in results], "costs": costs}
     options.json.write_bytes(msgspec.json.format(msgspec.json.encode(record)))
     if picture := options.picture or _default_picture(options):
         picture.write_text(render_picture([row[0] for row in rows]), encoding="utf-8")
@@ -53,7 +58,7 @@ def main() -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="just bench", description=__doc__)
-    parser.add_argument("--only", nargs="+", choices=ROWS, default=list(ROWS), metavar="ROW", help=", ".join(ROWS))
+    parser.add_argument("--only", nargs="+", choices=ALL, default=ALL, metavar="ROW", help=", ".join(ALL))
     parser.add_argument("--rounds", type=int, default=3, help="how many; the median counts (default: %(default)s)")
     parser.add_argument(
         "--quick", action="store_true", help="one short round without what is slow: whether it works, not how fast"
@@ -65,14 +70,14 @@ def _parser() -> argparse.ArgumentParser:
 
 
 def _default_picture(options: Options) -> Path | None:
-    return HERE / "ratios.svg" if options.only == list(ROWS) and not options.quick else None
+    return HERE / "ratios.svg" if options.only == ALL and not options.quick else None
 
 
 def _conditions(rounds: Rounds, busy: float, seconds: float) -> str:
     versions = ", ".join(f"{package} {version(package)}" for package in PACKAGES)
     return (
         f"Load: {GENERATOR} for answers and streams a second, a client of our own for the rest;\n"
-        f"it never took more than {rounds.load_cpu:.0%} of a core. Our server had its default settings.\n"
+        f"it never took more than {rounds.load_cpu:.0%} of a core. Our server had its default settings, but no log.\n"
         f"Python {platform.python_version()}, {versions}.\n"
         f"It took {seconds:.0f} s; before it, the load of the machine's {os.cpu_count()} cores was {busy:.1f}."
     )

@@ -8,6 +8,7 @@ import msgspec
 from msgspec import Struct
 
 from tests.benchmarks.models import MODELS
+from tests.benchmarks.servers import KEY
 
 __all__ = ["Answer", "Connection", "Question", "chat", "list_models"]
 
@@ -47,8 +48,11 @@ def chat(model: str) -> Question:
     asked = MODELS[model]
     messages = [{"role": "user", "content": "Hello!"}]
     body = msgspec.json.encode({"model": model, "messages": messages, "stream": asked.stream})
-    head = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-    return Question(b"%bcontent-length: %d\r\n\r\n%b" % (head, len(body), body), asked.text.encode(), asked.times)
+    head = (
+        "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        f"authorization: Bearer {KEY}\r\ncontent-length: {len(body)}\r\n\r\n"
+    )
+    return Question(head.encode() + body, asked.text.encode(), asked.times)
 
 
 def list_models() -> Question:

@@ -1,5 +1,6 @@
 """This project's server, with the models of the benchmark."""
 
+import json
 import os
 
 from litestar.di import Provide
@@ -22,5 +23,5 @@ async def provide_completion_service() -> CompletionService:
     return pipelines
 
 
-settings = Settings.load({"SYNC_WORKERS": os.environ.get("SYNC_WORKERS")})  # nothing else: the defaults are measured
+settings = Settings.load(json.loads(os.environ["SETTINGS"]))  # and none of the environment's own
 app = create_app(settings=settings, dependencies={"completion_service": Provide(provide_completion_service)})

@@ -1,5 +1,6 @@
 """The servers that are compared, each in a process of its own."""
 
+import json
 import os
 import resource
 import signal
@@ -9,17 +10,18 @@ import sys
 import time
 import urllib.error
 import urllib.request
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 
-__all__ = ["BARE", "CONTESTANTS", "OURS", "PEER", "ROOT", "Server", "raise_file_limit", "serving"]
+__all__ = ["BARE", "CONTESTANTS", "KEY", "OURS", "PEER", "ROOT", "Server", "free_port", "raise_file_limit", "serving"]
 
 OURS, PEER, BARE = CONTESTANTS = ("ours", "peer", "bare")
 ROOT = Path(__file__).parents[2]
 PROTOCOLS = {OURS: "app.protocol:Protocol"}  # uvicorn's own, with deadlines; `litestar run` serves by it
 PATIENCE = 30.0  # seconds until a server must answer
 FILES = 4096  # open at once in a server of 2,000 streams, with room to spare
+KEY = "benchmark"  # comes with each request, as a server in use has keys
 TICKS = os.sysconf("SC_CLK_TCK")
 
 
@@ -28,18 +30,20 @@ class Server:
 
     Args:
         name: which of the contestants it is.
-        sync_workers: how many threads it may have for sync code, if it can be told.
+        settings: our server's own, by their variables; the others have none.
+        silent: whether what it says is thrown away.
     """
 
-    def __init__(self, name: str, *, sync_workers: int) -> None:
+    def __init__(self, name: str, *, settings: Mapping[str, str], silent: bool = False) -> None:
         self.name = name
-        self.port = _free_port()
+        self.port = free_port()
         protocol = PROTOCOLS.get(name, "httptools")
         command = f"-m uvicorn tests.benchmarks.{name}:app --port {self.port} --loop uvloop --http {protocol}"
         self._process = subprocess.Popen(
             [sys.executable, *command.split(), "--no-access-log", "--log-level", "warning"],
             cwd=ROOT,
-            env=os.environ | {"SYNC_WORKERS": str(sync_workers), "LOG_LEVEL": "WARNING"},
+            env={**os.environ, **settings, "SETTINGS": json.dumps(dict(settings))},
+            stderr=subprocess.DEVNULL if silent else None,
         )
 
     def wait(self) -> None:
@@ -48,10 +52,13 @@ class Server:
         Raises:
             SystemExit: it ended, or does not answer.
         """
+        request = urllib.request.Request(
+            f"http://127.0.0.1:{self.port}/v1/models", headers={"authorization": f"Bearer {KEY}"}
+        )
         deadline = time.monotonic() + PATIENCE
         while time.monotonic() < deadline and self._process.poll() is None:
             try:
-                urllib.request.urlopen(f"http://127.0.0.1:{self.port}/v1/models", timeout=PATIENCE).close()
+                urllib.request.urlopen(request, timeout=PATIENCE).close()
             except urllib.error.URLError:
                 time.sleep(0.05)
             else:
@@ -80,12 +87,12 @@ class Server:
 
 
 @contextmanager
-def serving(names: tuple[str, ...], *, sync_workers: int) -> Iterator[list[Server]]:
+def serving(names: tuple[str, ...], *, settings: Mapping[str, str], silent: bool = False) -> Iterator[list[Server]]:
     """Servers that answer, for as long as the context lasts."""
     with ExitStack() as stack:
         servers = []
         for name in names:
-            servers.append(Server(name, sync_workers=sync_workers))
+            servers.append(Server(name, settings=settings, silent=silent))
             stack.callback(servers[-1].kill)
         for server in servers:
             server.wait()
@@ -107,7 +114,8 @@ def raise_file_limit() -> None:
         resource.setrlimit(resource.RLIMIT_NOFILE, (FILES, hard))
 
 
-def _free_port() -> int:
+def free_port() -> int:
+    """A port of this machine that nobody uses."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -13,7 +13,7 @@ from msgspec import Struct
 
 from tests.benchmarks.client import Question, chat
 from tests.benchmarks.load import LoadError, Repeat, Report, run
-from tests.benchmarks.servers import Server
+from tests.benchmarks.servers import KEY, Server
 
 __all__ = ["GENERATOR", "WRK", "measure_throughput"]
 
@@ -41,7 +41,7 @@ def measure_throughput(server: Server, model: str, seconds: float) -> Report:
     url, question = f"http://127.0.0.1:{server.port}/v1/chat/completions", chat(model)
     size = _size_of_right_answer(url, question)
     started, cpu = time.monotonic(), _cpu_of_children()
-    command = [WRK, "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", f"-s{SCRIPT}", url, "--", _body(question).decode()]
+    command = [WRK, "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", f"-s{SCRIPT}", url, "--", _body(question).decode(), KEY]
     output = subprocess.run(command, capture_output=True, check=True).stdout
     share = (_cpu_of_children() - cpu) / (time.monotonic() - started)
     summary = msgspec.json.decode(output.splitlines()[-1], type=_Summary)
@@ -54,7 +54,8 @@ def measure_throughput(server: Server, model: str, seconds: float) -> Report:
 
 def _size_of_right_answer(url: str, question: Question) -> int:
     """The bytes of a right answer's body, which each answer is held to, as `wrk` does not look into them."""
-    request = urllib.request.Request(url, _body(question), {"content-type": "application/json"})
+    headers = {"content-type": "application/json", "authorization": f"Bearer {KEY}"}
+    request = urllib.request.Request(url, _body(question), headers)
     try:
         with urllib.request.urlopen(request) as response:
             body: bytes = response.read()

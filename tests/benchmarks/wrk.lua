@@ -1,7 +1,8 @@
--- Asks one question again and again; its body is the argument. The last line it prints is JSON.
+-- Asks one question again and again; the arguments are its body and its key. The last line it prints is JSON.
 function init(args)
   wrk.method = "POST"
   wrk.headers["content-type"] = "application/json"
+  wrk.headers["authorization"] = "Bearer " .. args[2]
   wrk.body = args[1]
 end
 
