@@ -30,8 +30,8 @@ SLOTS = 2  # answers side by side; more would make each slower, not all of them 
 CONTEXT = 2048  # tokens of a prompt and its answer
 BATCH = 128  # tokens of a prompt between two looks at whether anybody still wants the answer
 SYSTEM: Json = {"role": "system", "content": "You are a helpful assistant."}
-TEMPERATURE = 0.2  # unless the request says more
-MAX_TOKENS = 512  # likewise: a small model may talk in circles
+DEFAULTS: Json = {"temperature": 0, "repeat_penalty": 1.1}  # with others the smallest models err, or talk in circles
+MAX_TOKENS = 512  # unless the request says more
 PASSED = (
     "temperature",
     "top_p",
@@ -157,7 +157,7 @@ def to_request(messages: Messages, body: Body) -> Json:
     given = {name: body[name] for name in PASSED if body.get(name) is not None}
     limit = body.get("max_completion_tokens") or body.get("max_tokens") or MAX_TOKENS
     streaming = {"stream": True, "stream_options": {"include_usage": True}, "return_progress": True}
-    return {"temperature": TEMPERATURE, **given, **streaming, "messages": texts, "max_tokens": limit}
+    return {**DEFAULTS, **given, **streaming, "messages": texts, "max_tokens": limit}
 
 
 def _message(position: int, message: Mapping[str, Any]) -> Json:

@@ -316,7 +316,7 @@ def test_llama_is_told_what_it_may_know_and_no_more() -> None:
     request = to_request(CAPITAL, body)
 
     assert request["top_p"] == 0.5
-    assert (request["temperature"], request["max_tokens"], request["stream"]) == (0.2, 512, True)
+    assert (request["temperature"], request["max_tokens"], request["stream"]) == (0, 512, True)
     assert not request.keys() & {"model", "n", "seed", "cache_prompt", "user"}
 
 
