@@ -64,12 +64,16 @@ def _document_keys(app_config: AppConfig) -> None:
 
 
 def _buckets(rate: Rate, settings: Settings) -> Buckets:
-    if not settings.redis_url:
-        return MemoryBuckets(rate)
+    if settings.redis_url:
+        return _shared_buckets(rate, settings.redis_url)
+    return MemoryBuckets(rate)
+
+
+def _shared_buckets(rate: Rate, url: str) -> Buckets:
     try:
         from app.redis_buckets import RedisBuckets  # of the extra `redis`
 
-        return RedisBuckets(rate, settings.redis_url)
+        return RedisBuckets(rate, url)
     except ImportError:
         raise SettingsError("REDIS_URL needs the extra `redis`: uv run --extra redis litestar run.") from None
     except ValueError:  # whose message may hold a part of the password

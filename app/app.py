@@ -4,7 +4,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
-from typing import TYPE_CHECKING
+from typing import Any
 
 from litestar import Litestar, Router
 from litestar.datastructures import State
@@ -26,10 +26,6 @@ from app.serving import Serving, drain_on_signal
 from app.settings import Settings, SettingsError
 from controllers.health import HealthController
 from controllers.openai import OpenAIController
-
-if TYPE_CHECKING:  # their packages are extras
-    from app.metrics import Metrics
-    from app.tracing import Tracing
 
 __all__ = ["create_app"]
 
@@ -54,7 +50,7 @@ def create_app(
         observers: who is told of each completion, beside what the settings turn on.
     """
     settings, replaced = settings or Settings.load(), dependencies or {}
-    telemetry = list(_telemetry(settings))
+    telemetry = _telemetry(settings)
     engine = _engine(settings, (*observers, *telemetry))
     app = Litestar(
         route_handlers=[OpenAIController, HealthController],
@@ -70,21 +66,31 @@ def create_app(
     return AccessLog.around(app, engine.observers)
 
 
-def _telemetry(settings: Settings) -> "Iterator[Metrics | Tracing]":
-    """What the settings turn on; nobody else imports its packages."""
-    try:
-        if settings.metrics:
+def _telemetry(settings: Settings) -> list[Any]:
+    """The observers, plugins as well, that the settings turn on; nobody else imports their packages."""
+    telemetry: list[Any] = []
+    if settings.metrics:
+        with _extra("metrics", setting="METRICS"):
             from app.metrics import Metrics
 
-            yield Metrics()
-        if settings.tracing:
+        telemetry.append(Metrics())
+    if settings.tracing:
+        with _extra("otel", setting="TRACING"):
             from app.tracing import Tracing
 
-            yield Tracing(settings.owned_by)
+        telemetry.append(Tracing(settings.owned_by))
+    return telemetry
+
+
+@contextmanager
+def _extra(name: str, *, setting: str) -> Iterator[None]:
+    """Say what to install where an import fails for want of it."""
+    try:
+        yield
     except ImportError as error:
         raise SettingsError(
-            f"METRICS and TRACING need packages that are not installed: {error}. Install the extras "
-            "`metrics` and `otel`, e.g. by `uv run --extra metrics --extra otel litestar run`."
+            f"{setting} needs packages that are not installed: {error}. Install the extra `{name}`, "
+            f"e.g. by `uv run --extra {name} litestar run`."
         ) from None
 
 

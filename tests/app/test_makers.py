@@ -363,6 +363,7 @@ def test_what_has_to_be_made_is_known_by_its_form(function: Callable[..., Any], 
     assert has_to_be_made(function) is expected
 
 
+@pytest.mark.needs("chat")
 def test_a_factory_of_haystack_imports_it_when_it_is_called_and_not_before() -> None:
     code = """
 import asyncio, sys

@@ -366,16 +366,16 @@ async def test_a_factory_gets_the_settings_of_the_server(pipelines: Pipelines) -
     assert seen == [Settings(owned_by="me")]
 
 
-def when_there_is_an_upstream(settings: Settings) -> str:
-    return settings.openai_model
+def when_the_docs_are_public(settings: Settings) -> bool:
+    return settings.public_docs
 
 
 @pytest.mark.anyio
 async def test_a_model_is_offered_when_the_settings_allow_for_it(pipelines: Pipelines) -> None:
-    pipelines.add("mine", function, when=when_there_is_an_upstream)
+    pipelines.add("mine", function, when=when_the_docs_are_public)
     pipelines.add("other", function)
 
-    async with pipelines.serving(Settings(openai_model="upstream")):
+    async with pipelines.serving(Settings(public_docs=True)):
         assert [model.id for model in await pipelines.list_models()] == ["mine", "other"]
         assert await pipelines.complete("mine", [], {}) == "I am mine"
     async with pipelines.serving(Settings()):
@@ -384,7 +384,7 @@ async def test_a_model_is_offered_when_the_settings_allow_for_it(pipelines: Pipe
 
 @pytest.mark.anyio
 async def test_a_model_that_is_not_offered_is_neither_found_nor_named(pipelines: Pipelines) -> None:
-    pipelines.add("mine", function, when=when_there_is_an_upstream)
+    pipelines.add("mine", function, when=when_the_docs_are_public)
     pipelines.add("other", function)
 
     async with pipelines.serving(Settings()):
@@ -395,7 +395,7 @@ async def test_a_model_that_is_not_offered_is_neither_found_nor_named(pipelines:
 
 
 def test_a_model_that_is_not_offered_is_a_404_and_not_listed(serve: Serve, pipelines: Pipelines) -> None:
-    pipelines.add("mine", function, when=when_there_is_an_upstream)
+    pipelines.add("mine", function, when=when_the_docs_are_public)
     pipelines.add("other", function)
     client = serve(pipelines)
 
@@ -409,7 +409,7 @@ def test_a_model_that_is_not_offered_is_a_404_and_not_listed(serve: Serve, pipel
 
 @pytest.mark.anyio
 async def test_a_model_that_is_not_offered_is_not_preloaded(pipelines: Pipelines, stateful: Stateful) -> None:
-    pipelines.add("mine", stateful, preload=True, when=when_there_is_an_upstream)
+    pipelines.add("mine", stateful, preload=True, when=when_the_docs_are_public)
 
     async with pipelines.serving(Settings()):
         assert not pipelines.loading

@@ -20,6 +20,8 @@ from tests.e2e.patience import PATIENCE, eventually
 from tests.e2e.server import Server
 from tests.e2e.sse import chunks_of, deltas_of, frames_of
 
+pytestmark = pytest.mark.needs("chat")
+
 PROXYING = "tests.e2e.proxying:create_app"
 FAILED = {"message": "The upstream model failed.", "type": "server_error", "param": None, "code": "upstream_error"}
 USAGE = {"prompt_tokens": 3, "completion_tokens": 3, "total_tokens": 6}

@@ -123,6 +123,7 @@ def test_a_server_goes_on_without_its_redis_and_shares_again_when_it_is_back(tmp
             eventually(lambda: left_at(server), lambda left: left == 2)
 
 
+@pytest.mark.needs("redis")
 def test_a_redis_that_does_not_listen_stops_no_request(tmp_path: Path) -> None:
     with Server(tmp_path / "log", settings=limits(f"redis://:hunter2@127.0.0.1:{free_port()}", requests=2)) as server:
         statuses = [httpx.get(f"{server.url}/v1/models").status_code for _ in range(3)]

@@ -11,6 +11,7 @@ from hypothesis import strategies as st
 from litestar import Litestar
 from litestar.testing import TestClient
 
+from app.pipelines import pipelines
 from tests.properties.forms import Json
 from tests.properties.scripted import MODEL, Scripted, post, send, serve
 
@@ -36,6 +37,8 @@ REQUEST: Json = {
     "user": "ann",
     "x_provider": {"deep": [1, {"er": None}]},
 }
+
+SHIPPED = [name for name in ("echo", "echo-stream", "tools", "reasoning", "events") if name in pipelines.models]
 
 json_values: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
@@ -122,7 +125,7 @@ def shipped() -> Iterator[TestClient[Litestar]]:
         yield client
 
 
-@pytest.mark.parametrize("model", ["echo", "echo-stream", "tools", "reasoning", "events"])
+@pytest.mark.parametrize("model", SHIPPED)
 @settings(max_examples=30)  # of each model
 @given(request=mutated_requests())
 def test_the_models_of_this_project_answer_any_request_that_is_accepted(
