@@ -33,6 +33,10 @@ check: lint
 bench *args:
     uv run --group bench python -m tests.benchmarks {{ args }}
 
+# Make a project of your own out of this one: `just new ../my-app` asks what to keep.
+new path *args:
+    uv run copier copy --trust --vcs-ref=HEAD {{ args }} {{ quote(justfile_directory()) }} {{ quote(path) }}
+
 # Write the exact versions of everything to requirements.lock, without addresses; with an extra: `just lock --extra ray`.
 lock *args:
     uv export --quiet --no-header --output-file requirements.lock {{ args }}
