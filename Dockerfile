@@ -13,7 +13,7 @@ COPY schemas schemas
 RUN python -m compileall -q --invalidation-mode unchecked-hash app controllers schemas
 
 FROM python:3.13-slim
-ENV PATH=/srv/.venv/bin:$PATH PYTHONUNBUFFERED=1 HAYSTACK_TELEMETRY_ENABLED=false
+ENV PATH=/srv/.venv/bin:$PATH PYTHONUNBUFFERED=1 HAYSTACK_TELEMETRY_ENABLED=false PLAYGROUND=false
 WORKDIR /srv
 # The files belong to root, so that the server cannot change its own code.
 COPY --from=build /srv ./

@@ -6,10 +6,11 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
 from typing import Any
 
-from litestar import Litestar, Router
+from litestar import Controller, Litestar, Router
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
+from litestar.openapi.plugins import YamlRenderPlugin
 
 from app.access_log import AccessLog
 from app.admission import Admission
@@ -26,6 +27,7 @@ from app.serving import Serving, drain_on_signal
 from app.settings import Settings, SettingsError
 from controllers.health import HealthController
 from controllers.openai import OpenAIController
+from controllers.pages import SECURITY_HEADERS, DocumentationPage, PlaygroundController, StaticController, read_pages
 
 __all__ = ["create_app"]
 
@@ -53,9 +55,9 @@ def create_app(
     telemetry = _telemetry(settings)
     engine = _engine(settings, (*observers, *telemetry))
     app = Litestar(
-        route_handlers=[OpenAIController, HealthController],
+        route_handlers=[OpenAIController, HealthController, *_pages(settings)],
         dependencies={**DEPENDENCIES, **replaced},
-        state=State({"engine": engine, "settings": settings}),
+        state=State({"engine": engine, "settings": settings, "pages": read_pages(settings)}),
         exception_handlers={Exception: respond_with_error},
         request_max_body_size=settings.max_body_size,
         lifespan=[_lifespan(engine, settings, own_models="completion_service" not in replaced)],
@@ -106,11 +108,20 @@ def _engine(settings: Settings, observers: Sequence[Observer]) -> Engine:
     return Engine(limits, REASONING_FIELDS[settings.reasoning_field], observers)
 
 
+def _pages(settings: Settings) -> list[type[Controller]]:
+    return [StaticController, PlaygroundController] if settings.playground else [StaticController]
+
+
 def _documentation(settings: Settings) -> OpenAPIConfig:
     """The documents of the API, closed as it is unless the settings open them."""
     opt = {OPEN: True} if settings.public_docs else {}
-    router = Router("/schema", route_handlers=[], include_in_schema=False, opt=opt)
-    return OpenAPIConfig(title="OpenAI-compatible API", version="1", openapi_router=router)
+    router = Router("/schema", route_handlers=[], include_in_schema=False, opt=opt, response_headers=SECURITY_HEADERS)
+    return OpenAPIConfig(
+        title="OpenAI-compatible API",
+        version="1",
+        openapi_router=router,
+        render_plugins=[DocumentationPage(), YamlRenderPlugin()],
+    )
 
 
 def _lifespan(

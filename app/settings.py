@@ -39,6 +39,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     Args:
         api_keys: who may enter, by hash; without any, everybody may.
         api_keys_file: likewise, from a file.
+        playground: whether there is a page at `/` that asks the models.
         public_docs: whether `/schema` needs no key.
         requests_per_minute: for each key, or each client's address without keys; 0 is no limit.
         redis_url: where the rate limits are counted for all processes; in memory unless given.
@@ -70,6 +71,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     api_keys: Keys = Keys()
     api_keys_file: KeysFile = KeysFile()
+    playground: bool = True
     public_docs: bool = False
     requests_per_minute: Annotated[int, Meta(ge=0, le=1_000_000)] = 0
     redis_url: Secret = Secret("")

@@ -131,9 +131,7 @@ def client(serve_all: Serve) -> Client:
     return serve_all(returning("Hello!"), max_body_size=1000)
 
 
-@pytest.mark.parametrize(
-    "path", ["/", "/v1", "/v1/", "/nope", "/v1/chat", "/v1/completions", "/v2/models", "/%00", "/%ff"]
-)
+@pytest.mark.parametrize("path", ["/v1", "/v1/", "/nope", "/v1/chat", "/v1/completions", "/v2/models", "/%00", "/%ff"])
 @pytest.mark.parametrize("method", ["GET", "POST", "DELETE"])
 def test_an_unknown_path_is_a_404(client: Client, path: str, method: str) -> None:
     response = client.request(method, path)

@@ -16,6 +16,7 @@ KEYS_FILE = ROOT / "justfile"  # any file that has lines
 RIGHT: dict[str, tuple[str, Any]] = {
     "API_KEYS": ("first, second", Keys.parse("second,first")),
     "API_KEYS_FILE": (str(KEYS_FILE), KeysFile.parse(str(KEYS_FILE))),
+    "PLAYGROUND": ("false", False),
     "PUBLIC_DOCS": ("true", True),
     "REQUESTS_PER_MINUTE": ("60", 60),
     "REDIS_URL": ("redis://localhost", "redis://localhost"),
