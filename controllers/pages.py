@@ -102,7 +102,7 @@ def _respond(request: Request[Any, Any, Any], name: str) -> Response[bytes]:
 
 
 def _page(content: bytes, suffix: str) -> Page:
-    return Page(content, f"{MEDIA_TYPES[suffix]}; charset=utf-8", f'"{sha256(content).hexdigest()[:16]}"')
+    return Page(content, MEDIA_TYPES[suffix], f'"{sha256(content).hexdigest()[:16]}"')
 
 
 def _linked(content: bytes, settings: Settings) -> bytes:

@@ -7,6 +7,7 @@ from app.app import create_app as create_project_app
 from app.registry import Pipelines
 from app.services import CompletionService
 from tests.e2e.answering import add_answering_models
+from tests.e2e.assisting import add_assisting_models
 from tests.e2e.failing import add_failing_models
 from tests.e2e.journal import JournalController
 from tests.e2e.waiting import add_waiting_models
@@ -15,6 +16,7 @@ __all__ = ["create_app"]
 
 pipelines = Pipelines()
 add_answering_models(pipelines)
+add_assisting_models(pipelines)
 add_failing_models(pipelines)
 add_waiting_models(pipelines)
 

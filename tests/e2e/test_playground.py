@@ -1,0 +1,503 @@
+"""The playground and the documentation, in a real Chromium."""
+
+import json
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+from axe_playwright_python.sync_playwright import Axe
+from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
+
+from tests.e2e.assisting import SOURCES, THOUGHT
+from tests.e2e.chromium import CHROMIUM, Visit
+from tests.e2e.patience import PATIENCE, eventually
+from tests.e2e.server import Server
+
+pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
+
+WIDTHS = {"phone": {"width": 360, "height": 740}, "desktop": {"width": 1280, "height": 800}}
+QUESTION = "How do I stream an answer?"
+RIGHT, WRONG = "sk-right", "sk-wrong"
+HOSTILE = """<script>window.hacked = 1</script> <img src=x onerror="window.hacked = 2">
+
+[a](javascript:window.hacked=3) [b](JaVaScRiPt:window.hacked=4) [c](data:text/html,<script>window.hacked=5</script>)
+![d](http://example.com/pixel.png) <http://example.com/e"onmouseover="window.hacked=6> [f](https://example.com/f)
+<iframe srcdoc="<script>parent.hacked = 7</script>"></iframe> <svg onload=window.hacked=8>
+
+```html"><script>window.hacked = 9</script>
+</code></pre><script>window.hacked = 10</script>
+```
+
+| <img src=x onerror=window.hacked=11> | b |
+|---|---|
+| <b>bold</b> | [g](vbscript:window.hacked=12) |"""
+MARKDOWN = """# Title
+
+Text with **bold**, *slanted*, `code`, ~~gone~~ and snake_case_words.
+A second line, and 2 * 3 * 4.
+
+- one
+  - nested
+- two
+
+3. three
+4. four
+
+> quoted
+
+~~~
+fenced <b>
+~~~
+
+| a | b |
+|---|--:|
+| 1 | 2 |
+
+---
+
+The end of <b>it</b>"""
+
+Open = Callable[..., Page]
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=PATIENCE * 1000)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])  # which root cannot have
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Open]:
+    """Opens a page of a server; nothing that is wrong may happen in it to the end of the test."""
+    visits: list[Visit] = []
+
+    def visit(server: Server, path: str = "/", **options: Any) -> Page:
+        context = browser.new_context(reduced_motion="reduce", **options)
+        context.set_default_timeout(PATIENCE * 1000)
+        visits.append(Visit(context, server, path))
+        return visits[-1].page
+
+    yield visit
+    for each in visits:
+        each.page.context.close()
+        each.check()
+
+
+@pytest.fixture(scope="module")
+def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that wants a key, and has figures."""
+    folder = tmp_path_factory.mktemp("closed")
+    with Server.with_own_models(folder / "log", API_KEYS=RIGHT, METRICS="true") as running:
+        yield running
+
+
+def ask(page: Page, model: str, text: str) -> Locator:
+    """Ask a model by the keyboard, and return its answer."""
+    page.get_by_label("Model", exact=True).select_option(model)
+    page.get_by_label("Your message").fill(text)
+    page.keyboard.press("Enter")
+    return page.locator(".answer").last
+
+
+def request_id_in(place: Locator) -> str:
+    """The id of the request that an error names."""
+    found = re.search(r"request (\S+)", place.inner_text())
+    assert found, place.inner_text()
+    return found[1]
+
+
+def test_an_answer_is_shown_while_it_streams(visit: Open, server: Server, key: str) -> None:
+    page = visit(server)
+
+    answer = ask(page, "gated-async-generator", key)
+
+    expect(answer.locator(".text")).to_have_text("first")
+    expect(answer).to_have_attribute("aria-busy", "true")
+    expect(page.get_by_role("status").first).to_have_text("Answering …")
+    expect(page.get_by_role("button", name="Send")).to_be_hidden()
+    server.open_gate(key)
+    expect(answer.locator(".text")).to_have_text("first second")
+    expect(answer).not_to_have_attribute("aria-busy", "true")
+    expect(page.get_by_role("button", name="Send")).to_be_visible()
+    expect(answer.locator(".figures")).to_contain_text(re.compile(r"first token\d+(\.\d+)? m?schunks2chunks/s\d"))
+    expect(answer.get_by_role("img")).to_have_accessible_name(re.compile("^Gaps between 2 chunks, the longest "))
+
+
+@pytest.mark.parametrize("way", ["button", "Escape"])
+def test_an_answer_that_is_stopped_is_closed_on_the_server(visit: Open, server: Server, key: str, way: str) -> None:
+    page = visit(server)
+    answer = ask(page, "gated-async-generator", key)
+    expect(answer.locator(".text")).to_have_text("first")
+
+    if way == "button":
+        page.get_by_role("button", name="Stop").click()
+    else:
+        page.keyboard.press("Escape")
+
+    assert server.wait_for(key, "closed") == ["started", "closed"]
+    expect(answer).to_contain_text("Stopped.")
+    expect(answer.locator(".text")).to_have_text("first")
+    expect(page.get_by_role("button", name="Send")).to_be_visible()
+
+
+def test_the_conversation_goes_on_and_the_last_answer_is_tried_again(visit: Open, server: Server) -> None:
+    page = visit(server)
+    page.get_by_label("System prompt").fill("Be brief.")
+    page.get_by_label("Temperature").fill("0.5")
+    page.get_by_label("Max tokens").fill("40")
+    page.get_by_label("Extra JSON").fill('{"top_k": 3, "max_tokens": 50}')
+    bodies = []
+    page.on("request", lambda request: bodies.append(request.post_data_json) if request.method == "POST" else None)
+
+    expect(ask(page, "generator", "One")).to_contain_text("Retry")
+    expect(ask(page, "generator", "Two")).to_contain_text("Retry")
+    page.get_by_role("button", name="Retry").click()
+    expect(page.locator(".answer").last).to_contain_text("Retry")
+
+    answered = {"role": "assistant", "content": "Hello, world"}
+    first, second, again = bodies
+    assert first == {
+        "model": "generator",
+        "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "One"}],
+        "stream": True,
+        "stream_options": {"include_usage": True},
+        "temperature": 0.5,
+        "max_tokens": 50,
+        "top_k": 3,
+    }
+    assert second["messages"] == [*first["messages"], answered, {"role": "user", "content": "Two"}]
+    assert again == second
+    expect(page.locator(".answer")).to_have_count(2)
+    page.get_by_role("button", name="New chat").click()
+    expect(page.locator(".answer")).to_have_count(0)
+
+
+def test_an_answer_in_one_piece_is_shown_too(visit: Open, server: Server) -> None:
+    page = visit(server)
+    page.get_by_label("Stream the answer").uncheck()
+
+    expect(ask(page, "generator", "Hello!").locator(".text")).to_have_text("Hello, world")
+
+
+def test_shift_and_enter_begin_a_line(visit: Open, shipped: Server) -> None:
+    page = visit(shipped)
+    prompt = page.get_by_label("Your message")
+
+    prompt.press_sequentially("one")
+    prompt.press("Shift+Enter")
+    prompt.press_sequentially("two")
+    prompt.press("Enter")
+
+    expect(page.get_by_label("You", exact=True)).to_have_text("one\ntwo", use_inner_text=True)
+    expect(prompt).to_have_value("")
+
+
+def test_reasoning_events_and_sources_stand_around_the_text(visit: Open, server: Server) -> None:
+    page = visit(server)
+    page.get_by_label("Extra JSON").fill('{"notify": "All is said."}')
+
+    answer = ask(page, "assistant", QUESTION)
+
+    expect(answer.locator(".events > li")).to_have_count(3)
+    answer.get_by_text("notification").click()
+    expect(answer.get_by_text("All is said.")).to_be_visible()
+    expect(answer.locator(".events")).to_contain_text("Searching the handbook")
+    expect(answer.locator(".sources li summary")).to_have_text(list(SOURCES))
+    expect(answer.get_by_text(THOUGHT)).to_be_hidden()
+    answer.get_by_text("Reasoning").click()
+    expect(answer.get_by_text(THOUGHT)).to_be_visible()
+    answer.get_by_text("README.md: Hooks").click()
+    expect(answer.get_by_text("A client that leaves.")).to_be_visible()
+    answer.get_by_text("Searching the handbook").click()
+    expect(answer.get_by_text('"name": "search"')).to_be_visible()
+    expect(answer.locator("figure code")).to_contain_text('@pipelines.model("shout")')
+    expect(answer.locator(".figures")).to_contain_text("11 → 58")
+
+
+def test_a_tool_call_is_shown_and_answered(visit: Open, shipped: Server) -> None:
+    page = visit(shipped)
+    page.get_by_role("button", name="Add a tool").click()
+
+    call = ask(page, "tools", "Paris").locator(".card")
+
+    expect(call).to_contain_text("get_weather")
+    expect(call).to_contain_text('"city": "Paris"')
+    call.get_by_label("Result of get_weather, call 1").fill("Rain")
+    page.get_by_role("button", name="Send the result").click()
+    expect(page.locator(".answer").last.locator(".text")).to_have_text("The tool says: Rain")
+
+
+def test_calls_that_come_in_pieces_are_put_together(visit: Open, server: Server) -> None:
+    cards = ask(visit(server), "two-calls", "Both").locator(".card")
+
+    expect(cards).to_have_count(2)
+    for card, name in zip(cards.all(), ("first", "second"), strict=True):
+        expect(card.locator("strong")).to_have_text(name)
+        expect(card.locator("pre")).to_have_text('{ "x": 1 }')
+
+
+def test_an_error_before_the_answer_is_a_sentence_with_the_id_of_its_request(visit: Open, server: Server) -> None:
+    page = visit(server)
+    page.get_by_label("Temperature").fill("3")
+
+    alert = ask(page, "generator", "Hello!").get_by_role("alert")
+
+    expect(alert).to_contain_text("temperature")
+    expect(alert).to_contain_text("400")
+    (line,) = eventually(lambda: server.lines_of(request_id_in(alert)), bool)
+    assert line["status"] == 400
+
+
+def test_an_error_in_the_middle_leaves_what_was_said(visit: Open, server: Server) -> None:
+    fields = {"message": "The index is being rebuilt.", "code": "rebuilding"}
+
+    answer = ask(visit(server), "refuse-after", json.dumps(fields))
+
+    alert = answer.get_by_role("alert")
+    expect(alert).to_contain_text("The index is being rebuilt.")
+    expect(alert).to_contain_text("rebuilding")
+    expect(answer.locator(".text")).to_have_text("one two")
+    (line,) = eventually(lambda: server.lines_of(request_id_in(alert)), bool)
+    assert line["error"] == "rebuilding"
+
+
+def test_a_server_that_is_gone_is_an_error_too(visit: Open, tmp_path: Path, key: str) -> None:
+    server = Server.with_own_models(tmp_path / "log")
+    try:
+        server.wait_for_log("Uvicorn running")
+        page = visit(server)
+        answer = ask(page, "gated-async-generator", key)
+        expect(answer.locator(".text")).to_have_text("first")
+    finally:
+        server.kill()
+
+    expect(answer.get_by_role("alert")).to_contain_text("cut before the answer was complete")
+    assert request_id_in(answer.get_by_role("alert")).startswith("req_")
+    page.get_by_role("button", name="Retry").click()
+    expect(page.locator(".answer").get_by_role("alert")).to_contain_text("could not be reached")
+
+
+def test_json_that_is_none_is_not_sent(visit: Open, shipped: Server) -> None:
+    page = visit(shipped)
+    page.get_by_label("Extra JSON").fill("[1")
+
+    page.get_by_label("Your message").fill("Hello!")
+    page.keyboard.press("Enter")
+
+    expect(page.locator("#extra-problem")).to_contain_text("The extra JSON is no object")
+    expect(page.get_by_label("Your message")).to_have_value("Hello!")
+    expect(page.locator(".answer")).to_have_count(0)
+
+
+def test_a_wrong_key_is_told_and_a_right_one_is_kept_for_the_tab(visit: Open, closed: Server) -> None:
+    page = visit(closed)
+    field = page.get_by_label("API key")
+    expect(page.locator("#notice")).to_contain_text("Send your API key")
+    expect(field).to_be_focused()
+
+    field.fill(WRONG)
+    field.press("Tab")
+    expect(page.locator("#notice")).to_contain_text("The API key is incorrect")
+    assert request_id_in(page.locator("#notice"))
+    field.fill(RIGHT)
+    field.press("Tab")
+
+    expect(ask(page, "generator", "Hello!").locator(".text")).to_have_text("Hello, world")
+    page.get_by_role("link", name="Docs").click()
+    expect(page.locator(".operation").first).to_be_visible()
+    assert page.evaluate("localStorage.length + document.cookie.length") == 0
+    page.get_by_role("link", name="Playground").click()
+    expect(page.get_by_label("API key")).to_have_value(RIGHT)
+    page.get_by_role("link", name="Metrics").click()
+    expect(page.locator("body")).to_contain_text("http_requests_total")
+
+
+def test_the_documentation_asks_for_a_key_where_one_is_wanted(visit: Open, closed: Server) -> None:
+    page = visit(closed, "/static/schema.html")
+    expect(page.get_by_role("alert")).to_contain_text("Send your API key")
+
+    page.get_by_label("API key").fill(RIGHT)
+    page.keyboard.press("Enter")
+
+    expect(page.locator(".operation").first).to_be_visible()
+
+
+def test_nothing_in_an_answer_runs(visit: Open, shipped: Server) -> None:
+    page = visit(shipped)
+
+    answer = ask(page, "echo-stream", HOSTILE)
+
+    expect(answer).to_contain_text("Retry")
+    text = answer.locator(".text")
+    expect(text).to_contain_text("<script>window.hacked = 1</script>")
+    expect(text).to_contain_text("<b>bold</b>")
+    assert text.locator("script, img, iframe, svg, style, object, embed, form").count() == 0
+    links = text.locator("a")
+    assert {link.get_attribute("href") for link in links.all()} == {
+        "http://example.com/pixel.png",
+        "http://example.com/e",
+        "https://example.com/f",
+    }
+    assert {link.get_attribute("rel") for link in links.all()} == {"noopener noreferrer"}
+    assert page.evaluate("window.hacked") is None
+    assert page.evaluate(
+        "[...document.querySelectorAll('*')].every(e => !e.getAttributeNames().some(n => /^on/.test(n)))"
+    )
+
+
+@pytest.mark.parametrize("model", ["echo", "echo-stream"])
+def test_markdown_is_the_same_whether_it_streams_or_not(visit: Open, shipped: Server, model: str) -> None:
+    answer = ask(visit(shipped), model, MARKDOWN)
+
+    expect(answer).to_contain_text("Retry")
+    text = answer.locator(".text")
+    shape = text.evaluate(
+        "root => [...root.querySelectorAll('*')].filter(e => !e.closest('figcaption')).map(e => e.tagName).join(' ')"
+    )
+    assert shape.lower() == (
+        "h3 p strong em code del br ul li ul li li ol li li blockquote p figure pre code "
+        "div table thead tr th th tbody tr td td hr p"
+    )
+    assert text.locator("ol").get_attribute("start") == "3"
+    expect(text).to_contain_text("snake_case_words")
+    expect(text).to_contain_text("2 * 3 * 4")
+    expect(text.locator("pre")).to_have_text("fenced <b>")
+    expect(text.locator("p").last).to_have_text("The end of <b>it</b>")
+
+
+def test_a_request_as_code_does_what_the_page_does(visit: Open, closed: Server) -> None:
+    page = visit(closed, permissions=["clipboard-read", "clipboard-write"])
+    page.get_by_label("API key").fill(RIGHT)
+    page.get_by_label("API key").press("Tab")
+    expect(page.locator("#models option").first).to_be_attached()
+    page.get_by_label("Model", exact=True).select_option("echo-function")
+    page.get_by_label("Extra JSON").fill('{"user": "it\'s me", "mine": {"deep": [true, null, "x"]}}')
+    prompt = 'It\'s "quoted" \\ and ☃\nin `two` lines $HOME'
+    page.get_by_label("Your message").fill(prompt)
+
+    ran = {}
+    for name, command in {"curl": ["sh", "-c"], "Python": [sys.executable, "-c"]}.items():
+        page.get_by_role("button", name=f"Copy as {name}").click()
+        expect(page.locator("#copied")).to_have_text("Copied.")
+        code = page.evaluate("navigator.clipboard.readText()")
+        assert RIGHT not in code
+        page.get_by_role("button", name="Close").click()
+        run = subprocess.run(  # noqa: S603 - what the page has made of the lines above
+            [*command, code], env={**os.environ, "API_KEY": RIGHT}, capture_output=True, check=True, timeout=PATIENCE
+        )
+        ran[name] = run.stdout.decode()
+
+    assert ran["Python"] == prompt
+    chunks = [json.loads(line[6:]) for line in ran["curl"].splitlines() if line.startswith("data: {")]
+    assert "".join(choice["delta"].get("content", "") for chunk in chunks for choice in chunk["choices"]) == prompt
+
+
+@pytest.mark.parametrize("path", ["/", "/schema"])
+@pytest.mark.parametrize("width", WIDTHS)
+def test_nothing_is_wider_than_the_window(visit: Open, server: Server, width: str, path: str) -> None:
+    page = visit(server, path, viewport=WIDTHS[width])
+    if path == "/":
+        expect(ask(page, "function", "x" * 500)).to_contain_text("Retry")
+        expect(ask(page, "assistant", QUESTION)).to_contain_text("Retry")
+        if width == "phone":
+            expect(page.get_by_label("System prompt")).to_be_hidden()
+            page.get_by_role("button", name="Settings").click()
+        expect(page.get_by_label("System prompt")).to_be_visible()
+    else:
+        page.locator(".operation summary").filter(has_text="/v1/chat/completions").click()
+
+    for element in ("document.documentElement", "document.querySelector('main')"):
+        assert page.evaluate(f"{element}.scrollWidth <= {element}.clientWidth")
+
+
+def test_light_and_dark_are_the_systems_until_the_reader_chooses(visit: Open, shipped: Server) -> None:
+    def is_dark(page: Page) -> bool:
+        colour: str = page.evaluate("getComputedStyle(document.body).backgroundColor")
+        return sum(map(int, re.findall(r"\d+", colour)[:3])) < 3 * 128
+
+    assert not is_dark(visit(shipped, color_scheme="light"))
+    page = visit(shipped, color_scheme="dark")
+    assert is_dark(page)
+
+    page.get_by_role("button", name="Switch between light and dark").click()
+    assert not is_dark(page)
+    page.get_by_role("link", name="Docs").click()
+    expect(page.locator(".operation").first).to_be_visible()
+    assert not is_dark(page)
+    page.get_by_role("button", name="Switch between light and dark").click()
+    assert is_dark(page)
+
+
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+def test_axe_finds_nothing_serious(visit: Open, server: Server, scheme: str) -> None:
+    page = visit(server, color_scheme=scheme)
+    expect(page.locator("#offer li").first).to_be_visible()
+    assert serious(page) == []
+
+    answer = ask(page, "assistant", QUESTION)
+    expect(answer).to_contain_text("Retry")
+    for fold in answer.locator("summary").all():
+        fold.click()
+    expect(ask(page, "two-calls", "Both")).to_contain_text("Send the results")
+    expect(ask(page, "crash", "Now").get_by_role("alert")).to_be_visible()
+    assert serious(page) == []
+
+    page.get_by_role("link", name="Docs").click()
+    for operation in page.locator(".operation > summary").all():
+        operation.click()
+    assert serious(page) == []
+
+
+def serious(page: Page) -> list[tuple[str, str]]:
+    """What axe calls serious or critical, and where."""
+    return [
+        (violation["id"], node["html"])
+        for violation in Axe().run(page).response["violations"]
+        if violation["impact"] in ("serious", "critical")
+        for node in violation["nodes"]
+    ]
+
+
+def test_the_documentation_shows_every_operation(visit: Open, shipped: Server) -> None:
+    page = visit(shipped, "/schema")
+    expect(page.get_by_role("heading", level=2)).to_have_text("OpenAI-compatible API")
+    document = page.request.get(f"{shipped.url}/schema/openapi.json").json()
+    operations = {(method, path) for path, methods in document["paths"].items() for method in methods}
+
+    shown = page.locator(".operation > summary")
+    assert {
+        (each.locator(".method").inner_text().lower(), each.locator("code").inner_text()) for each in shown.all()
+    } == operations
+
+    shown.filter(has_text="/v1/chat/completions").click()
+    operation = page.locator(".operation[open]")
+    expect(operation.locator("li").filter(has_text="temperature")).to_contain_text("number, ≥ 0, ≤ 2")
+    expect(operation).to_contain_text("Example: stream")
+    operation.locator("summary").filter(has_text="messages").click()
+    expect(operation.locator("li li").filter(has_text="role")).to_contain_text("required")
+    operation.locator(".response > summary").filter(has_text="429").click()
+    expect(operation.locator(".response[open]")).to_contain_text("error")
+
+
+def test_a_picture_of_it_is_made_when_asked_for(visit: Open, server: Server) -> None:
+    page = visit(server, viewport={"width": 1280, "height": 900}, color_scheme="light", device_scale_factor=1.25)
+    page.get_by_label("System prompt").fill("Answer in three sentences.")
+    page.get_by_label("Temperature").fill("0.2")
+    answer = ask(page, "assistant", QUESTION)
+    expect(answer.get_by_role("button", name="Retry")).to_be_visible()
+    answer.get_by_text("Reasoning").click()
+    page.get_by_label("Your message").focus()
+
+    picture = page.screenshot()
+
+    assert len(picture) <= 150_000, len(picture)
+    if file := os.environ.get("PICTURE"):
+        Path(file).write_bytes(picture)
