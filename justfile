@@ -1,22 +1,46 @@
+set positional-arguments # which a recipe hands on as they are: `just test -k "one or other"`
+
 # List the recipes.
 default:
     @just --list
 
 # Serve on http://127.0.0.1:8000.
 run *args:
-    uv run litestar run {{ args }}
+    uv run litestar run "$@"
 
 # Serve, and start again whenever a file changes.
 dev *args:
-    uv run litestar run --reload {{ args }}
+    uv run litestar run --reload "$@"
+
+# Ask the running server, and time it: `just ask "What happens on SIGTERM?" rag`; its first model unless told otherwise.
+ask $question $model="" $url=env("ASK_URL", "http://127.0.0.1:8000/v1") $key=env("ASK_KEY", "none"):
+    #!/usr/bin/env -S uv run python
+    import os, sys, time
+
+    from openai import OpenAI, OpenAIError
+
+    client = OpenAI(base_url=os.environ["url"], api_key=os.environ["key"], max_retries=0)
+    messages = [{"role": "user", "content": os.environ["question"]}]
+    try:
+        model = os.environ["model"] or client.models.list().data[0].id
+        began, times = time.perf_counter(), []
+        for chunk in client.chat.completions.create(model=model, messages=messages, stream=True):
+            for delta in [choice.delta for choice in chunk.choices]:
+                if text := delta.content or getattr(delta, "reasoning_content", None):
+                    times.append(time.perf_counter() - began)
+                    print(text if delta.content else f"\033[2m{text}\033[0m", end="", flush=True)
+    except OpenAIError as error:
+        sys.exit(f"{client.base_url} did not answer: {error}")
+    if times:
+        print(f"\n\n{model}: first token after {times[0]:.3f} s, {len(times)} chunks in {times[-1]:.3f} s")
 
 # Serve by Ray on http://127.0.0.1:8000, by as many replicas as it takes: `just ray min_replicas=2 max_replicas=8`.
 ray *args:
-    RAY_USAGE_STATS_ENABLED=0 uv run --extra ray serve run app.cluster:build {{ args }}
+    RAY_USAGE_STATS_ENABLED=0 uv run --extra ray serve run app.cluster:build "$@"
 
 # Run the tests.
 test *args:
-    uv run pytest {{ args }}
+    uv run pytest "$@"
 
 # Formatting, lint, types and the import contracts.
 lint:
@@ -31,7 +55,7 @@ check: lint
 
 # Compare with fastapi-openai-compat and a bare ASGI loop: 6 minutes, `just bench --help` has shorter ways.
 bench *args:
-    uv run --group bench python -m tests.benchmarks {{ args }}
+    uv run --group bench python -m tests.benchmarks "$@"
 
 # Make a project of your own out of this one: `just new ../my-app` asks what to keep.
 new path *args:
@@ -39,7 +63,7 @@ new path *args:
 
 # Write the exact versions of everything to requirements.lock, without addresses; with an extra: `just lock --extra ray`.
 lock *args:
-    uv export --quiet --no-header --output-file requirements.lock {{ args }}
+    uv export --quiet --no-header --output-file requirements.lock "$@"
 
 # Does a version in requirements.lock have a known vulnerability? Asks the registry, and fails where that does not know.
 audit:
