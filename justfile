@@ -12,27 +12,35 @@ run *args:
 dev *args:
     uv run litestar run --reload "$@"
 
-# Ask the running server, and time it: `just ask "What happens on SIGTERM?" rag`; its first model unless told otherwise.
+# Ask the running server, and time it: `just ask "What is this?" rag`; its first model unless one is named.
 ask $question $model="" $url=env("ASK_URL", "http://127.0.0.1:8000/v1") $key=env("ASK_KEY", "none"):
     #!/usr/bin/env -S uv run python
     import os, sys, time
 
-    from openai import OpenAI, OpenAIError
+    from openai import APIConnectionError, OpenAI, OpenAIError
 
     client = OpenAI(base_url=os.environ["url"], api_key=os.environ["key"], max_retries=0)
     messages = [{"role": "user", "content": os.environ["question"]}]
+    times = []
     try:
         model = os.environ["model"] or client.models.list().data[0].id
-        began, times = time.perf_counter(), []
+        began = time.perf_counter()
         for chunk in client.chat.completions.create(model=model, messages=messages, stream=True):
             for delta in [choice.delta for choice in chunk.choices]:
-                if text := delta.content or getattr(delta, "reasoning_content", None):
+                thought = getattr(delta, "reasoning_content", None)
+                if thought or delta.content:
                     times.append(time.perf_counter() - began)
-                    print(text if delta.content else f"\033[2m{text}\033[0m", end="", flush=True)
+                print(thought or "", end="", flush=True, file=sys.stderr)
+                print(delta.content or "", end="", flush=True)
+    except APIConnectionError:
+        sys.exit(f"Nothing answers at {client.base_url}: `just run` starts a server.")
     except OpenAIError as error:
-        sys.exit(f"{client.base_url} did not answer: {error}")
+        sys.exit(str(error))
+    except KeyboardInterrupt:
+        pass
     if times:
-        print(f"\n\n{model}: first token after {times[0]:.3f} s, {len(times)} chunks in {times[-1]:.3f} s")
+        figures = f"first token after {times[0]:.3f} s, {len(times)} chunks in {times[-1]:.3f} s"
+        print(f"\n\n{model}: {figures}", file=sys.stderr)
 
 # Serve by Ray on http://127.0.0.1:8000, by as many replicas as it takes: `just ray min_replicas=2 max_replicas=8`.
 ray *args:
