@@ -47,7 +47,7 @@ Pages: TypeAlias = Mapping[str, Page]  # by the names of their files
 
 
 def read_pages(settings: Settings) -> Pages:
-    """The files of the pages, without links to what the settings leave out."""
+    """The files of the pages, with links to what the settings allow for."""
     return {path.name: _page(_linked(path.read_bytes(), settings), path.suffix) for path in FOLDER.iterdir()}
 
 
@@ -109,8 +109,8 @@ def _linked(content: bytes, settings: Settings) -> bytes:
     """The links as they lead somewhere."""
     if not settings.playground:
         content = content.replace(b'<a href="/">Playground</a>', b"")
-    if not settings.metrics:
-        content = content.replace(b'<a href="/metrics">Metrics</a>', b"")
+    if settings.metrics:
+        content = content.replace(b"</nav>", b'<a href="/metrics">Metrics</a></nav>')
     if settings.keys and not settings.public_docs:  # no browser sends a key of itself: this page asks for one
         content = content.replace(b'href="/schema"', b'href="/static/schema.html"')
     return content
