@@ -47,6 +47,7 @@ export class Figures {
     const longest = Math.max(...gaps, 1);
     const step = SHOWN / Math.max(gaps.length, 48);
     const bars = gaps.map((gap, index) => `M${((index + 0.5) * step).toFixed(2)} 24V${(23 - 21 * Math.sqrt(gap / longest)).toFixed(2)}`);
+    this.plot.toggleAttribute("hidden", !gaps.length);
     this.path.setAttribute("d", bars.join(""));
     this.path.setAttribute("stroke-width", (step * 0.62).toFixed(2));
     this.plot.setAttribute("aria-label", `Gaps between ${this.chunks} chunks, the longest ${duration(longest)}`);

@@ -137,13 +137,14 @@ function table(lines, at) {
 
 const wrapped = (name) => (match) => element(name, {}, ...inline(match[1]));
 
-// What each may stand for, tried in this order wherever one of SPECIAL is.
 const SPECIAL = /[\\`!\[<*_~\nh]/g;
+const TARGET = String.raw`\(\s*<?((?:[^\s()<>]|\([^\s()<>]*\))*)>?(?:\s+["'][^)]*["'])?\s*\)`; // of a link
+// What may stand where one of SPECIAL is, tried in this order. None may take more than the square of a text's length.
 const RULES = [
   [/\\([!-/:-@[-`{-~])/y, (match) => match[1]],
   [/(`+)(?!`)([^]*?[^`])\1(?!`)/y, (match) => element("code", {}, match[2].replace(/^ (.*) $/s, "$1"))],
-  [/!\[([^\]]*)\]\(\s*<?([^\s)>]*)>?[^)]*\)/y, (match) => link(match[2], [`image: ${match[1] || match[2]}`])],
-  [/\[((?:[^[\]]|\[[^[\]]*\])+)\]\(\s*<?([^\s)>]*)>?(?:\s+["'][^)]*["'])?\s*\)/y, (match) => link(match[2], inline(match[1]))],
+  [new RegExp(String.raw`!\[([^\]]*)\]${TARGET}`, "y"), (match) => link(match[2], [`image: ${match[1] || match[2]}`])],
+  [new RegExp(String.raw`\[((?:[^[\]]|\[[^[\]]*\])+)\]${TARGET}`, "y"), (match) => link(match[2], inline(match[1]))],
   [/<?((?:https?:\/\/|mailto:)[^\s<>"]*[^\s<>.,;:!?'")\]*_`])>?/y, (match) => link(match[1], [match[1]])],
   [/\*\*(?=\S)([^]*?[^\s])\*\*/y, wrapped("strong")],
   [/(?<!\w)__(?=\S)([^]*?\S)__(?!\w)/y, wrapped("strong")],

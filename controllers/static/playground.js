@@ -144,10 +144,15 @@ function follow() {
 
 // The page
 
+/** Open the settings or close them, where the window is too small for them to stay. */
+function toggleSettings(open) {
+  const isOpen = document.body.classList.toggle("settings-open", open);
+  byId("settings-toggle").setAttribute("aria-expanded", isOpen);
+}
+
 function showSettings(field) {
-  document.body.classList.add("settings-open");
-  byId("settings-toggle").setAttribute("aria-expanded", "true");
-  field?.focus();
+  toggleSettings(true);
+  field.focus();
 }
 
 composer.addEventListener("submit", (event) => {
@@ -156,6 +161,7 @@ composer.addEventListener("submit", (event) => {
   if (running || !text.trim() || !models.value) return;
   if (!checkExtra()) return showSettings(extra);
   prompt.value = "";
+  toggleSettings(false);
   say({ role: "user", content: text }, text);
   ask();
 });
@@ -177,10 +183,7 @@ byId("new").addEventListener("click", () => {
   prompt.focus();
 });
 
-byId("settings-toggle").addEventListener("click", () => {
-  const open = document.body.classList.toggle("settings-open");
-  byId("settings-toggle").setAttribute("aria-expanded", open);
-});
+byId("settings-toggle").addEventListener("click", () => toggleSettings());
 
 extra.addEventListener("input", checkExtra);
 byId("tool").addEventListener("click", () => {

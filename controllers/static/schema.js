@@ -32,7 +32,8 @@ function show({ info, paths, components, tags = [] }) {
   parts = components?.schemas ?? {};
   const link = element("a", { href: "/schema/openapi.json" }, "OpenAPI document");
   const groups = new Map(tags.map(({ name }) => [name, []]));
-  for (const [path, methods] of Object.entries(paths))
+  const ordered = Object.entries(paths).sort(([a], [b]) => b.startsWith("/v1/") - a.startsWith("/v1/") || a.localeCompare(b));
+  for (const [path, methods] of ordered)
     for (const method of METHODS.filter((name) => methods[name])) {
       const tag = methods[method].tags?.[0] ?? "other";
       groups.set(tag, [...(groups.get(tag) ?? []), operation(method, path, methods[method])]);

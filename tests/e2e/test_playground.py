@@ -62,6 +62,35 @@ fenced <b>
 
 The end of <b>it</b>"""
 
+ENDLESS = [
+    "*",
+    "**a ",
+    "_a ",
+    "`a``b",
+    "[",
+    "[a](",
+    "[[a]",
+    "![a](",
+    "> ",
+    "~~a ",
+    "- ",
+    "# ",
+    "|-",
+    "- a\n",
+    "|a|\n|-|\n",
+    "http://",
+]
+RENDER = """async ([text, size]) => {
+    const { Markdown } = await import("/static/markdown.js");
+    const root = document.createElement("div");
+    const markdown = new Markdown(root);
+    for (let at = 0; at < text.length; at += size) {
+        markdown.append(text.slice(at, at + size));
+        markdown.render();
+    }
+    return root.innerHTML;
+}"""
+
 Open = Callable[..., Page]
 
 
@@ -373,6 +402,22 @@ def test_markdown_is_the_same_whether_it_streams_or_not(visit: Open, shipped: Se
     expect(text.locator("p").last).to_have_text("The end of <b>it</b>")
 
 
+def test_markdown_is_the_same_however_it_is_cut(visit: Open, shipped: Server) -> None:
+    page = visit(shipped)
+
+    whole, *cut = (page.evaluate(RENDER, [MARKDOWN, size]) for size in (len(MARKDOWN), 1, 2, 7))
+
+    assert cut == [whole] * 3
+    assert "<table>" in whole
+
+
+def test_no_text_holds_the_page(visit: Open, shipped: Server) -> None:
+    page = visit(shipped)
+
+    for part in ENDLESS:  # some of which a careless pattern would take minutes for
+        assert page.evaluate(RENDER, [part * (20_000 // len(part)), 10_000])
+
+
 def test_a_request_as_code_does_what_the_page_does(visit: Open, closed: Server) -> None:
     page = visit(closed, permissions=["clipboard-read", "clipboard-write"])
     page.get_by_label("API key").fill(RIGHT)
@@ -416,6 +461,17 @@ def test_nothing_is_wider_than_the_window(visit: Open, server: Server, width: st
 
     for element in ("document.documentElement", "document.querySelector('main')"):
         assert page.evaluate(f"{element}.scrollWidth <= {element}.clientWidth")
+
+
+def test_the_settings_make_way_for_the_answer_on_a_phone(visit: Open, shipped: Server) -> None:
+    page = visit(shipped, viewport=WIDTHS["phone"])
+    page.get_by_role("button", name="Settings").click()
+    expect(page.get_by_role("button", name="Settings")).to_have_attribute("aria-expanded", "true")
+
+    answer = ask(page, "echo", "Hello!")
+
+    expect(page.get_by_label("System prompt")).to_be_hidden()
+    expect(answer.locator(".text")).to_have_text("Hello!")
 
 
 def test_light_and_dark_are_the_systems_until_the_reader_chooses(visit: Open, shipped: Server) -> None:
