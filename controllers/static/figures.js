@@ -1,4 +1,4 @@
-// How fast an answer comes: time to first token, chunks a second, and a plot of the gaps between chunks.
+// How fast an answer comes, and a plot of the gaps between its chunks.
 import { element } from "./dom.js";
 
 const SHOWN = 160; // gaps in the plot, the newest

@@ -119,9 +119,9 @@ const nodes = (lines, depth) => [...parse(lines, depth + 1)].map((block) => bloc
 
 /** The text of a list's item without its paragraph, unless there are several. */
 function loose(children) {
-  const paragraphs = children.filter((child) => child.tagName === "P");
-  if (paragraphs.length === 1) paragraphs[0].replaceWith(...paragraphs[0].childNodes);
-  return paragraphs.length === 1 ? children.flatMap((child) => (child === paragraphs[0] ? [...child.childNodes] : [child])) : children;
+  const isParagraph = (child) => child.tagName === "P";
+  if (children.filter(isParagraph).length !== 1) return children;
+  return children.flatMap((child) => (isParagraph(child) ? [...child.childNodes] : [child]));
 }
 
 function table(lines, at) {

@@ -52,7 +52,7 @@ function extraJson() {
     const value = JSON.parse(extra.value);
     if (value !== null && typeof value === "object" && !Array.isArray(value)) return value;
   } catch {
-    // told below
+    // said below
   }
   throw new SyntaxError('The extra JSON is no object, as {"top_p": 0.9} is.');
 }
