@@ -2,18 +2,15 @@
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterator, Sequence
-from functools import cached_property
-from itertools import chain
+from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
 from typing import Any
 
 from app.completions.buffer import Buffer
-from app.completions.chunks import Chunk, Chunks
-from app.completions.collect import Collector
 from app.completions.context import Run
-from app.completions.items import Item, Json
+from app.completions.form import Form
+from app.completions.items import Item
 from app.completions.record import Record
-from app.completions.wire import DONE, KEEP_ALIVE, frame, text_framer
+from app.completions.wire import KEEP_ALIVE
 from app.errors import ClientDisconnectedError, CompletionError, CompletionTimeoutError, to_completion_error
 
 __all__ = ["Completion"]
@@ -30,7 +27,7 @@ class Completion:
 
     Args:
         produce: puts the service's items into the buffer.
-        chunks: the rules for this response.
+        form: how it goes out.
         run: what the service may ask of the completion.
         record: what is told of it; says whether the client wants it piece by piece.
     """
@@ -40,13 +37,13 @@ class Completion:
         produce: Callable[[Buffer[Item]], Awaitable[None]],
         *,
         buffer: Buffer[Item],
-        chunks: Chunks,
+        form: Form,
         run: Run,
         record: Record,
     ) -> None:
         self.record = record
         self._buffer = buffer
-        self._chunks = chunks
+        self._form = form
         self._run = run
         self._task = _start(self._produce(produce))
         self._watch: asyncio.Task[None] | None = None
@@ -62,20 +59,19 @@ class Completion:
         """Whether the service has ended; what it made may still wait to be taken."""
         return self._task.done()
 
-    async def collect(self) -> Json:
-        """The whole completion, when it is done.
+    async def collect(self) -> Any:
+        """The whole completion in its form, when it is done.
 
         Raises:
             CompletionError: the service failed, was too slow, or its client has left.
         """
-        collector = Collector(self._chunks)
         ending: Exception | None = LEFT  # unless it comes to another
         try:
             while not self._buffer.exhausted:
-                collector.add(await self._buffer.take())
+                self._form.add(await self._buffer.take())
             if self._buffer.error is not None:
                 raise to_completion_error(self._buffer.error)
-            completion = collector.completion()
+            completion = await self._form.whole()
             ending = None
         except Exception as error:
             ending = error
@@ -101,7 +97,7 @@ class Completion:
             while not done:
                 items = await self._buffer.take()
                 done = self._buffer.exhausted
-                frames, error = self._render(items, done=done)
+                frames, error = await self._render(items, done=done)
                 if frames:
                     started = True
                     yield frames
@@ -112,7 +108,7 @@ class Completion:
             ending = error
             if not started:
                 raise
-            yield frame(error.to_response()) + DONE
+            yield self._form.fail(error) + self._form.last
         finally:
             self._end(ending)
             await self.close()
@@ -172,31 +168,26 @@ class Completion:
 
     def _end(self, error: Exception | None) -> None:
         """Record how it ended: by which error, if by any."""
-        record, chunks = self.record, self._chunks
+        record, chunks = self.record, self._form.chunks
         record.id, record.response_model = chunks.head.id, chunks.head.model
         record.finish_reasons = chunks.finish_reasons
         record.add_usage(chunks.usage)
         record.end(error, stopped=self._run.cancelled)
 
-    @cached_property
-    def _text_frame(self) -> Callable[[str], bytes]:
-        return text_framer(self._chunks.text(""))  # when the first text comes, what precedes it is settled
-
-    def _render(self, items: Sequence[Item], *, done: bool) -> tuple[bytes, CompletionError | None]:
+    async def _render(self, items: Sequence[Item], *, done: bool) -> tuple[bytes, CompletionError | None]:
         """All frames of some items, or those before an error, and the error."""
-        chunks: Iterator[Chunk] = self._chunks.read(items)
         error: BaseException | None = self._buffer.error if done else None
-        ends_well = done and error is None
         frames: list[bytes] = []
         try:
-            for chunk in chain(chunks, self._chunks.finish()) if ends_well else chunks:
-                frames.append(self._text_frame(chunk) if isinstance(chunk, str) else frame(chunk))  # noqa: PERF401 - those before an error are kept
+            self._form.write(items, frames)
+            if done and error is None:
+                await self._form.finish(frames)
         except Exception as mistake:  # in the user's chunk mapper, or in a dict that is no chunk
             error = mistake
         if frames:
             self.record.add(len(frames))
         if error is None and done:
-            frames.append(DONE)
+            frames.append(self._form.last)
         elif error is None and not items:
             frames.append(KEEP_ALIVE)
         return b"".join(frames), None if error is None else to_completion_error(error)

@@ -9,9 +9,9 @@ from msgspec import Struct
 
 from app.completions.buffer import Buffer
 from app.completions.calls import Arguments, call, call_service
-from app.completions.chunks import Chunks, Head
 from app.completions.completion import Completion
 from app.completions.context import Run, current_run
+from app.completions.form import ChatForm, MakeForm
 from app.completions.items import Item, Reader, text_of
 from app.completions.models import model_names
 from app.completions.parse import check_count, validate
@@ -71,6 +71,7 @@ class Engine:
         services: Services,
         headers: Mapping[str, str],
         disconnected: Callable[[], Awaitable[None]],
+        form: MakeForm = ChatForm,
     ) -> Completion:
         """Start the completion that a body asks for.
 
@@ -79,6 +80,7 @@ class Engine:
             services: what answers it.
             headers: those of the request that a service may see.
             disconnected: waits until the client has left.
+            form: makes the form in which it goes out.
 
         Raises:
             CompletionError: the request is wrong, the model unknown or the server full.
@@ -97,8 +99,13 @@ class Engine:
                 model=request.model, stream=bool(request.stream), observers=self.observers, started_at=started_at
             )
             record.start()
-            completion = self._completion(
-                request, Arguments(request.model, request.messages, body, headers), services, run, record
+            reader = Reader(services.hooks.chunk_mapper or text_of, self._reasoning_fields)
+            completion = Completion(
+                partial(_produce, services, Arguments(request.model, request.messages, body, headers)),
+                buffer=Buffer(BUFFER_LIMIT, idle=self._limits.keep_alive if record.stream else 0),
+                form=form(request, reader),
+                run=run,
+                record=record,
             )
         finally:
             self._starting -= 1
@@ -121,23 +128,6 @@ class Engine:
         running = tuple(self._running)
         self._stop()
         await asyncio.gather(*(completion.close() for completion in running))
-
-    def _completion(
-        self,
-        request: ChatCompletionRequest,
-        arguments: Arguments,
-        services: Services,
-        run: Run,
-        record: Record,
-    ) -> Completion:
-        reader = Reader(services.hooks.chunk_mapper or text_of, self._reasoning_fields)
-        return Completion(
-            partial(_produce, services, arguments),
-            buffer=Buffer(BUFFER_LIMIT, idle=self._limits.keep_alive if record.stream else 0),
-            chunks=Chunks(Head(request.model), reader, include_usage=request.include_usage),
-            run=run,
-            record=record,
-        )
 
     def _stop(self) -> None:
         for completion in tuple(self._running):

@@ -7,14 +7,15 @@ from typing import Any
 import pytest
 
 from app.completions.buffer import Buffer
-from app.completions.chunks import Chunks, Head
 from app.completions.completion import Completion
 from app.completions.context import Run
+from app.completions.form import ChatForm
 from app.completions.items import Item, Reader, text_of
 from app.completions.record import Record
 from app.completions.wire import DONE, KEEP_ALIVE
 from app.completions.workers import Workers
 from app.errors import ClientDisconnectedError, CompletionError
+from schemas.request import ChatCompletionRequest
 
 pytestmark = pytest.mark.anyio
 PATIENCE = 10.0  # seconds after which a test gives up
@@ -26,7 +27,7 @@ def completion_of(
     return Completion(
         produce,
         buffer=Buffer(8, idle=idle),
-        chunks=Chunks(Head("test"), Reader(text_of, ()), include_usage=False),
+        form=ChatForm(ChatCompletionRequest(model="test", messages=[]), Reader(text_of, ())),
         run=Run(Workers(1), outlives_client=outlives_client),
         record=Record(model="test", stream=True),
     )

@@ -9,9 +9,9 @@ from haystack import Pipeline
 from haystack.components.agents import Agent
 
 from app.completions.buffer import Buffer
-from app.completions.chunks import Chunks, Head
 from app.completions.completion import Completion
 from app.completions.context import Run as Context
+from app.completions.form import ChatForm
 from app.completions.items import Item, Reader, text_of
 from app.completions.record import Record
 from app.completions.source import pour
@@ -19,6 +19,7 @@ from app.completions.wire import DONE
 from app.completions.workers import Workers
 from app.errors import ClientDisconnectedError
 from app.haystack.adapters import HaystackModel, haystack_component, haystack_pipeline
+from schemas.request import ChatCompletionRequest
 from tests.app.haystack.endless import AsyncEndless, AsyncGate, RunOf, SyncEndless, SyncGate
 from tests.app.haystack.generators import AsyncGenerator, says
 from tests.e2e.journal import Run
@@ -68,7 +69,7 @@ def completion_of(model: HaystackModel, *, stream: bool, outlives_client: bool =
     return Completion(
         produce,
         buffer=Buffer(LIMIT, idle=0),
-        chunks=Chunks(Head("test"), Reader(text_of, ()), include_usage=False),
+        form=ChatForm(ChatCompletionRequest(model="test", messages=[]), Reader(text_of, ())),
         run=Context(Workers(1), outlives_client=outlives_client),
         record=Record(model="test", stream=stream),
     )
