@@ -10,7 +10,8 @@ from app.authentication import Authentication
 from app.buckets import Buckets, MemoryBuckets, Rate
 from app.hosts import AllowedHosts
 from app.rate_limits import RATE_LIMIT_HEADERS, RateLimits
-from app.settings import Settings, SettingsError
+from app.settings import Settings
+from app.stores import redis_errors
 
 __all__ = ["Admission"]
 
@@ -70,11 +71,7 @@ def _buckets(rate: Rate, settings: Settings) -> Buckets:
 
 
 def _shared_buckets(rate: Rate, url: str) -> Buckets:
-    try:
+    with redis_errors():
         from app.redis_buckets import RedisBuckets  # of the extra `redis`
 
         return RedisBuckets(rate, url)
-    except ImportError:
-        raise SettingsError("REDIS_URL needs the extra `redis`: uv run --extra redis litestar run.") from None
-    except ValueError:  # whose message may hold a part of the password
-        raise SettingsError("REDIS_URL is no address of a Redis, as redis://localhost:6379 is.") from None

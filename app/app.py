@@ -25,9 +25,11 @@ from app.logs import configure_logging
 from app.pipelines import pipelines
 from app.serving import Serving, drain_on_signal
 from app.settings import Settings, SettingsError
+from app.stores import response_store
 from controllers.health import HealthController
 from controllers.openai import OpenAIController
 from controllers.pages import SECURITY_HEADERS, DocumentationPage, PlaygroundController, StaticController, read_pages
+from controllers.responses import ResponsesController
 
 __all__ = ["create_app"]
 
@@ -55,9 +57,10 @@ def create_app(
     telemetry = _telemetry(settings)
     engine = _engine(settings, (*observers, *telemetry))
     app = Litestar(
-        route_handlers=[OpenAIController, HealthController, *_pages(settings)],
+        route_handlers=[OpenAIController, ResponsesController, HealthController, *_pages(settings)],
         dependencies={**DEPENDENCIES, **replaced},
         state=State({"engine": engine, "settings": settings, "pages": read_pages(settings)}),
+        stores={"responses": response_store(settings)},
         exception_handlers={Exception: respond_with_error},
         request_max_body_size=settings.max_body_size,
         lifespan=[_lifespan(engine, settings, own_models="completion_service" not in replaced)],

@@ -42,7 +42,7 @@ class Settings(Struct, frozen=True, kw_only=True):
         playground: whether there is a page at `/` that asks the models.
         public_docs: whether `/schema` needs no key.
         requests_per_minute: for each key, or each client's address without keys; 0 is no limit.
-        redis_url: where the rate limits are counted for all processes; in memory unless given.
+        redis_url: where rate limits are counted and responses kept for all processes; in memory unless given.
         allowed_hosts: names that the server answers to; to any unless given.
         cors_origins: whose pages may use the server from a browser.
         owned_by: the owner of models that name none.
@@ -51,6 +51,9 @@ class Settings(Struct, frozen=True, kw_only=True):
         max_header_size: of a request's first line and headers, in bytes.
         max_json_depth: how deep a body may be nested; 0 is no limit.
         max_messages: of a request; 0 is no limit.
+        store_responses: whether responses are kept, for clients to go on from.
+        responses_expire: seconds until they are forgotten; 0 is never.
+        responses_memory: bytes that they may take in memory; the oldest make room.
         max_concurrent_completions: more at once are answered 503.
         sync_workers: how many threads run sync code; more at once are answered 503.
         completion_timeout: seconds that a completion may take; 0 is no limit.
@@ -83,6 +86,9 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_header_size: Count = 65536
     max_json_depth: Limit = 100
     max_messages: Limit = 0
+    store_responses: bool = True
+    responses_expire: Limit = 86400
+    responses_memory: Count = 100_000_000
     max_concurrent_completions: Count = 2000
     sync_workers: Count = 500
     completion_timeout: Seconds = 0

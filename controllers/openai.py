@@ -1,23 +1,19 @@
 """OpenAI's endpoints for models and chat completions, under `/v1` and without it."""
 
-from functools import partial
 from typing import Any
 
-from litestar import Controller, MediaType, Request, Response, get, post
+from litestar import Controller, Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, RawBody, SkipValidation
 from litestar.status_codes import HTTP_200_OK
 
 from app.access_log import COMPLETES
-from app.completions.calls import Headers
-from app.completions.engine import Engine, Services
+from app.completions.engine import Services
 from app.completions.models import full_models
-from app.completions.parse import parse_json
-from app.completions.sse import EventStream, client_left
-from app.completions.wire import encode
 from app.errors import ModelNotFoundError
 from app.services import CompletionService, Hooks, ModelService
 from app.settings import Settings
+from controllers.completing import complete, json_body
 from controllers.openapi import ANSWER, COMPLETION_ERRORS, ERRORS, MODEL_ERRORS, ChatCompletionOperation
 from schemas.models import Model, ModelList
 
@@ -73,14 +69,5 @@ class OpenAIController(Controller):
         hooks: NamedDependency[SkipValidation[Hooks]],
     ) -> Response[Any]:
         """Answer a chat: as one JSON object, or with `stream` as a stream of events."""
-        engine: Engine = request.app.state.engine
-        headers = request.scope["headers"]
         services = Services(completion_service, model_service, hooks)
-        depth = request.app.state.settings.max_json_depth
-        parsed = parse_json(body, content_type=dict(headers).get(b"content-type", b""), depth=depth)
-        completion = await engine.start(parsed, services, Headers(headers), partial(client_left, request.receive))
-        request.scope["state"]["completion"] = completion.record
-        if completion.stream:
-            frames = completion.frames()
-            return EventStream(await anext(frames), frames)
-        return Response(encode(await completion.collect()), media_type=MediaType.JSON)
+        return await complete(request, json_body(request, body), services)

@@ -5,18 +5,29 @@ from typing import Any
 
 import msgspec
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.openapi.spec import Example, OpenAPIMediaType, Operation, RequestBody, Schema
+from litestar.openapi.spec import Example, OpenAPIMediaType, Operation, Reference, RequestBody, Schema
 from litestar.openapi.spec.enums import OpenAPIType
 
 from schemas.completion import ChatCompletion
 from schemas.errors import ErrorResponse
 from schemas.request import ChatCompletionRequest
+from schemas.responses import Response, ResponseRequest
 
-__all__ = ["ANSWER", "COMPLETION_ERRORS", "ERRORS", "MODEL_ERRORS", "ChatCompletionOperation"]
+__all__ = [
+    "ANSWER",
+    "COMPLETION_ERRORS",
+    "ERRORS",
+    "MODEL_ERRORS",
+    "RESPONSE",
+    "RESPONSE_ERRORS",
+    "ChatCompletionOperation",
+    "ResponseOperation",
+]
 
 ANSWER = {
     200: ResponseSpec(ChatCompletion, description="The completion, or a stream of its chunks.", generate_examples=False)
 }
+RESPONSE = {200: ResponseSpec(Response, description="The response.", generate_examples=False)}
 ERRORS = {
     status: ResponseSpec(ErrorResponse, description=description)
     for status, description in {
@@ -29,6 +40,10 @@ ERRORS = {
 }
 MODEL_ERRORS = ERRORS | {
     404: ResponseSpec(ErrorResponse, description="There is no such model: the message names those there are."),
+}
+RESPONSE_ERRORS = ERRORS | {
+    404: ResponseSpec(ErrorResponse, description="No such response is kept for this caller."),
+    503: ResponseSpec(ErrorResponse, description="The responses that are kept cannot be reached."),
 }
 COMPLETION_ERRORS = MODEL_ERRORS | {
     413: ResponseSpec(ErrorResponse, description="The body is too large."),
@@ -75,25 +90,38 @@ class ChatCompletionOperation(Operation):
 
     def __post_init__(self) -> None:
         """Describe the body and both forms of the answer."""
-        self.request_body = RequestBody(
-            required=True,
-            content={
-                "application/json": OpenAPIMediaType(
-                    schema=_schema_of(ChatCompletionRequest),
-                    examples={
-                        "whole": Example(value={"model": "echo", "messages": MESSAGES}),
-                        "stream": Example(value={"model": "echo-stream", "messages": MESSAGES, "stream": True}),
-                    },
-                )
-            },
-        )
-        response = (self.responses or {})["200"]
-        content: dict[str, OpenAPIMediaType] = getattr(response, "content")  # noqa: B009 - a reference has none
-        content["application/json"].examples = {"whole": Example(value=COMPLETION)}
-        content["text/event-stream"] = OpenAPIMediaType(
-            schema=Schema(type=OpenAPIType.STRING, description="Frames of `ChatCompletionChunk`, then `[DONE]`."),
-            examples={"stream": Example(value=STREAM)},
-        )
+        ask, of_frames = {"model": "echo", "messages": MESSAGES}, "Frames of `ChatCompletionChunk`, then `[DONE]`."
+        self.request_body = _request_body(ChatCompletionRequest, ask)
+        _describe_answer(self, of_frames, whole=COMPLETION, stream=STREAM)
+
+
+@dataclass
+class ResponseOperation(Operation):
+    """Likewise, for responses."""
+
+    def __post_init__(self) -> None:
+        """Describe the body and both forms of the answer."""
+        self.request_body = _request_body(ResponseRequest, {"model": "echo", "input": "Hello!"})
+        _describe_answer(self, "Named events, the last of which holds the response.")
+
+
+def _request_body(schema: type[msgspec.Struct], ask: dict[str, Any]) -> RequestBody:
+    examples: dict[str, Example | Reference] = {
+        "whole": Example(value=ask),
+        "stream": Example(value={**ask, "model": "echo-stream", "stream": True}),
+    }
+    return RequestBody(
+        required=True, content={"application/json": OpenAPIMediaType(schema=_schema_of(schema), examples=examples)}
+    )
+
+
+def _describe_answer(operation: Operation, frames: str, **examples: Any) -> None:
+    response = (operation.responses or {})["200"]
+    content: dict[str, OpenAPIMediaType] = getattr(response, "content")  # noqa: B009 - a reference has none
+    content["text/event-stream"] = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING, description=frames))
+    for kind, name in (("application/json", "whole"), ("text/event-stream", "stream")):
+        if name in examples:
+            content[kind].examples = {name: Example(value=examples[name])}
 
 
 def _schema_of(struct: type[msgspec.Struct]) -> Any:

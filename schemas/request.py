@@ -10,17 +10,58 @@ from typing import Annotated, Any, NotRequired, Self, TypedDict
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-__all__ = ["ChatCompletionRequest", "FunctionDefinition", "RequestMessage", "StreamOptions", "Tool"]
+__all__ = [
+    "ChatCompletionRequest",
+    "FunctionDefinition",
+    "Json",
+    "Request",
+    "RequestMessage",
+    "Role",
+    "StreamOptions",
+    "TokenLimit",
+    "Tool",
+]
 
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 TokenLimit = Annotated[int, Meta(ge=1)]
+Role = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]*\Z", examples=["user", "system", "assistant", "tool"])]
 Json = dict[str, Any]
+
+
+class Request(Struct, kw_only=True, dict=True):
+    """A request of any kind: its declared fields are those of a subclass, and `extra` holds the others."""
+
+    @classmethod
+    def from_body(cls, body: Json) -> Self:
+        """Check a parsed body and keep its values as they were sent.
+
+        Raises:
+            msgspec.ValidationError: a field is missing, of the wrong type or out of range.
+        """
+        request = msgspec.convert(body, cls)
+        for name, value in body.items():
+            if name not in cls.__struct_fields__:
+                request.extra[name] = value
+            elif isinstance(value, list | dict):
+                setattr(request, name, value)  # converting left out the keys that are not declared
+        return request
+
+    def to_body(self) -> Json:
+        """The request as a service sees it: all that is set, declared or not."""
+        declared = {name: getattr(self, name) for name in self.__struct_fields__}
+        return {name: value for name, value in declared.items() if value is not UNSET} | self.extra
+
+    @property
+    def extra(self) -> Json:
+        """The fields that are not declared here: a provider's own, or newer than this schema."""
+        extra: Json = self.__dict__.setdefault("extra", {})
+        return extra
 
 
 class RequestMessage(TypedDict):
     """One message of the conversation; keys that are not declared here are kept."""
 
-    role: Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]*\Z", examples=["user", "system", "assistant", "tool"])]
+    role: Role
     content: NotRequired[str | list[Json] | None]
 
 
@@ -44,7 +85,7 @@ class StreamOptions(TypedDict):
     include_usage: NotRequired[bool | None]
 
 
-class ChatCompletionRequest(Struct, kw_only=True, dict=True):
+class ChatCompletionRequest(Request):
     """A request for a chat completion. A field that the client left out is `UNSET`."""
 
     model: Annotated[str, Meta(min_length=1, examples=["echo"])]
@@ -72,32 +113,6 @@ class ChatCompletionRequest(Struct, kw_only=True, dict=True):
     service_tier: str | UnsetType | None = UNSET
     store: bool | UnsetType | None = UNSET
     user: str | UnsetType | None = UNSET
-
-    @classmethod
-    def from_body(cls, body: Json) -> Self:
-        """Check a parsed body and keep its values as they were sent.
-
-        Raises:
-            msgspec.ValidationError: a field is missing, of the wrong type or out of range.
-        """
-        request = msgspec.convert(body, cls)
-        for name, value in body.items():
-            if name not in cls.__struct_fields__:
-                request.extra[name] = value
-            elif isinstance(value, list | dict):
-                setattr(request, name, value)  # converting left out the keys that are not declared
-        return request
-
-    def to_body(self) -> Json:
-        """The request as a service sees it: all that is set, declared or not."""
-        declared = {name: getattr(self, name) for name in self.__struct_fields__}
-        return {name: value for name, value in declared.items() if value is not UNSET} | self.extra
-
-    @property
-    def extra(self) -> Json:
-        """The fields that are not declared here: a provider's own, or newer than this schema."""
-        extra: Json = self.__dict__.setdefault("extra", {})
-        return extra
 
     @property
     def include_usage(self) -> bool:

@@ -153,7 +153,7 @@ async def _observed(result: object, post_hook: PostHook) -> object:
 
 async def _prepared(body: Body, services: Services, limits: Limits) -> tuple[ChatCompletionRequest, Body]:
     """The request as the pre-hook leaves it, for a model that is listed."""
-    request = validate(body)
+    request = validate(body, ChatCompletionRequest)
     if limits.messages:
         check_count(request.messages, limits.messages)
     if services.hooks.pre_hook is not None:

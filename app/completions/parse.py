@@ -2,14 +2,16 @@
 
 import re
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 import msgspec
 
 from app.errors import InvalidRequestError
-from schemas.request import ChatCompletionRequest
+from schemas.request import Request
 
 __all__ = ["check_count", "parse_json", "validate"]
+
+R = TypeVar("R", bound=Request)
 
 _PATH = re.compile(r" - at `(?:key` in `)?\$\.?(?P<path>.*)`$")
 _ESCAPED_COLON = re.compile(rb"(?<!\\)(?:\\\\)*\\u003[aA]")
@@ -45,14 +47,14 @@ def parse_json(raw: bytes, *, content_type: bytes, depth: int = 0) -> dict[str, 
     return body
 
 
-def validate(body: dict[str, Any]) -> ChatCompletionRequest:
+def validate(body: dict[str, Any], kind: type[R]) -> R:
     """The request that a body holds.
 
     Raises:
         InvalidRequestError: a field is missing, of the wrong type or out of range.
     """
     try:
-        return ChatCompletionRequest.from_body(body)
+        return kind.from_body(body)
     except (msgspec.ValidationError, RecursionError) as error:
         raise _invalid_field(str(error)) from None
 

@@ -8,7 +8,7 @@ import msgspec
 
 from schemas.chunk import ChatCompletionChunk
 
-__all__ = ["DONE", "KEEP_ALIVE", "encode", "frame", "text_framer"]
+__all__ = ["DONE", "KEEP_ALIVE", "encode", "encode_text", "frame", "named_frame", "text_framer"]
 
 DONE = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": keep-alive\n\n"  # a comment: clients skip it, proxies see a living stream
@@ -30,6 +30,16 @@ def frame(value: object) -> bytes:
     return b"data: %b\n\n" % _on_one_line(encode(value))
 
 
+def named_frame(name: str, value: object) -> bytes:
+    """Likewise, as an event of that name."""
+    return b"event: %b\n%b" % (name.encode(), frame(value))
+
+
+def encode_text(text: str) -> bytes:
+    """A text as JSON, on one line."""
+    return _json.encode(text) if text.isascii() else _on_one_line(encode(text))
+
+
 def text_framer(chunk: ChatCompletionChunk) -> Callable[[str], bytes]:
     """What makes a frame of a text, as if the text were the content of this chunk, whose own is empty.
 
@@ -38,8 +48,7 @@ def text_framer(chunk: ChatCompletionChunk) -> Callable[[str], bytes]:
     before, _, after = frame(chunk).rpartition(b'""')
 
     def text_frame(text: str) -> bytes:
-        data = _json.encode(text) if text.isascii() else _on_one_line(encode(text))
-        return before + data + after
+        return before + encode_text(text) + after
 
     return text_frame
 

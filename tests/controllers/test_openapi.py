@@ -13,11 +13,16 @@ from app.settings import Settings
 from controllers.openai import OpenAIController
 from schemas.chunk import ChatCompletionChunk
 from schemas.completion import ChatCompletion
-from schemas.request import ChatCompletionRequest
+from schemas.request import ChatCompletionRequest, Request
+from schemas.responses import ResponseRequest
 from tests.conftest import Json
 
-HEALTH = ["/health", "/ready"]
 COMPLETIONS = ["/v1/chat/completions", "/chat/completions"]
+RESPONSES = ["/v1/responses", "/responses"]
+REQUESTS: list[tuple[str, type[Request]]] = [
+    *((path, ChatCompletionRequest) for path in COMPLETIONS),
+    *((path, ResponseRequest) for path in RESPONSES),
+]
 
 
 @pytest.fixture(scope="module")
@@ -49,13 +54,19 @@ def resolved(document: Json, schema: Json) -> Json:
 
 
 def test_every_path_is_documented(document: Json) -> None:
-    assert {path: list(methods) for path, methods in document["paths"].items()} == {
+    assert {path: sorted(methods) for path, methods in document["paths"].items()} == {
         "/v1/models": ["get"],
         "/models": ["get"],
         "/v1/models/{model_id}": ["get"],
         "/models/{model_id}": ["get"],
         "/v1/chat/completions": ["post"],
         "/chat/completions": ["post"],
+        "/v1/responses": ["post"],
+        "/responses": ["post"],
+        "/v1/responses/{response_id}": ["delete", "get"],
+        "/responses/{response_id}": ["delete", "get"],
+        "/v1/responses/{response_id}/input_items": ["get"],
+        "/responses/{response_id}/input_items": ["get"],
         "/health": ["get"],
         "/ready": ["get"],
     }
@@ -64,12 +75,13 @@ def test_every_path_is_documented(document: Json) -> None:
 def test_every_operation_has_an_id_of_its_own_and_a_summary(document: Json) -> None:
     ids = [operation["operationId"] for operation in operations(document)]
 
-    assert len(set(ids)) == len(ids) == 8
+    assert len(set(ids)) == len(ids) == 16
     assert all(operation["summary"] for operation in operations(document))
 
 
 def test_every_operation_is_tagged(document: Json) -> None:
-    assert {tuple(operation["tags"]) for operation in operations(document)} == {("openai",), ("health",)}
+    tags = {tuple(operation["tags"]) for operation in operations(document)}
+    assert tags == {("openai",), ("responses",), ("health",)}
 
 
 def test_a_subclass_sets_its_own_tags() -> None:
@@ -80,26 +92,26 @@ def test_a_subclass_sets_its_own_tags() -> None:
     document = document_of(Mine)
 
     for path, methods in document["paths"].items():
-        expected = ["mine"] if path.startswith("/mine") else ["health"] if path in HEALTH else ["openai"]
-        assert all(operation["tags"] == expected for operation in methods.values())
+        tags = {tuple(operation["tags"]) for operation in methods.values()}
+        assert (tags == {("mine",)}) == path.startswith("/mine")
 
 
-@pytest.mark.parametrize("path", COMPLETIONS)
-def test_the_request_is_documented_with_all_its_parameters(document: Json, path: str) -> None:
+@pytest.mark.parametrize(("path", "kind"), REQUESTS)
+def test_the_request_is_documented_with_all_its_parameters(document: Json, path: str, kind: type[Request]) -> None:
     body = document["paths"][path]["post"]["requestBody"]
 
     schema = resolved(document, body["content"]["application/json"]["schema"])
     assert body["required"] is True
-    assert schema["required"] == ["model", "messages"]
-    assert set(schema["properties"]) == set(ChatCompletionRequest.__struct_fields__)
+    assert schema["required"] == list(kind.__struct_fields__[:2])
+    assert set(schema["properties"]) == set(kind.__struct_fields__)
 
 
-@pytest.mark.parametrize("path", COMPLETIONS)
-def test_the_examples_of_the_request_are_valid(document: Json, path: str) -> None:
+@pytest.mark.parametrize(("path", "kind"), REQUESTS)
+def test_the_examples_of_the_request_are_valid(document: Json, path: str, kind: type[Request]) -> None:
     content = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]
 
     examples = [example["value"] for example in content["examples"].values()]
-    assert [bool(ChatCompletionRequest.from_body(example).stream) for example in examples] == [False, True]
+    assert [kind.from_body(example).to_body().get("stream", False) for example in examples] == [False, True]
     with TestClient(create_app(settings=Settings())) as client:
         assert all(client.post(path, json=example).status_code == 200 for example in examples)
 
@@ -123,6 +135,8 @@ def test_both_forms_of_the_answer_are_documented_with_examples(document: Json, p
 STATUSES = {
     "/models": {"200", "400", "401", "429", "431", "500"},
     "/models/{model_id}": {"200", "400", "401", "404", "429", "431", "500"},
+    "/responses/{response_id}/input_items": {"200", "400", "401", "404", "429", "431", "500", "503"},
+    "/responses": {"200", "400", "401", "404", "413", "415", "429", "431", "500", "503", "504"},
     "/chat/completions": {"200", "400", "401", "404", "413", "415", "429", "431", "500", "503", "504"},
 }
 
@@ -147,4 +161,4 @@ def test_every_status_is_documented_and_errors_in_the_form_of_openai(document: J
 def test_nothing_of_the_server_is_a_parameter(document: Json) -> None:
     parameters = [each["name"] for operation in operations(document) for each in operation.get("parameters") or []]
 
-    assert set(parameters) == {"model_id"}
+    assert set(parameters) == {"model_id", "response_id", "limit", "order", "after"}

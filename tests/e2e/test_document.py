@@ -60,7 +60,7 @@ def test_no_answer_is_a_surprise(documented: Server, operation: str, data: st.Da
     check(documented, data.draw(cases(operation)))
 
 
-@pytest.mark.parametrize("operation", sorted(label for label in OPERATIONS if "completions" in label))
+@pytest.mark.parametrize("operation", sorted(label for label in OPERATIONS if label.startswith("POST")))
 @BOUNDED
 @given(data=st.data())
 def test_no_completion_is_a_surprise(documented: Server, operation: str, data: st.DataObject) -> None:

@@ -12,6 +12,7 @@ from hypothesis import strategies as st
 from app.completions.parse import validate
 from app.errors import InvalidRequestError
 from app.haystack.messages import to_chat_messages, to_tools
+from schemas.request import ChatCompletionRequest
 from tests.properties.forms import Json
 from tests.properties.samples import texts
 from tests.properties.scripted import Scripted, accumulated
@@ -168,7 +169,7 @@ def test_an_answer_that_a_client_sends_back_is_the_message_that_it_was(scripted:
 @given(request=mutated_requests(CONVERSATION))
 def test_any_conversation_that_the_server_accepts_is_converted_or_refused(request: Json) -> None:
     try:
-        messages = validate(request).messages
+        messages = validate(request, ChatCompletionRequest).messages
     except InvalidRequestError:
         return
     try:
@@ -183,7 +184,7 @@ def test_any_conversation_that_the_server_accepts_is_converted_or_refused(reques
 @given(request=mutated_requests({**CONVERSATION, "messages": [{"role": "user", "content": "Hello!"}]}))
 def test_any_tools_that_the_server_accepts_are_converted_or_refused(request: Json) -> None:
     try:
-        body = validate(request).to_body()
+        body = validate(request, ChatCompletionRequest).to_body()
     except InvalidRequestError:
         return
     try:

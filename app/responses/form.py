@@ -1,0 +1,102 @@
+"""The form of a response: what a completion is to who asks by the Responses API."""
+
+from collections.abc import Awaitable, Callable, Sequence
+from secrets import token_hex
+
+from msgspec import UNSET
+
+from app.completions.chunks import Chunks, Head
+from app.completions.items import Item, Json, Reader
+from app.errors import CompletionError
+from app.responses.events import Events
+from schemas.request import ChatCompletionRequest
+from schemas.responses import Response, ResponseRequest
+
+__all__ = ["ResponseForm"]
+
+ECHOED = (
+    "instructions",
+    "max_output_tokens",
+    "metadata",
+    "parallel_tool_calls",
+    "previous_response_id",
+    "reasoning",
+    "service_tier",
+    "temperature",
+    "text",
+    "tool_choice",
+    "tools",
+    "top_p",
+    "user",
+)
+
+
+class ResponseForm:
+    """A response, or the events of one.
+
+    Args:
+        asked: the request for it.
+        keep: is awaited with the response before its client gets the end of it; None if it is not kept.
+        request: what the service is asked with.
+        reader: what reads the items.
+    """
+
+    last = b""  # OpenAI's stream of events has no `[DONE]`: the last event says it
+
+    def __init__(
+        self,
+        asked: ResponseRequest,
+        keep: Callable[[Response], Awaitable[None]] | None,
+        request: ChatCompletionRequest,
+        reader: Reader,
+    ) -> None:
+        head = _Head(request.model, id=f"resp_{token_hex(16)}")
+        echoed = {name: value for name in ECHOED if (value := getattr(asked, name)) is not None and value is not UNSET}
+        response = Response(
+            id=head.id, created_at=head.created, model=head.model, store=keep is not None, **_with_defaults(echoed)
+        )
+        self.chunks = Chunks(head, reader, include_usage=False)
+        self._events = Events(response)
+        self._keep = keep
+
+    def write(self, items: Sequence[Item], frames: list[bytes] | None) -> None:
+        """One event or more for each chunk."""
+        self._events.frames = frames
+        for chunk in self.chunks.read(items):
+            self._events.add(chunk)
+
+    async def finish(self, frames: list[bytes] | None) -> None:
+        """What ends the items, and the whole response."""
+        self._events.frames = frames
+        for chunk in self.chunks.finish():
+            self._events.add(chunk)
+        self._events.complete(self.chunks.finish_reasons[0], self.chunks.usage)
+        if self._keep is not None:
+            await self._keep(self._events.response)
+
+    def fail(self, error: CompletionError) -> bytes:
+        """The response as a failed one."""
+        self._events.frames = frames = list[bytes]()
+        self._events.fail(error)
+        return b"".join(frames)
+
+    def add(self, items: Sequence[Item]) -> None:
+        """Likewise, with no events."""
+        self.write(items, None)
+
+    async def whole(self) -> Response:
+        """The response."""
+        await self.finish(None)
+        return self._events.response
+
+
+class _Head(Head):
+    """What a response has of its own, whatever chunks carry: it is kept by its id."""
+
+    def adopt(self, source: Json) -> None:
+        """Take over nothing."""
+
+
+def _with_defaults(echoed: Json) -> Json:
+    """OpenAI's form of the text is always there."""
+    return echoed | ({"text": {"format": {"type": "text"}} | echoed["text"]} if "text" in echoed else {})

@@ -1,0 +1,103 @@
+"""OpenAI's Responses API, by the same models: under `/v1` and without it."""
+
+from functools import partial
+from typing import Annotated, Any, Literal
+
+from litestar import Controller, MediaType, Request, Response, delete, get, post
+from litestar.di import NamedDependency
+from litestar.params import FromPath, FromQuery, QueryParameter, RawBody, SkipValidation
+from litestar.status_codes import HTTP_200_OK
+
+from app.access_log import COMPLETES
+from app.completions.engine import Services
+from app.completions.parse import validate
+from app.completions.wire import encode
+from app.responses.form import ResponseForm
+from app.responses.request import current_request, input_items, to_chat
+from app.responses.store import Responses
+from app.services import CompletionService, Hooks, ModelService
+from controllers.completing import complete, json_body
+from controllers.openapi import COMPLETION_ERRORS, RESPONSE, RESPONSE_ERRORS, ResponseOperation
+from schemas.responses import DeletedResponse, ResponseItemList, ResponseRequest
+
+__all__ = ["ResponsesController"]
+
+
+class ResponsesController(Controller):
+    """Responses: made by the services that chats are answered by, and kept for their callers.
+
+    As with `OpenAIController`, each dependency may be replaced.
+    """
+
+    tags = ("responses",)
+
+    @post(
+        ["/v1/responses", "/responses"],
+        summary="Create a response",
+        status_code=HTTP_200_OK,
+        responses=RESPONSE | COMPLETION_ERRORS,
+        operation_class=ResponseOperation,
+        opt={COMPLETES: True},
+    )
+    async def create_response(
+        self,
+        request: Request[Any, Any, Any],
+        body: RawBody,
+        completion_service: NamedDependency[SkipValidation[CompletionService]],
+        model_service: NamedDependency[SkipValidation[ModelService]],
+        hooks: NamedDependency[SkipValidation[Hooks]],
+    ) -> Response[Any]:
+        """Make a response: as one JSON object, or with `stream` as a stream of events."""
+        sent = json_body(request, body)
+        asked, responses = validate(sent, ResponseRequest), _responses_of(request)
+        items = await responses.resolved(input_items(asked))
+        history = await responses.history(asked.previous_response_id or "")
+        chat = to_chat(asked, history, items)
+        current_request.set(sent)
+        keeps = request.app.state.settings.store_responses and asked.store is not False
+        form = partial(ResponseForm, asked, partial(responses.keep, [*history, *items]) if keeps else None)
+        return await complete(request, chat, Services(completion_service, model_service, hooks), form)
+
+    @get(
+        ["/v1/responses/{response_id:str}", "/responses/{response_id:str}"],
+        summary="Retrieve a response",
+        responses=RESPONSE | RESPONSE_ERRORS,
+    )
+    async def retrieve_response(self, request: Request[Any, Any, Any], response_id: FromPath[str]) -> Response[bytes]:
+        """A response that was kept."""
+        stored = await _responses_of(request).get(response_id)
+        return Response(encode(stored.response), media_type=MediaType.JSON)
+
+    @delete(
+        ["/v1/responses/{response_id:str}", "/responses/{response_id:str}"],
+        summary="Delete a response",
+        status_code=HTTP_200_OK,
+        responses=RESPONSE_ERRORS,
+    )
+    async def delete_response(self, request: Request[Any, Any, Any], response_id: FromPath[str]) -> DeletedResponse:
+        """Forget a response. Those that go on from it stay."""
+        await _responses_of(request).delete(response_id)
+        return DeletedResponse(id=response_id)
+
+    @get(
+        ["/v1/responses/{response_id:str}/input_items", "/responses/{response_id:str}/input_items"],
+        summary="List the input items of a response",
+        responses=RESPONSE_ERRORS,
+    )
+    async def list_input_items(
+        self,
+        request: Request[Any, Any, Any],
+        response_id: FromPath[str],
+        limit: Annotated[int, QueryParameter(ge=1, le=100)] = 20,
+        order: FromQuery[Literal["asc", "desc"]] = "desc",
+        after: FromQuery[str] = "",
+    ) -> ResponseItemList:
+        """The items that a response was made from, those of the responses before it too."""
+        stored = await _responses_of(request).get(response_id)
+        return stored.page(limit=limit, newest_first=order == "desc", after=after)
+
+
+def _responses_of(request: Request[Any, Any, Any]) -> Responses:
+    owner: str | None = request.scope.get("user")
+    store = request.app.stores.get("responses")
+    return Responses(store, owner, request.app.state.settings.responses_expire)

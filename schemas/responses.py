@@ -1,0 +1,250 @@
+"""A request for a response, and the response: OpenAI's second way to ask a model.
+
+As in `schemas/request.py`, declared fields are checked, and others pass. The parts of a response are
+made here, so that what streams and what does not are the same.
+Source: https://platform.openai.com/docs/api-reference/responses
+"""
+
+from typing import Annotated, Any, Literal, NotRequired, TypeAlias, TypedDict
+
+from msgspec import UNSET, Meta, Struct, UnsetType, field
+
+from schemas.request import Json, Request, Role, TokenLimit
+
+__all__ = [
+    "CustomToolCall",
+    "DeletedResponse",
+    "FunctionToolCall",
+    "IncompleteDetails",
+    "IncompleteReason",
+    "InputItem",
+    "InputTokensDetails",
+    "OutputItem",
+    "OutputMessage",
+    "OutputRefusal",
+    "OutputText",
+    "OutputTokensDetails",
+    "ReasoningItem",
+    "Response",
+    "ResponseError",
+    "ResponseItemList",
+    "ResponseRequest",
+    "ResponseUsage",
+    "Status",
+    "SummaryText",
+]
+
+Status = Literal["in_progress", "completed", "incomplete", "failed"]
+IncompleteReason = Literal["max_output_tokens", "content_filter"]
+
+
+class ContentPart(TypedDict, total=False):
+    """A part of what a message, a tool's output or reasoning holds; other keys pass."""
+
+    type: Annotated[str, Meta(examples=["input_text", "input_image", "input_file", "output_text", "refusal"])]
+    text: str
+    refusal: str
+    image_url: str | Json | None
+
+
+class InputItem(TypedDict, total=False):
+    """A message, or what else there is in a conversation, by its `type`; keys that are not declared here are kept."""
+
+    type: Annotated[str, Meta(examples=["message", "function_call", "function_call_output", "reasoning"])]
+    id: str | None
+    role: Role
+    content: str | list[ContentPart] | None
+    call_id: str | None
+    name: str
+    arguments: str | Json | None
+    input: str
+    output: str | list[ContentPart] | None
+    summary: list[ContentPart] | None
+
+
+class ResponseTool(TypedDict):
+    """A tool that the model may call: functions are not nested, as they are in a chat."""
+
+    type: Annotated[str, Meta(examples=["function"])]
+    name: NotRequired[str]
+    parameters: NotRequired[Json | None]
+
+
+class Reasoning(TypedDict):
+    """How hard to think."""
+
+    effort: NotRequired[str | None]
+
+
+class TextOptions(TypedDict):
+    """The form of the text; `format` may be a JSON schema."""
+
+    format: NotRequired[Json | None]
+    verbosity: NotRequired[str | None]
+
+
+class ResponseRequest(Request):
+    """A request for a response. A field that the client left out is `UNSET`."""
+
+    model: Annotated[str, Meta(min_length=1, examples=["echo"])]
+    input: str | Annotated[list[InputItem], Meta(min_length=1)]
+    instructions: str | UnsetType | None = UNSET
+    previous_response_id: str | UnsetType | None = UNSET
+    stream: bool | UnsetType | None = UNSET
+    store: bool | UnsetType | None = UNSET
+    max_output_tokens: TokenLimit | UnsetType | None = UNSET
+    temperature: Annotated[float, Meta(ge=0, le=2)] | UnsetType | None = UNSET
+    top_p: Annotated[float, Meta(ge=0, le=1)] | UnsetType | None = UNSET
+    tools: list[ResponseTool] | UnsetType | None = UNSET
+    tool_choice: str | Json | UnsetType | None = UNSET
+    parallel_tool_calls: bool | UnsetType | None = UNSET
+    text: TextOptions | UnsetType | None = UNSET
+    reasoning: Reasoning | UnsetType | None = UNSET
+    metadata: Annotated[dict[str, str], Meta(max_length=16)] | UnsetType | None = UNSET
+    service_tier: str | UnsetType | None = UNSET
+    user: str | UnsetType | None = UNSET
+
+
+class OutputText(Struct, kw_only=True, tag_field="type", tag="output_text"):
+    """Text of a message."""
+
+    text: str = ""
+    annotations: list[Json] = []
+    logprobs: list[Json] = []
+
+
+class OutputRefusal(Struct, kw_only=True, tag_field="type", tag="refusal"):
+    """A refusal, where the text would be."""
+
+    refusal: str = ""
+
+
+class SummaryText(Struct, kw_only=True, tag_field="type", tag="summary_text"):
+    """Text of reasoning."""
+
+    text: str = ""
+
+
+class OutputMessage(Struct, kw_only=True, tag_field="type", tag="message"):
+    """What the assistant said."""
+
+    id: str
+    status: Status = "in_progress"
+    role: Literal["assistant"] = "assistant"
+    content: list[OutputText | OutputRefusal] = []
+
+
+class ReasoningItem(Struct, kw_only=True, tag_field="type", tag="reasoning"):
+    """What the model thought."""
+
+    id: str
+    status: Status = "in_progress"
+    summary: list[SummaryText] = []
+
+
+class FunctionToolCall(Struct, kw_only=True, tag_field="type", tag="function_call"):
+    """A function that the model wants called; `arguments` is a JSON object as text."""
+
+    id: str
+    status: Status = "in_progress"
+    call_id: str
+    name: str = ""
+    arguments: str = ""
+
+
+class CustomToolCall(Struct, kw_only=True, tag_field="type", tag="custom_tool_call"):
+    """A tool that the model wants called, with any text."""
+
+    id: str
+    status: Status = "in_progress"
+    call_id: str
+    name: str = ""
+    input: str = ""
+
+
+OutputItem: TypeAlias = OutputMessage | ReasoningItem | FunctionToolCall | CustomToolCall
+
+
+class InputTokensDetails(Struct, kw_only=True):
+    """Tokens that a cache had, or has now."""
+
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+
+
+class OutputTokensDetails(Struct, kw_only=True):
+    """Tokens that were thought, and not said."""
+
+    reasoning_tokens: int = 0
+
+
+class ResponseUsage(Struct, kw_only=True):
+    """How many tokens it took."""
+
+    input_tokens: int
+    input_tokens_details: InputTokensDetails
+    output_tokens: int
+    output_tokens_details: OutputTokensDetails
+    total_tokens: int
+
+
+class ResponseError(Struct, kw_only=True):
+    """Why a response failed."""
+
+    code: str
+    message: str
+
+
+class IncompleteDetails(Struct, kw_only=True):
+    """Why a response is cut off."""
+
+    reason: IncompleteReason
+
+
+class Response(Struct, kw_only=True):
+    """What the model made of a request, and what the request asked for; times in Unix seconds."""
+
+    id: str
+    object: Literal["response"] = "response"
+    created_at: int
+    status: Status = "in_progress"
+    completed_at: int | None = None
+    background: bool = False
+    error: ResponseError | None = None
+    incomplete_details: IncompleteDetails | None = None
+    instructions: str | None = None
+    max_output_tokens: int | None = None
+    metadata: dict[str, str] = {}
+    model: str
+    output: list[OutputItem] = []
+    parallel_tool_calls: bool = True
+    previous_response_id: str | None = None
+    reasoning: Json = {}
+    service_tier: str | UnsetType = UNSET
+    store: bool = True
+    temperature: float | None = None
+    text: Json = field(default_factory=lambda: {"format": {"type": "text"}})
+    tool_choice: str | Json = "auto"
+    tools: list[Json] = []
+    top_p: float | None = None
+    truncation: str = "disabled"
+    usage: ResponseUsage | None = None
+    user: str | None = None
+
+
+class DeletedResponse(Struct, kw_only=True, frozen=True):
+    """Says that a response is no longer kept."""
+
+    id: str
+    object: Literal["response"] = "response"
+    deleted: Literal[True] = True
+
+
+class ResponseItemList(Struct, kw_only=True, frozen=True):
+    """Items that a response was made from, each with an `id`."""
+
+    object: Literal["list"] = "list"
+    data: list[dict[str, Any]]
+    first_id: str | None
+    last_id: str | None
+    has_more: bool
