@@ -59,7 +59,7 @@ lint:
 
 # Would CI pass? All of `lint`, and the tests with coverage, those of all extras among them.
 check: lint
-    uv run --all-extras pytest --cov --cov-report=term --numprocesses=3 --dist=loadfile
+    uv run --all-extras --group clients pytest --cov --cov-report=term --numprocesses=3 --dist=loadfile
 
 # Compare with fastapi-openai-compat and a bare ASGI loop: 6 minutes, `just bench --help` has shorter ways.
 bench *args:

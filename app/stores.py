@@ -70,7 +70,7 @@ class BoundedStore(Store):
             return
         self._entries[key] = StorageObject.new(data, expires_in)
         self._size += len(data) + OVERHEAD
-        while self._size > self._limit or next(iter(self._entries.values())).expired:
+        while self._entries and (self._size > self._limit or next(iter(self._entries.values())).expired):
             await self.delete(next(iter(self._entries)))
 
     async def get(self, key: str, renew_for: int | timedelta | None = None) -> bytes | None:

@@ -22,12 +22,15 @@ import pytest
 from openai import OpenAI
 from openai.types import Model
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
+from openai.types.responses import Response, ResponseStreamEvent
+from pydantic import TypeAdapter
 
 from app.pipelines import pipelines
 from app.registry import RegisteredModel
 
 Json: TypeAlias = dict[str, Any]
 
+EVENTS: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 SECONDS = 60.0  # that a model may take to answer
 KEY = "sk-of-the-tests"
 ENVIRONMENT = os.environ | {  # whatever it says of who may ask, and how often
@@ -68,6 +71,22 @@ class Asked:
     @cached_property
     def stream_with_usage(self) -> httpx.Response:
         return self.ask(stream=True, stream_options={"include_usage": True})
+
+    @cached_property
+    def response(self) -> httpx.Response:
+        return self.respond()
+
+    @cached_property
+    def events(self) -> list[Json]:
+        *frames, rest = self.respond(stream=True).content.decode("utf-8").split("\n\n")
+        assert rest == "", f"{self} ends its events with a whole frame"
+        return [json.loads(frame.rpartition("data: ")[2]) for frame in frames if not frame.startswith(":")]
+
+    def respond(self, **fields: object) -> httpx.Response:
+        prompt = self.request["messages"][0]["content"]
+        response = self.client.post("/responses", json={"model": self.name, "input": prompt, "store": False} | fields)
+        assert response.status_code == 200, f"{self} failed to respond to its prompt: {response.text}"
+        return response
 
     def ask(self, **fields: object) -> httpx.Response:
         response = self.client.post("/chat/completions", json=self.request | fields)
@@ -201,6 +220,39 @@ def test_the_stream_adds_up_to_the_whole_answer(asked: Asked) -> None:
     if whole != said_by(asked.ask().json()):
         pytest.skip(f"{asked} answers differently each time")
     assert said_by(asked.accumulated()) == whole, f"{asked} says the same in both modes"
+
+
+def test_the_response_is_of_openais_type(asked: Asked) -> None:
+    response = Response.model_validate_json(asked.response.text, strict=True)
+    assert response.status in ("completed", "incomplete"), f"{asked} responds to its end"
+
+
+def test_every_event_is_numbered_and_of_openais_type(asked: Asked) -> None:
+    numbers = [event["sequence_number"] for event in asked.events]
+    assert numbers == list(range(len(numbers))), f"{asked} numbers its events"
+    for event in asked.events:
+        if event["type"] != "custom:event":
+            EVENTS.validate_json(json.dumps(event), strict=True)
+
+
+def test_the_events_begin_and_end_with_the_response(asked: Asked) -> None:
+    first, *_, last = asked.events
+    assert first["type"] == "response.created", f"{asked} begins with the response"
+    assert last["type"] in ("response.completed", "response.incomplete"), f"{asked} ends with the response"
+    assert first["response"]["id"] == last["response"]["id"], f"{asked} makes one response"
+
+
+def test_the_deltas_of_the_events_add_up_to_the_text_of_the_response(asked: Asked) -> None:
+    deltas = [event["delta"] for event in asked.events if event["type"] == "response.output_text.delta"]
+    response = Response.model_validate(asked.events[-1]["response"])
+    assert "".join(deltas) == response.output_text, f"{asked} says the same in its events and at their end"
+
+
+def test_the_response_says_what_the_whole_answer_says(asked: Asked) -> None:
+    text, again = (answer.json()["choices"][0]["message"]["content"] or "" for answer in (asked.whole, asked.ask()))
+    if text != again:
+        pytest.skip(f"{asked} answers differently each time")
+    assert Response.model_validate_json(asked.response.text).output_text == text, f"{asked} says the same by both APIs"
 
 
 def test_the_server_goes_on_after_a_client_left_in_the_middle(asked: Asked) -> None:
