@@ -7,7 +7,7 @@ from typing import Self
 import msgspec
 from msgspec import Struct
 
-from tests.benchmarks.models import MODELS
+from tests.benchmarks.models import CHAT, MODELS
 from tests.benchmarks.servers import KEY
 
 __all__ = ["Answer", "Connection", "Question", "chat", "list_models"]
@@ -46,13 +46,13 @@ class Answer(Struct):
 def chat(model: str) -> Question:
     """Ask a model of the benchmark."""
     asked = MODELS[model]
-    messages = [{"role": "user", "content": "Hello!"}]
-    body = msgspec.json.encode({"model": model, "messages": messages, "stream": asked.stream})
+    said = {"messages": [{"role": "user", "content": "Hello!"}]} if asked.path == CHAT else {"input": "Hello!"}
+    body = msgspec.json.encode({"model": model, **said, "stream": asked.stream})
     head = (
-        "POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+        f"POST {asked.path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         f"authorization: Bearer {KEY}\r\ncontent-length: {len(body)}\r\n\r\n"
     )
-    return Question(head.encode() + body, asked.text.encode(), asked.times)
+    return Question(head.encode() + body, asked.text.encode(), asked.times * asked.said)
 
 
 def list_models() -> Question:

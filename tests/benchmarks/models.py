@@ -7,7 +7,7 @@ from typing import Any
 
 from msgspec import Struct
 
-__all__ = ["MODELS", "TRICKLE_PAUSE", "Model"]
+__all__ = ["CHAT", "MODELS", "TRICKLE_PAUSE", "Model"]
 
 TOKEN = "token "  # noqa: S105 - what a model yields
 BURST = 200  # chunks
@@ -15,6 +15,7 @@ TRICKLE, TRICKLE_PAUSE = 150, 0.02  # chunks, and the seconds between two
 LONG, LONG_PAUSE = 20, 0.25
 BULK, BULK_CHUNK = 50_000, TOKEN.ljust(1000, "x")  # 50 MB
 FOREVER = 3600  # seconds
+CHAT, RESPONSES = "/v1/chat/completions", "/v1/responses"
 
 
 class Model(Struct, frozen=True):
@@ -23,14 +24,18 @@ class Model(Struct, frozen=True):
     Args:
         function: of `(model, messages, body)`.
         text: what the load looks for in an answer.
-        times: how often an answer has the text.
+        times: how often it yields the text.
         stream: whether the answer is asked for as a stream.
+        path: where it is asked.
+        said: how often an answer says what was yielded.
     """
 
     function: Callable[..., Any]
     text: str = TOKEN
     times: int = 1
     stream: bool = True
+    path: str = CHAT
+    said: int = 1
 
 
 def _sync(times: int, text: str = TOKEN, pause: float = 0) -> Callable[..., Iterator[str]]:
@@ -73,4 +78,6 @@ MODELS = {
     "idle-async": Model(_async(1, pause=FOREVER)),
     "answer-sync": Model(_answer, text="Hello, world", stream=False),
     "answer-async": Model(_answer_async, text="Hello, world", stream=False),
+    "responses-async": Model(_async(BURST), times=BURST, path=RESPONSES, said=5),  # in deltas, and where these end
+    "response-async": Model(_answer_async, text="Hello, world", stream=False, path=RESPONSES),
 }

@@ -15,6 +15,7 @@ __all__ = ["ROWS", "Row", "Sample"]
 
 BLOCKS = {BARE: "a bare loop has no threads: a sync generator would hold it"}
 FORTY = "runs 40 steps of sync generators at a time"
+CHAT_ALONE = {PEER: "would need a second callable for it", BARE: "has chat completions alone"}
 MEGABYTES = 50
 WARM, IDLE = 20, 300  # streams open before the memory is measured, and those it is measured by
 
@@ -87,12 +88,12 @@ def _memory(server: Server, quick: bool, *, model: str) -> Sample:
             return Sample(((server.memory - before) / IDLE / 1024,))
 
 
-def _answers(name: str, peer: float) -> tuple[Figure, ...]:
-    return (Figure(name, "requests/s", times(peer)), _cpu(name))
+def _answers(name: str, *goals: float) -> tuple[Figure, ...]:
+    return (Figure(name, "requests/s", times(*goals) if goals else ()), _cpu(name))
 
 
-def _bursts(name: str, peer: float, bare: float) -> tuple[Figure, ...]:
-    return (Figure(name, "streams/s", times(peer, bare)), _cpu(name), Figure(name, "chunks/s"))
+def _bursts(name: str, *goals: float) -> tuple[Figure, ...]:
+    return (Figure(name, "streams/s", times(*goals) if goals else ()), _cpu(name), Figure(name, "chunks/s"))
 
 
 def _cpu(name: str) -> Figure:
@@ -125,6 +126,16 @@ ROWS = {
         measure=partial(_throughput, model="answer-async"), figures=_answers("not streaming, async", 2)
     ),
     "answer-sync": Row(measure=partial(_throughput, model="answer-sync"), figures=_answers("not streaming, sync", 2)),
+    "responses-async": Row(
+        measure=partial(_throughput, model="responses-async"),
+        figures=_bursts("200 chunks, Responses API"),
+        missing=CHAT_ALONE,
+    ),
+    "response-async": Row(
+        measure=partial(_throughput, model="response-async"),
+        figures=_answers("not streaming, Responses API"),
+        missing=CHAT_ALONE,
+    ),
     "first-chunk": Row(
         measure=_first_chunk,
         figures=(Figure("first chunk p50", "ms", less=True), Figure("first chunk p99", "ms", less=True)),

@@ -13,6 +13,7 @@ from msgspec import Struct
 
 from tests.benchmarks.client import Question, chat
 from tests.benchmarks.load import LoadError, Repeat, Report, run
+from tests.benchmarks.models import MODELS
 from tests.benchmarks.servers import KEY, Server
 
 __all__ = ["GENERATOR", "WRK", "measure_throughput"]
@@ -38,7 +39,7 @@ def measure_throughput(server: Server, model: str, seconds: float) -> Report:
     """
     if WRK is None:
         return run(Repeat(port=server.port, model=model, connections=CONNECTIONS, seconds=seconds))
-    url, question = f"http://127.0.0.1:{server.port}/v1/chat/completions", chat(model)
+    url, question = f"http://127.0.0.1:{server.port}{MODELS[model].path}", chat(model)
     size = _size_of_right_answer(url, question)
     started, cpu = time.monotonic(), _cpu_of_children()
     command = [WRK, "-t1", f"-c{CONNECTIONS}", f"-d{seconds}s", f"-s{SCRIPT}", url, "--", _body(question).decode(), KEY]
