@@ -11,7 +11,7 @@ import msgspec
 from schemas.chunk import ChatCompletionChunk, Delta
 from schemas.completion import ChatCompletion, Usage
 
-__all__ = ["Item", "Json", "Reader", "is_completion", "text_of"]
+__all__ = ["Item", "Json", "Reader", "is_completion", "is_response", "text_of"]
 
 Item: TypeAlias = object  # what a user's iterator yields is the user's choice
 Json: TypeAlias = dict[str, Any]
@@ -55,7 +55,12 @@ class Reader:
             case _ if _has(item, STREAMING_CHUNK):
                 yield from self._streaming_chunk(item)
             case _:
-                yield self._text(item)
+                yield self._mapped(item)
+
+    def _mapped(self, item: Item) -> str:
+        if is_response(item):
+            raise TypeError("A service answered a chat with a response: it must ask `responses_request()` first.")
+        return self._text(item)
 
     def _struct(self, item: ChatCompletion | ChatCompletionChunk) -> Json:
         value: Json = msgspec.to_builtins(item)
@@ -107,6 +112,12 @@ def is_completion(value: object) -> bool:
         case _:
             whole_of_openai = getattr(value, "object", None) == "chat.completion" and _has(value, PYDANTIC)
             return whole_of_openai or _has(value, CHAT_MESSAGE)
+
+
+def is_response(value: object) -> bool:
+    """Whether a value is a whole response, as the Responses API has it."""
+    kind = value.get("object") if isinstance(value, dict) else getattr(value, "object", None)
+    return isinstance(kind, str) and kind == "response"
 
 
 def text_of(item: Item) -> str:

@@ -8,7 +8,7 @@ from msgspec import Struct
 
 from app.completions.buffer import Buffer
 from app.completions.context import run_sync
-from app.completions.items import Item, is_completion
+from app.completions.items import Item, is_completion, is_response
 from app.errors import OverloadedError
 
 __all__ = ["CallbackStream", "discard", "pour"]
@@ -41,7 +41,7 @@ async def pour(result: object, buffer: Buffer[Item]) -> None:
             await _pour_async(result, buffer)
         case Iterator():
             await _pour_in_thread(result, buffer)
-        case _ if is_completion(result):
+        case _ if is_completion(result) or is_response(result):
             buffer.put(result)
         case _:
             raise TypeError(

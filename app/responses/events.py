@@ -12,24 +12,19 @@ from msgspec import Struct
 from app.completions.chunks import Chunk
 from app.completions.wire import encode_text, named_frame
 from app.errors import CompletionError
+from app.responses.kinds import ARGUMENTS, CALLS, DELTAS, TEXT, Kind
 from app.responses.request import PREFIXES
 from schemas.responses import (
-    CustomToolCall,
-    FunctionToolCall,
     IncompleteDetails,
     IncompleteReason,
     InputTokensDetails,
     OutputItem,
-    OutputMessage,
-    OutputRefusal,
-    OutputText,
     OutputTokensDetails,
     ReasoningItem,
     Response,
     ResponseError,
     ResponseUsage,
     Status,
-    SummaryText,
 )
 
 __all__ = ["Events"]
@@ -41,59 +36,6 @@ CUT_OFF: dict[str, IncompleteReason] = {
     "content_filter": "content_filter",
 }
 ERROR_CODES = {"rate_limit_error": "rate_limit_exceeded", "invalid_request_error": "invalid_prompt"}
-
-
-class _Kind(Struct, frozen=True, kw_only=True):
-    """A kind of text that grows: in which item it is, and what its events are called.
-
-    Args:
-        item: what the text is in.
-        part: the part of that which it is in; None if it is the item's own.
-        field: its name there.
-        text: what its own events are called,
-        about: and those of its part.
-        index: how a part is counted.
-        more: what its own events carry besides.
-    """
-
-    item: type[OutputItem]
-    part: type[OutputText | OutputRefusal | SummaryText] | None = None
-    field: str
-    text: str
-    about: str = ""
-    index: str = ""
-    more: Json = {}
-
-
-TEXT = _Kind(
-    item=OutputMessage,
-    part=OutputText,
-    field="text",
-    text="response.output_text",
-    about="response.content_part",
-    index="content_index",
-    more={"logprobs": []},
-)
-REFUSAL = _Kind(
-    item=OutputMessage,
-    part=OutputRefusal,
-    field="refusal",
-    text="response.refusal",
-    about="response.content_part",
-    index="content_index",
-)
-REASONING = _Kind(
-    item=ReasoningItem,
-    part=SummaryText,
-    field="text",
-    text="response.reasoning_summary_text",
-    about="response.reasoning_summary_part",
-    index="summary_index",
-)
-ARGUMENTS = _Kind(item=FunctionToolCall, field="arguments", text="response.function_call_arguments")
-INPUT = _Kind(item=CustomToolCall, field="input", text="response.custom_tool_call_input")
-CALLS = {"function": ARGUMENTS, "custom": INPUT}
-DELTAS = (("reasoning_content", REASONING), ("reasoning", REASONING), ("content", TEXT), ("refusal", REFUSAL))
 
 
 class Events:
@@ -109,6 +51,7 @@ class Events:
         self._number = 0
         self._growing: _Growing | None = None  # the text that goes on, unless another begins
         self._calls: dict[int, _Growing] = {}  # they may interleave, so all go on to the end
+        self._own_items: dict[object, int] = {}  # where those are that the service tells of, by their ids
 
     def begin(self) -> None:
         """Tell of the response, once and before all else."""
@@ -152,6 +95,18 @@ class Events:
             growing.item.status = "incomplete"
         self.tell("response.failed", response=self.response)
 
+    def pass_on(self, event: Json) -> None:
+        """Tell an event of the service's own in its place: it gets its number, and an item its place in the output."""
+        self.begin()
+        kind = event["type"]
+        if kind in ("response.output_item.added", "response.output_item.done"):
+            self._own_item(event["item"], done=kind.endswith("done"))
+            return
+        fields = {name: value for name, value in event.items() if name not in ("type", "sequence_number")}
+        if (position := self._own_items.get(event.get("item_id"))) is not None:
+            fields["output_index"] = position
+        self.tell(kind, **fields)
+
     def tell(self, event: str, /, **fields: object) -> None:
         """Tell of something."""
         if self.frames is not None:
@@ -169,7 +124,7 @@ class Events:
         for call in delta.get("tool_calls") or ():
             self._call(call)
 
-    def _grow(self, kind: _Kind, text: str) -> None:
+    def _grow(self, kind: Kind, text: str) -> None:
         growing = self._growing
         if growing is None or growing.kind is not kind:
             growing = self._growing = self._begin_text(kind)
@@ -193,7 +148,7 @@ class Events:
             self.frames.append(b'%b%d,"delta":%b}\n\n' % (growing.head, self._number, encode_text(text)))
         self._number += 1
 
-    def _begin_text(self, kind: _Kind) -> "_Growing":
+    def _begin_text(self, kind: Kind) -> "_Growing":
         """Begin a part, in the same item if that goes on."""
         before = self._growing
         if before is not None and before.kind.item is kind.item:
@@ -205,16 +160,30 @@ class Events:
         self.tell(f"{kind.about}.added", **growing.place, part=growing.holder)
         return growing
 
-    def _begin_item(self, kind: _Kind, **fields: Any) -> OutputItem:
-        """Begin an item, before which the text of another ends: it can be told apart from what follows."""
-        if self._growing is not None:
-            self._end_item(self._growing, "completed")
-            self._growing = None
+    def _begin_item(self, kind: Kind, **fields: Any) -> OutputItem:
+        self._end_growing()
         output = self.response.output
         item = kind.item(id=item_id(kind.item, self.response.id, len(output)), **fields)
         output.append(item)
         self.tell("response.output_item.added", output_index=len(output) - 1, item=item)
         return item
+
+    def _own_item(self, item: Json, *, done: bool) -> None:
+        output: list[Any] = self.response.output  # the document lists our own items alone
+        if item["id"] not in self._own_items:
+            self._end_growing()
+            self._own_items[item["id"]] = len(output)
+            output.append(item)
+            self.tell("response.output_item.added", output_index=len(output) - 1, item=item)
+        if done:
+            output[position := self._own_items[item["id"]]] = item
+            self.tell("response.output_item.done", output_index=position, item=item)
+
+    def _end_growing(self) -> None:
+        """End the item whose text went on: it can be told apart from what follows."""
+        if self._growing is not None:
+            self._end_item(self._growing, "completed")
+            self._growing = None
 
     def _end_text(self, growing: "_Growing") -> None:
         kind = growing.kind
@@ -238,7 +207,7 @@ class _Growing:
         position: of the item in the output.
     """
 
-    def __init__(self, kind: _Kind, item: OutputItem, position: int) -> None:
+    def __init__(self, kind: Kind, item: OutputItem, position: int) -> None:
         self.kind = kind
         self.item = item
         self.position = position

@@ -9,6 +9,7 @@ from app.completions.chunks import Chunks, Head
 from app.completions.items import Item, Json, Reader
 from app.errors import CompletionError
 from app.responses.events import Events
+from app.responses.own import chat_usage, own_events
 from schemas.request import ChatCompletionRequest
 from schemas.responses import Response, ResponseRequest
 
@@ -58,18 +59,26 @@ class ResponseForm:
         self.chunks = Chunks(head, reader, include_usage=False)
         self._events = Events(response)
         self._keep = keep
+        self._cut_off: str | None = None  # the finish reason that an event of the service's own has told
 
     def write(self, items: Sequence[Item], frames: list[bytes] | None) -> None:
         """One event or more for each chunk."""
         self._events.frames = frames
-        for chunk in self.chunks.read(items):
-            self._events.add(chunk)
+        for item in items:
+            if (own := own_events(item)) is not None:
+                for event in own:
+                    self._pass_on(event)
+            else:
+                for chunk in self.chunks.read((item,)):
+                    self._events.add(chunk)
 
     async def finish(self, frames: list[bytes] | None) -> None:
         """What ends the items, and the whole response."""
         self._events.frames = frames
         for chunk in self.chunks.finish():
             self._events.add(chunk)
+        if self._cut_off is not None:
+            self.chunks.finish_reasons = [self._cut_off]
         self._events.complete(self.chunks.finish_reasons[0], self.chunks.usage)
         if self._keep is not None:
             await self._keep(self._events.response)
@@ -88,6 +97,24 @@ class ResponseForm:
         """The response."""
         await self.finish(None)
         return self._events.response
+
+    def _pass_on(self, event: Json) -> None:
+        """An event of the service's own; those of the whole response are told by ours.
+
+        Raises:
+            CompletionError: the response has failed.
+        """
+        match event:
+            case {"type": "response.created" | "response.in_progress" | "response.queued"}:
+                self._events.begin()
+            case {"type": "response.failed", "response": {"error": {"message": message, "code": code}}}:
+                raise CompletionError(message, code=code)
+            case {"type": "response.completed" | "response.incomplete", "response": response}:
+                self.chunks.usage = chat_usage(response.get("usage")) or self.chunks.usage
+                reason = (response.get("incomplete_details") or {}).get("reason")
+                self._cut_off = "length" if reason == "max_output_tokens" else reason
+            case _:
+                self._events.pass_on(event)
 
 
 class _Head(Head):
