@@ -11,6 +11,7 @@ from app.completions.form import ChatForm, MakeForm
 from app.completions.parse import parse_json
 from app.completions.sse import EventStream, client_left
 from app.completions.wire import encode
+from app.responses.request import current_request
 
 __all__ = ["complete", "json_body"]
 
@@ -24,9 +25,14 @@ def json_body(request: Request[Any, Any, Any], body: bytes) -> Json:
 
 
 async def complete(
-    request: Request[Any, Any, Any], body: Json, services: Services, form: MakeForm = ChatForm
+    request: Request[Any, Any, Any],
+    body: Json,
+    services: Services,
+    form: MakeForm = ChatForm,
+    responses_request: Json | None = None,
 ) -> Response[Any]:
     """Answer what asks for a chat completion, in this form: the road of every completion."""
+    current_request.set(responses_request)
     engine: Engine = request.app.state.engine
     headers = Headers(request.scope["headers"])
     completion = await engine.start(body, services, headers, partial(client_left, request.receive), form)

@@ -13,7 +13,7 @@ from app.completions.engine import Services
 from app.completions.parse import validate
 from app.completions.wire import encode
 from app.responses.form import ResponseForm
-from app.responses.request import current_request, input_items, to_chat
+from app.responses.request import input_items, to_chat
 from app.responses.store import Responses
 from app.services import CompletionService, Hooks, ModelService
 from controllers.completing import complete, json_body
@@ -53,10 +53,9 @@ class ResponsesController(Controller):
         items = await responses.resolved(input_items(asked))
         history = await responses.history(asked.previous_response_id or "")
         chat = to_chat(asked, history, items)
-        current_request.set(sent)
         keeps = request.app.state.settings.store_responses and asked.store is not False
         form = partial(ResponseForm, asked, partial(responses.keep, [*history, *items]) if keeps else None)
-        return await complete(request, chat, Services(completion_service, model_service, hooks), form)
+        return await complete(request, chat, Services(completion_service, model_service, hooks), form, sent)
 
     @get(
         ["/v1/responses/{response_id:str}", "/responses/{response_id:str}"],

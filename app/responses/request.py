@@ -16,7 +16,7 @@ __all__ = ["PREFIXES", "current_request", "input_items", "responses_request", "t
 
 Json: TypeAlias = dict[str, Any]
 
-current_request: ContextVar[Json] = ContextVar("current_request")
+current_request: ContextVar[Json | None] = ContextVar("current_request", default=None)
 
 NOT_SERVED = ("background", "conversation", "prompt")
 OF_RESPONSES_ALONE = frozenset(
@@ -37,7 +37,7 @@ HOSTED = ("_call", "_call_output")  # how the types of items end that tell of th
 
 def responses_request() -> Json | None:
     """The request that a model is asked with by the Responses API, as the client sent it; None in a chat."""
-    return current_request.get(None)
+    return current_request.get()
 
 
 def input_items(request: ResponseRequest) -> list[Json]:

@@ -261,3 +261,18 @@ def test_a_silent_stream_sends_comments_that_clients_skip(talkative: Server, key
         assert next(received) == ": keep-alive\n\n"
         talkative.open_gate(key)
         assert "event: response.created" in "".join(received)
+
+
+def test_a_failure_after_a_comment_is_told_after_the_response_has_begun(talkative: Server, key: str) -> None:
+    body = ask_gated(key) | {"model": "late-failure"}
+    with httpx.stream("POST", f"{talkative.url}/v1/responses", json=body, timeout=PATIENCE) as response:
+        received = response.iter_text()
+        assert next(received) == ": keep-alive\n\n"
+        talkative.open_gate(key)
+        frames = [frame for frame in "".join(received).split("\n\n") if frame.startswith("event")]
+
+    assert [frame.splitlines()[0].removeprefix("event: response.") for frame in frames] == [
+        "created",
+        "in_progress",
+        "failed",
+    ]
