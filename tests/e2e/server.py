@@ -129,9 +129,10 @@ class Server:
         """What it has written, each line of which is JSON; the last may be on its way."""
         return [msgspec.json.decode(line) for line in self.log.splitlines(keepends=True) if line.endswith("\n")]
 
-    def lines_of(self, request_id: str) -> list[dict[str, Any]]:
-        """What it has logged when a request ended."""
-        return [line for line in self.lines if line["logger"] == "app.requests" and line["request_id"] == request_id]
+    def lines_of(self, request_id: str, logger: str = "app.requests") -> list[dict[str, Any]]:
+        """What a logger has written of a request, for which this waits: by default, what it does when one ends."""
+        wanted = {"logger": logger, "request_id": request_id}
+        return eventually(lambda: [line for line in self.lines if wanted.items() <= line.items()], bool)
 
     def events(self, key: str) -> list[str]:
         """What a run has noted."""

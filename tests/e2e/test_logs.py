@@ -2,7 +2,6 @@
 
 import signal
 from collections.abc import Iterator
-from functools import partial
 from pathlib import Path
 
 import httpx
@@ -11,7 +10,6 @@ import pytest
 from tests.e2e.connection import PATH, Connection, chat
 from tests.e2e.endings import TIMEOUT, WAYS, Way
 from tests.e2e.failing import SECRET
-from tests.e2e.patience import eventually
 from tests.e2e.server import Server
 
 
@@ -28,7 +26,7 @@ def logging(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 def test_the_line_of_a_request_says_how_it_ended(logging: Server, key: str, way: Way, stream: bool) -> None:
     way.act(logging, way.model, key, stream)
 
-    (line,) = eventually(partial(logging.lines_of, key), bool)
+    (line,) = logging.lines_of(key)
     assert (line["method"], line["path"], line["level"]) == ("POST", PATH, "INFO")
     assert line["ended"] == way.ended
     assert line.get("model") == (way.model if way.listed else None)
@@ -39,7 +37,7 @@ def test_the_line_of_a_request_says_how_it_ended(logging: Server, key: str, way:
 def test_a_stream_of_which_nothing_was_read_is_still_one_line(logging: Server, key: str) -> None:
     WAYS["left before the first item"].act(logging, "late-async-generator", key, True)
 
-    (line,) = eventually(partial(logging.lines_of, key), bool)
+    (line,) = logging.lines_of(key)
     assert (line["status"], line["chunks"], line["ended"]) == (499, 0, "client_left")
 
 
@@ -50,7 +48,7 @@ def test_other_requests_are_one_line_too(logging: Server, key: str) -> None:
         httpx.get(logging.url + path, headers={"x-request-id": f"{key}-{number}"})
 
     for number, (path, status) in enumerate(paths.items()):
-        (line,) = eventually(partial(logging.lines_of, f"{key}-{number}"), bool)
+        (line,) = logging.lines_of(f"{key}-{number}")
         assert (line["path"], line["status"]) == (path, status)
         assert "ended" not in line
 
@@ -58,7 +56,7 @@ def test_other_requests_are_one_line_too(logging: Server, key: str) -> None:
 def test_a_failure_is_one_line_with_its_traceback_and_another_for_the_request(logging: Server, key: str) -> None:
     WAYS["failed later"].act(logging, "crash-after", key, True)
 
-    eventually(partial(logging.lines_of, key), bool)
+    logging.lines_of(key)
     failure, request = [line for line in logging.lines if line["request_id"] == key]
     assert (failure["level"], failure["logger"]) == ("ERROR", "app.errors")
     assert SECRET in failure["traceback"]

@@ -15,7 +15,7 @@ from playwright.sync_api import Browser, Locator, Page, expect, sync_playwright
 
 from tests.e2e.assisting import SOURCES, THOUGHT
 from tests.e2e.chromium import CHROMIUM, Visit
-from tests.e2e.patience import PATIENCE, eventually
+from tests.e2e.patience import PATIENCE
 from tests.e2e.server import Server
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
@@ -281,7 +281,7 @@ def test_an_error_before_the_answer_is_a_sentence_with_the_id_of_its_request(vis
 
     expect(alert).to_contain_text("temperature")
     expect(alert).to_contain_text("400")
-    (line,) = eventually(lambda: server.lines_of(request_id_in(alert)), bool)
+    (line,) = server.lines_of(request_id_in(alert))
     assert line["status"] == 400
 
 
@@ -294,7 +294,7 @@ def test_an_error_in_the_middle_leaves_what_was_said(visit: Open, server: Server
     expect(alert).to_contain_text("The index is being rebuilt.")
     expect(alert).to_contain_text("rebuilding")
     expect(answer.locator(".text")).to_have_text("one two")
-    (line,) = eventually(lambda: server.lines_of(request_id_in(alert)), bool)
+    (line,) = server.lines_of(request_id_in(alert))
     assert line["error"] == "rebuilding"
 
 

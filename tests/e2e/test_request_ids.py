@@ -77,8 +77,7 @@ def test_the_log_has_the_id_and_the_traceback_of_a_failure(
 ) -> None:
     http.post(PATH, json=chat(model, "Hello!", stream=stream), headers={"x-request-id": key})
 
-    server.wait_for_log(key)
-    (line,) = [line for line in server.lines if line["request_id"] == key and line["logger"] == "app.errors"]
+    (line,) = server.lines_of(key, "app.errors")
     assert line["message"] == "A request failed"
     assert "Traceback" in line["traceback"]
     assert model.replace("-", "_") in line["traceback"]
@@ -88,6 +87,5 @@ def test_the_log_has_the_id_and_the_traceback_of_a_failure(
 def test_what_a_service_logs_from_its_thread_has_the_id_too(server: Server, http: httpx.Client, key: str) -> None:
     http.post(PATH, json=chat("logs", "Hello!"), headers={"x-request-id": key})
 
-    server.wait_for_log(key)
-    (line,) = [line for line in server.lines if line["request_id"] == key and line["logger"] == "app.tests"]
+    (line,) = server.lines_of(key, "app.tests")
     assert line["message"] == "The model was asked: Hello!"
