@@ -22,6 +22,8 @@ from tests.e2e.clients import client_of, says
 from tests.e2e.patience import PATIENCE
 from tests.e2e.server import ROOT, Server
 
+pytestmark = pytest.mark.needs("litestar-openai-starter")
+
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 CODE = {"sh", "python", "js"}  # all other blocks are data or drawings
