@@ -28,7 +28,7 @@ FILES = {  # those that have no other reason to be there, beside their tests
     "otel": ["app/tracing.py", "tests/app/test_tracing.py", "tests/e2e/test_tracing.py"],
     "rag": ["app/rag.py"],
     "ray": ["app/cluster.py", "tests/app/test_cluster.py", "tests/e2e/test_ray.py", "tests/e2e/clustering.py"],
-    "redis": ["app/redis_buckets.py", "tests/e2e/redis.py"],
+    "redis": ["app/shared.py", "app/redis_buckets.py", "tests/e2e/redis.py"],
 }
 SETTINGS = {
     "chat": ["openai_model", "openai_base_url", "openai_api_key"],

@@ -11,7 +11,7 @@ from app.buckets import Buckets, MemoryBuckets, Rate
 from app.hosts import AllowedHosts
 from app.rate_limits import RATE_LIMIT_HEADERS, RateLimits
 from app.settings import Settings
-from app.stores import redis_errors
+from app.shared import shared_buckets
 
 __all__ = ["Admission"]
 
@@ -66,12 +66,5 @@ def _document_keys(app_config: AppConfig) -> None:
 
 def _buckets(rate: Rate, settings: Settings) -> Buckets:
     if settings.redis_url:
-        return _shared_buckets(rate, settings.redis_url)
+        return shared_buckets(rate, settings.redis_url)
     return MemoryBuckets(rate)
-
-
-def _shared_buckets(rate: Rate, url: str) -> Buckets:
-    with redis_errors():
-        from app.redis_buckets import RedisBuckets  # of the extra `redis`
-
-        return RedisBuckets(rate, url)

@@ -1,17 +1,14 @@
 """Where responses are kept: in the memory of the process, or in Redis for all processes."""
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from datetime import timedelta
 
 from litestar.stores.base import StorageObject, Store
 
-from app.settings import Settings, SettingsError
+from app.settings import Settings
+from app.shared import shared_store
 
-__all__ = ["BoundedStore", "redis_errors", "response_store"]
+__all__ = ["BoundedStore", "response_store"]
 
-NAMESPACE = "openai-api:response"
-TIMEOUT = 5.0  # seconds that Redis may take to answer
 OVERHEAD = 500  # bytes that an entry takes besides its value
 
 
@@ -22,32 +19,8 @@ def response_store(settings: Settings) -> Store:
         SettingsError: `REDIS_URL` cannot be used.
     """
     if settings.redis_url:
-        return _shared_store(settings.redis_url)
+        return shared_store(settings.redis_url)
     return BoundedStore(settings.responses_memory)
-
-
-def _shared_store(url: str) -> Store:
-    with redis_errors():
-        from litestar.stores.redis import RedisStore
-        from redis.asyncio import Redis
-
-        redis = Redis.from_url(url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
-        return RedisStore(redis, namespace=NAMESPACE, handle_client_shutdown=True)
-
-
-@contextmanager
-def redis_errors() -> Iterator[None]:
-    """Say what to do if Redis cannot be used.
-
-    Raises:
-        SettingsError: its package is missing, or `REDIS_URL` is no address.
-    """
-    try:
-        yield
-    except ImportError:
-        raise SettingsError("REDIS_URL needs the extra `redis`: uv run --extra redis litestar run.") from None
-    except ValueError:  # whose message may hold a part of the password
-        raise SettingsError("REDIS_URL is no address of a Redis, as redis://localhost:6379 is.") from None
 
 
 class BoundedStore(Store):
