@@ -251,6 +251,7 @@ def test_reasoning_events_and_sources_stand_around_the_text(visit: Open, server:
     expect(answer.locator(".figures")).to_contain_text("11 → 58")
 
 
+@pytest.mark.needs("tools")
 def test_a_tool_call_is_shown_and_answered(visit: Open, shipped: Server) -> None:
     page = visit(shipped)
     page.get_by_role("button", name="Add a tool").click()
