@@ -237,7 +237,7 @@ class DeletedResponse(Struct, kw_only=True, frozen=True):
 
     id: str
     object: Literal["response"] = "response"
-    deleted: Literal[True] = True
+    deleted: bool = True
 
 
 class ResponseItemList(Struct, kw_only=True, frozen=True):

@@ -15,7 +15,6 @@ from openai.types.responses import (
     ResponseReasoningItem,
     ResponseStreamEvent,
 )
-from openai.types.responses import Response as OpenAIResponse
 from pydantic import BaseModel, TypeAdapter
 
 from tests.e2e.answering import AWKWARD
@@ -65,7 +64,7 @@ def events_of(http: httpx.Client, model: str, **fields: object) -> list[Any]:
 def test_a_response_is_of_openais_type(http: httpx.Client) -> None:
     response = http.post("/v1/responses", json={"model": "usage", "input": "Hello!"})
 
-    answer = OpenAIResponse.model_validate_json(response.text, strict=True)
+    answer = openai.types.responses.Response.model_validate_json(response.text, strict=True)
     assert response.headers["content-type"] == "application/json"
     assert answer.id.startswith("resp_")
     assert (answer.status, answer.output_text, answer.model) == ("completed", "Hello, world", "usage")
@@ -132,10 +131,12 @@ def test_the_events_of_interleaved_calls_are_told_apart(http: httpx.Client) -> N
 
 @pytest.mark.parametrize("model", ["function", "generator", "async-generator", "awkward", "nothing", "two-calls"])
 def test_what_streams_is_what_does_not(http: httpx.Client, model: str) -> None:
-    whole = OpenAIResponse.model_validate(http.post("/v1/responses", json={"model": model, "input": "Hello!"}).json())
+    whole = openai.types.responses.Response.model_validate(
+        http.post("/v1/responses", json={"model": model, "input": "Hello!"}).json()
+    )
     streamed = events_of(http, model)[-1].response
 
-    def said(response: OpenAIResponse) -> str:
+    def said(response: openai.types.responses.Response) -> str:
         return str(response.output).replace(response.id.removeprefix("resp_"), "")
 
     assert said(whole) == said(streamed)
