@@ -24,33 +24,42 @@ __all__ = [
     "ResponseOperation",
 ]
 
-ANSWER = {
-    200: ResponseSpec(ChatCompletion, description="The completion, or a stream of its chunks.", generate_examples=False)
-}
-RESPONSE = {200: ResponseSpec(Response, description="The response.", generate_examples=False)}
-ERRORS = {
-    status: ResponseSpec(ErrorResponse, description=description)
-    for status, description in {
+
+def _spec(kind: type[msgspec.Struct], description: str) -> ResponseSpec:
+    """What a handler may answer; Litestar would invent an example of it, another one at each start."""
+    return ResponseSpec(kind, description=description, generate_examples=False)
+
+
+def _errors(descriptions: dict[int, str]) -> dict[int, ResponseSpec]:
+    return {status: _spec(ErrorResponse, description) for status, description in descriptions.items()}
+
+
+ANSWER = {200: _spec(ChatCompletion, "The completion, or a stream of its chunks.")}
+RESPONSE = {200: _spec(Response, "The response.")}
+ERRORS = _errors(
+    {
         400: "The request is at fault: `param` names the field.",
         401: "There is no API key, or a wrong one.",
         429: "These were too many requests: `retry-after` says when to try again.",
         431: "The headers are too large.",
         500: "The server failed.",
-    }.items()
-}
-MODEL_ERRORS = ERRORS | {
-    404: ResponseSpec(ErrorResponse, description="There is no such model: the message names those there are."),
-}
-RESPONSE_ERRORS = ERRORS | {
-    404: ResponseSpec(ErrorResponse, description="No such response is kept for this caller."),
-    503: ResponseSpec(ErrorResponse, description="The responses that are kept cannot be reached."),
-}
-COMPLETION_ERRORS = MODEL_ERRORS | {
-    413: ResponseSpec(ErrorResponse, description="The body is too large."),
-    415: ResponseSpec(ErrorResponse, description="The body says that it is not JSON."),
-    503: ResponseSpec(ErrorResponse, description="The server is overloaded, or shutting down."),
-    504: ResponseSpec(ErrorResponse, description="The completion took too long."),
-}
+    }
+)
+MODEL_ERRORS = ERRORS | _errors({404: "There is no such model: the message names those there are."})
+RESPONSE_ERRORS = ERRORS | _errors(
+    {
+        404: "No such response is kept for this caller.",
+        503: "The responses that are kept cannot be reached.",
+    }
+)
+COMPLETION_ERRORS = MODEL_ERRORS | _errors(
+    {
+        413: "The body is too large.",
+        415: "The body says that it is not JSON.",
+        503: "The server is overloaded, or shutting down.",
+        504: "The completion took too long.",
+    }
+)
 
 MESSAGES = [{"role": "user", "content": "Hello!"}]
 CHUNK = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1700000000, "model": "echo"}

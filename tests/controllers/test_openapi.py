@@ -41,6 +41,10 @@ def document_of(controller: type[OpenAIController]) -> Json:
     return document
 
 
+def test_the_document_is_the_same_at_each_start(document: Json) -> None:
+    assert document_of(OpenAIController) == document
+
+
 def operations(document: Json) -> Iterator[Json]:
     for path in document["paths"].values():
         yield from path.values()
