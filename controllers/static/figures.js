@@ -32,10 +32,13 @@ export class Figures {
 
   render() {
     if (this.first === null) return;
-    const span = this.last - this.began - this.first;
+    const seconds = (this.last - this.began - this.first) / 1000;
+    const tokens = this.usage?.completion_tokens;
     const shown = [["first token", duration(this.first)], ["chunks", `${this.chunks}`]];
-    if (span >= 1) shown.push(["chunks/s", number((this.chunks - 1) / (span / 1000))]);
-    if (this.usage) shown.push(["tokens", `${this.usage.prompt_tokens} → ${this.usage.completion_tokens}`]);
+    if (this.usage) shown.push(["tokens", `${this.usage.prompt_tokens} → ${tokens}`]);
+    // Of what came after the first chunk, from which on it is timed.
+    const rate = ((tokens || this.chunks) * (1 - 1 / this.chunks)) / seconds;
+    if (seconds >= 0.001) shown.push([tokens ? "tokens/s" : "chunks/s", number(rate)]);
     if (this.gaps.length) shown.push(["longest gap", duration(Math.max(...this.gaps.slice(-SHOWN)))]);
     this.list.replaceChildren(...shown.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))));
     this.draw(this.gaps.slice(-SHOWN));

@@ -155,7 +155,7 @@ const RULES = [
 ];
 
 /** The nodes of a text within a block. */
-function inline(text) {
+export function inline(text) {
   const found = [];
   let from = 0;
   for (SPECIAL.lastIndex = 0; ; ) {

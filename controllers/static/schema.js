@@ -1,5 +1,6 @@
 // The page at /schema: the OpenAPI document of this server, as it is at /schema/openapi.json.
 import { byId, copyButton, element } from "./dom.js";
+import { inline } from "./markdown.js";
 
 const METHODS = ["get", "post", "put", "patch", "delete", "head", "options"];
 const page = byId("document");
@@ -41,7 +42,8 @@ function show({ info, paths, components, tags = [] }) {
   document.title = info.title;
   page.replaceChildren(
     element("h2", {}, info.title),
-    element("p", {}, ...(info.description ? [info.description, " "] : []), `Version ${info.version} · `, link),
+    ...said(info.description),
+    element("p", {}, `Version ${info.version} · `, link),
     ...[...groups].map(([name, operations]) => element("section", { className: "group" }, element("h3", {}, name), ...operations)),
   );
 }
@@ -49,17 +51,20 @@ function show({ info, paths, components, tags = [] }) {
 function operation(method, path, { summary, description, parameters = [], requestBody, responses }) {
   const head = [element("span", { className: "method" }, method), element("code", {}, path), element("span", {}, summary ?? "")];
   return folded("operation", head, () => [
-    ...(description ? [element("p", {}, description)] : []),
+    ...said(description),
     ...(parameters.length ? [element("h4", {}, "Parameters"), element("ul", { className: "fields" }, ...parameters.map(parameter))] : []),
     ...(requestBody ? [element("h4", {}, "Request"), ...contents(requestBody.content)] : []),
     element("h4", {}, "Responses"),
     ...Object.entries(responses ?? {}).map(([status, response]) =>
-      folded("response", [element("code", {}, status), response.description ?? ""], () => contents(response.content)),
+      folded("response", [element("code", {}, status), ...inline(response.description ?? "")], () => contents(response.content)),
     ),
   ]);
 }
 
 const parameter = ({ name, required, schema, in: place, description }) => field(name, { description, ...schema }, required, ` in ${place}`);
+
+/** A description, which is Markdown by OpenAPI's word. */
+const said = (text) => (text ? [element("p", {}, ...inline(text))] : []);
 
 /** What is only made when it is unfolded. */
 function folded(className, summary, make) {
@@ -106,16 +111,15 @@ function insideOf(schema) {
 }
 
 function field(name, schema, required = false, where = "") {
-  const said = [
+  const head = [
     ...(name ? [element("code", {}, name)] : []),
     element("span", { className: "type" }, typeOf(schema) + limitsOf(resolved(schema)) + where),
     ...(required ? [element("span", { className: "required" }, "required")] : []),
   ];
-  const text = schema.description ?? resolved(schema).description;
-  const about = text ? [element("p", {}, text)] : [];
+  const about = said(schema.description ?? resolved(schema).description);
   const inner = insideOf(schema);
-  if (!inner) return element("li", {}, ...said, ...about);
-  return element("li", {}, folded("", said, () => [...about, element("ul", { className: "fields" }, ...fields(inner))]));
+  if (!inner) return element("li", {}, ...head, ...about);
+  return element("li", {}, folded("", head, () => [...about, element("ul", { className: "fields" }, ...fields(inner))]));
 }
 
 function typeOf(schema) {
