@@ -30,7 +30,7 @@ class Admission(InitPlugin):
         """Add the middleware.
 
         Raises:
-            SettingsError: `REDIS_URL` cannot be used.
+            SettingsError: a setting cannot be used.
         """
         settings = self._settings
         if settings.cors_origins:

@@ -16,7 +16,7 @@ def response_store(settings: Settings) -> Store:
     """The store that the settings ask for.
 
     Raises:
-        SettingsError: `REDIS_URL` cannot be used.
+        SettingsError: a setting cannot be used.
     """
     if settings.redis_url:
         return shared_store(settings.redis_url)

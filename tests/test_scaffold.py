@@ -1,6 +1,7 @@
 """What copier makes of this repository is a project that passes its own tests, and can be updated."""
 
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -10,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+
+from app.settings import Settings
 
 pytestmark = pytest.mark.skipif(not shutil.which("git"), reason="needs git, as copier does")
 
@@ -92,6 +95,11 @@ def project(request: pytest.FixtureRequest) -> Path:
     return folder
 
 
+def settings_of(project: Path) -> set[str]:
+    """The settings that a project lists in its example of an `.env`."""
+    return set(re.findall(r"^([A-Z_]+)=", (project / ".env.example").read_text(encoding="utf-8"), re.MULTILINE))
+
+
 def texts(folder: Path) -> Iterator[tuple[str, str]]:
     """The files of a project and what is in them."""
     for path in sorted(path for path in folder.rglob("*") if path.is_file() and not path.name.endswith(".pyc")):
@@ -99,9 +107,10 @@ def texts(folder: Path) -> Iterator[tuple[str, str]]:
             yield path.relative_to(folder).as_posix(), path.read_text(encoding="utf-8")
 
 
-def test_a_project_is_well_formed_and_keeps_the_import_contracts(project: Path) -> None:
+def test_a_project_is_well_formed_and_typed_and_keeps_the_import_contracts(project: Path) -> None:
     python(project, "ruff", "format", "--check", ".")
     python(project, "ruff", "check", ".")
+    python(project, "mypy")
     run(project, str(Path(sys.executable).parent / "lint-imports"))
 
 
@@ -134,6 +143,15 @@ def test_a_project_has_the_extras_and_the_examples_that_were_chosen_and_no_other
         code = "from app.pipelines import pipelines; print(*pipelines.models)"
         assert sorted(described["optional-dependencies"]) == extras
         assert set(run(project, sys.executable, "-c", code).split()) == {"echo", "echo-stream", *models}
+
+
+def test_a_project_names_no_setting_that_it_has_not(least: Path) -> None:
+    gone = {name.upper() for name in Settings.__struct_fields__} - settings_of(least)
+    assert {"METRICS", "REDIS_URL"} <= gone
+
+    named = [(name, each) for name, text in texts(least) for each in gone if re.search(rf"\b{each}\b", text)]
+
+    assert named == []
 
 
 @pytest.mark.parametrize("name", ["app/metrics.py", "app/tracing.py", "app/cluster.py", "app/local.py", "app/rag.py"])

@@ -9,7 +9,7 @@ from app.keys import Keys
 from tests.conftest import Client, Serve, error_of, returning
 
 FILES = sorted((Path(__file__).parents[2] / "controllers" / "static").iterdir())
-PLAYGROUND, METRICS = '<a href="/">Playground</a>', '<a href="/metrics">Metrics</a>'
+PLAYGROUND, FIGURES = '<a href="/">Playground</a>', '<a href="/metrics">Metrics</a>'
 DOCS, DOCS_WITH_A_KEY = '<a href="/schema">Docs</a>', '<a href="/static/schema.html">Docs</a>'
 
 
@@ -87,7 +87,7 @@ def test_the_pages_link_to_what_there_is(serve: Serve) -> None:
         playground, documentation = client.get("/").text, client.get("/schema").text
         assert DOCS in playground
         assert PLAYGROUND in documentation
-        assert [METRICS in page for page in (playground, documentation)] == [metrics, metrics]
+        assert [FIGURES in page for page in (playground, documentation)] == [metrics, metrics]
 
 
 def test_with_keys_the_pages_are_open_and_what_they_show_is_not(serve: Serve) -> None:

@@ -122,9 +122,8 @@ def visit(browser: Browser) -> Iterator[Open]:
 
 @pytest.fixture(scope="module")
 def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that wants a key, and has figures."""
-    folder = tmp_path_factory.mktemp("closed")
-    with Server.with_own_models(folder / "log", API_KEYS=RIGHT, METRICS="true") as running:
+    """A server that wants a key."""
+    with Server.with_own_models(tmp_path_factory.mktemp("closed") / "log", API_KEYS=RIGHT) as running:
         yield running
 
 
@@ -346,8 +345,14 @@ def test_a_wrong_key_is_told_and_a_right_one_is_kept_for_the_tab(visit: Open, cl
     assert page.evaluate("localStorage.length + document.cookie.length") == 0
     page.get_by_role("link", name="Playground").click()
     expect(page.get_by_label("API key")).to_have_value(RIGHT)
-    page.get_by_role("link", name="Metrics").click()
-    expect(page.locator("body")).to_contain_text("http_requests_total")
+
+
+@pytest.mark.needs("metrics")
+def test_a_link_leads_to_the_figures(visit: Open, tmp_path: Path) -> None:
+    with Server(tmp_path / "log", settings={"METRICS": "true"}) as server:
+        page = visit(server)
+        page.get_by_role("link", name="Metrics").click()
+        expect(page.locator("body")).to_contain_text("http_requests_total")
 
 
 def test_the_documentation_asks_for_a_key_where_one_is_wanted(visit: Open, closed: Server) -> None:

@@ -28,9 +28,9 @@ def redis(tmp_path: Path) -> Iterator[Redis]:
         yield running
 
 
-def limits(redis_url: str = "", requests: int = LIMIT) -> dict[str, str]:
+def limits(requests: int = LIMIT, **more: str) -> dict[str, str]:
     """The settings of a server that allows so many requests."""
-    return {"REQUESTS_PER_MINUTE": str(requests), "REDIS_URL": redis_url}
+    return {"REQUESTS_PER_MINUTE": str(requests), **more}
 
 
 @asynccontextmanager
@@ -82,7 +82,7 @@ def test_without_keys_each_address_has_a_limit_of_its_own(tmp_path: Path) -> Non
 @needs_redis
 @pytest.mark.anyio
 async def test_two_workers_that_share_a_redis_grant_no_more_than_one_would(tmp_path: Path, redis: Redis) -> None:
-    with Server.with_own_models(tmp_path / "log", 2, **limits(redis.url)) as server:
+    with Server.with_own_models(tmp_path / "log", 2, **limits(REDIS_URL=redis.url)) as server:
         async with guests_of_both_workers(server) as guests:
             start = time.monotonic()
             statuses = await together(statuses_of(guest, LIMIT // 2) for guest in guests)
@@ -96,7 +96,7 @@ async def test_two_workers_that_share_a_redis_grant_no_more_than_one_would(tmp_p
 
 @needs_redis
 def test_two_servers_that_share_a_redis_count_a_key_together(tmp_path: Path, redis: Redis) -> None:
-    settings = limits(redis.url, requests=1) | {"API_KEYS": "sk-one,sk-two"}
+    settings = limits(requests=1, REDIS_URL=redis.url, API_KEYS="sk-one,sk-two")
     with (
         Server(tmp_path / "first", settings=settings) as first,
         Server(tmp_path / "second", settings=settings) as second,
@@ -113,7 +113,10 @@ def test_a_server_goes_on_without_its_redis_and_shares_again_when_it_is_back(tmp
     (first, second) = (tmp_path / name for name in ("first", "second"))
     first.mkdir()
     second.mkdir()
-    with Redis(first, port) as redis, Server(tmp_path / "log", settings=limits(redis.url, requests=3)) as server:
+    with (
+        Redis(first, port) as redis,
+        Server(tmp_path / "log", settings=limits(requests=3, REDIS_URL=redis.url)) as server,
+    ):
         assert left_at(server) == 2
         redis.stop()
         assert left_at(server) == 2  # by its own count
@@ -125,7 +128,8 @@ def test_a_server_goes_on_without_its_redis_and_shares_again_when_it_is_back(tmp
 
 @pytest.mark.needs("redis")
 def test_a_redis_that_does_not_listen_stops_no_request(tmp_path: Path) -> None:
-    with Server(tmp_path / "log", settings=limits(f"redis://:hunter2@127.0.0.1:{free_port()}", requests=2)) as server:
+    settings = limits(requests=2, REDIS_URL=f"redis://:hunter2@127.0.0.1:{free_port()}")
+    with Server(tmp_path / "log", settings=settings) as server:
         statuses = [httpx.get(f"{server.url}/v1/models").status_code for _ in range(3)]
 
     assert statuses == [200, 200, 429]

@@ -23,6 +23,7 @@ class Watcher:
     def __init__(self) -> None:
         self.events: list[str] = []
         self.records: list[Record] = []
+        self.told = asyncio.Event()  # of the first chunks
 
     def started(self, record: Record) -> None:
         self.events.append("started")
@@ -30,6 +31,7 @@ class Watcher:
 
     def sent(self, record: Record) -> None:
         self.events.append(f"sent {record.chunks}")
+        self.told.set()
 
     def ended(self, record: Record) -> None:
         self.events.append(f"ended {record.ended}")
@@ -79,8 +81,7 @@ def test_a_stream_is_told_as_it_goes(watcher: Watcher) -> None:
     async def saying_as_it_is_sent(**asked: Any) -> AsyncIterator[str | Usage]:
         async for part in saying(**asked):
             yield part
-            while len(watcher.events) < 2:
-                await asyncio.sleep(0)
+            await watcher.told.wait()
 
     with asking(saying_as_it_is_sent, watcher) as client:
         ask(client, stream=True)
