@@ -71,7 +71,8 @@ class LocalModel:
 
     def close(self) -> None:
         """Free the model; answers under way end with an error. It may be started again."""
-        self._server = None
+        with self._loading:  # which a process that ends cannot break off without aborting
+            self._server = None
 
     async def __call__(self, model: str, messages: Messages, body: Body) -> CallbackStream:
         """Answer, as soon as one of the slots is free.

@@ -3,6 +3,8 @@
 import asyncio
 import json
 import socket
+import subprocess
+import sys
 import threading
 from collections.abc import Iterator
 from pathlib import Path
@@ -24,6 +26,14 @@ from app.local import LocalModel, is_installed, to_request
 from app.services import Body, Messages
 from tests.conftest import Json
 
+ROOT = Path(__file__).parents[2]
+ENDS_AT_ONCE = """
+from litestar.testing import TestClient
+from app.app import create_app
+
+with TestClient(create_app()) as client:
+    client.get("/v1/models").raise_for_status()
+"""
 CAPITAL: Messages = [{"role": "user", "content": "What is the capital of France?"}]
 STORY: Messages = [{"role": "user", "content": "Write a long story about a dragon."}]
 TOO_LONG: Messages = [{"role": "user", "content": "word " * 2100}]
@@ -318,6 +328,14 @@ def test_llama_is_told_what_it_may_know_and_no_more() -> None:
     assert request["top_p"] == 0.5
     assert (request["temperature"], request["max_tokens"], request["stream"]) == (0, 512, True)
     assert not request.keys() & {"model", "n", "seed", "cache_prompt", "user"}
+
+
+def test_a_process_that_ends_while_the_model_loads_ends_well() -> None:
+    ended = subprocess.run(  # noqa: S603 - our own code
+        [sys.executable, "-c", ENDS_AT_ONCE], cwd=ROOT, capture_output=True, text=True, check=False
+    )
+
+    assert ended.returncode == 0, ended.stderr
 
 
 @pytest.mark.anyio
