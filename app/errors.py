@@ -2,10 +2,11 @@
 
 CompletionError
 ├── InvalidRequestError      400, or another 4xx: the request is at fault
+│   ├── InvalidValueError    400: a value in it
+│   └── HeadersTooLargeError 431: the head of the request is too large
 ├── AuthenticationError      401: no key, or a wrong one
 ├── ModelNotFoundError       404: no such model
 ├── RateLimitError           429: too many requests of one caller
-├── HeadersTooLargeError     431: the head of the request is too large
 ├── ClientDisconnectedError  499: nobody is left to answer
 ├── OverloadedError          503: too many completions at once, or shutting down
 └── CompletionTimeoutError   504: the service took too long
@@ -17,7 +18,7 @@ from collections.abc import Iterable, Mapping
 from typing import Any
 
 from litestar import MediaType, Request, Response
-from litestar.exceptions import HTTPException
+from litestar.exceptions import HTTPException, ValidationException
 
 from schemas.errors import ErrorObject, ErrorResponse
 
@@ -28,6 +29,7 @@ __all__ = [
     "CompletionTimeoutError",
     "HeadersTooLargeError",
     "InvalidRequestError",
+    "InvalidValueError",
     "ModelNotFoundError",
     "OverloadedError",
     "RateLimitError",
@@ -94,6 +96,13 @@ class InvalidRequestError(CompletionError):
         super().__init__(_clipped(message), status=status, param=param and _clipped(param), code=CODES.get(status))
 
 
+class InvalidValueError(InvalidRequestError):
+    """A value of the request is of the wrong type, or out of range; `fact` is what msgspec says of it."""
+
+    def __init__(self, param: str, *, fact: str) -> None:
+        super().__init__(f"Invalid value for '{param}': {fact[:1].lower()}{fact[1:]}.", param=param or None)
+
+
 class AuthenticationError(CompletionError):
     """The caller has not shown a key that the server knows."""
 
@@ -155,6 +164,8 @@ def to_completion_error(error: BaseException) -> CompletionError:
     """
     if isinstance(error, CompletionError):
         return error
+    if isinstance(error, ValidationException) and isinstance(error.extra, list):
+        return InvalidValueError(error.extra[0].get("key", ""), fact=error.extra[0].get("message", ""))
     if isinstance(error, HTTPException):
         code = CODES.get(error.status_code)
         return CompletionError(error.detail, status=error.status_code, code=code, headers=error.headers)

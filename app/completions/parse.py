@@ -6,7 +6,7 @@ from typing import Any, TypeVar
 
 import msgspec
 
-from app.errors import InvalidRequestError
+from app.errors import InvalidRequestError, InvalidValueError
 from schemas.request import Request
 
 __all__ = ["check_count", "parse_json", "validate"]
@@ -75,7 +75,7 @@ def _invalid_field(message: str) -> InvalidRequestError:
     if missing := _MISSING.match(fact):
         param = ".".join(filter(None, (path, missing["name"])))
         return InvalidRequestError(f"Missing required parameter: '{param}'.", param=param)
-    return InvalidRequestError(f"Invalid value for '{path}': {fact[:1].lower()}{fact[1:]}.", param=path or None)
+    return InvalidValueError(path, fact=fact)
 
 
 def _is_deeper(body: dict[str, Any], depth: int) -> bool:
