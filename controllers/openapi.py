@@ -11,7 +11,8 @@ from litestar.openapi.spec.enums import OpenAPIType
 from schemas.completion import ChatCompletion
 from schemas.errors import ErrorResponse
 from schemas.request import ChatCompletionRequest
-from schemas.responses import Response, ResponseRequest
+from schemas.response_request import ResponseRequest
+from schemas.responses import Response
 
 __all__ = [
     "ANSWER",

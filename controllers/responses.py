@@ -18,7 +18,8 @@ from app.responses.store import Responses
 from app.services import CompletionService, Hooks, ModelService
 from controllers.completing import complete, json_body
 from controllers.openapi import COMPLETION_ERRORS, RESPONSE, RESPONSE_ERRORS, ResponseOperation
-from schemas.responses import DeletedResponse, ResponseItemList, ResponseRequest
+from schemas.response_request import ResponseRequest
+from schemas.responses import DeletedResponse, ResponseItemList
 
 __all__ = ["ResponsesController"]
 
@@ -50,8 +51,8 @@ class ResponsesController(Controller):
         """Make a response: as one JSON object, or with `stream` as a stream of events."""
         sent = json_body(request, body)
         asked, responses = validate(sent, ResponseRequest), _responses_of(request)
-        items = await responses.resolved(input_items(asked))
         history = await responses.history(asked.previous_response_id or "")
+        items = await responses.resolved(input_items(asked), history)
         chat = to_chat(asked, history, items)
         keeps = request.app.state.settings.store_responses and asked.store is not False
         form = partial(ResponseForm, asked, partial(responses.keep, [*history, *items]) if keeps else None)

@@ -1,23 +1,21 @@
-"""A request for a response, and the response: OpenAI's second way to ask a model.
+"""The response that a model makes, and its items: what streams and what does not are made of the same.
 
-As in `schemas/request.py`, declared fields are checked, and others pass. The parts of a response are
-made here, so that what streams and what does not are the same.
 Source: https://platform.openai.com/docs/api-reference/responses
 """
 
-from typing import Annotated, Any, Literal, NotRequired, TypeAlias, TypedDict
+from typing import Any, Literal, TypeAlias
 
-from msgspec import UNSET, Meta, Struct, UnsetType, field
+from msgspec import UNSET, Struct, UnsetType, field
 
-from schemas.request import Json, Request, Role, TokenLimit
+from schemas.request import Json
 
 __all__ = [
     "CustomToolCall",
     "DeletedResponse",
+    "ErrorCode",
     "FunctionToolCall",
     "IncompleteDetails",
     "IncompleteReason",
-    "InputItem",
     "InputTokensDetails",
     "OutputItem",
     "OutputMessage",
@@ -28,7 +26,6 @@ __all__ = [
     "Response",
     "ResponseError",
     "ResponseItemList",
-    "ResponseRequest",
     "ResponseUsage",
     "Status",
     "SummaryText",
@@ -36,73 +33,7 @@ __all__ = [
 
 Status = Literal["in_progress", "completed", "incomplete", "failed"]
 IncompleteReason = Literal["max_output_tokens", "content_filter"]
-
-
-class ContentPart(TypedDict, total=False):
-    """A part of what a message, a tool's output or reasoning holds; other keys pass."""
-
-    type: Annotated[str, Meta(examples=["input_text", "input_image", "input_file", "output_text", "refusal"])]
-    text: str
-    refusal: str
-    image_url: str | Json | None
-
-
-class InputItem(TypedDict, total=False):
-    """A message, or what else there is in a conversation, by its `type`; keys that are not declared here are kept."""
-
-    type: Annotated[str, Meta(examples=["message", "function_call", "function_call_output", "reasoning"])]
-    id: str | None
-    role: Role
-    content: str | list[ContentPart] | None
-    call_id: str | None
-    name: str
-    arguments: str | Json | None
-    input: str
-    output: str | list[ContentPart] | None
-    summary: list[ContentPart] | None
-
-
-class ResponseTool(TypedDict):
-    """A tool that the model may call: functions are not nested, as they are in a chat."""
-
-    type: Annotated[str, Meta(examples=["function"])]
-    name: NotRequired[str]
-    parameters: NotRequired[Json | None]
-
-
-class Reasoning(TypedDict):
-    """How hard to think."""
-
-    effort: NotRequired[str | None]
-
-
-class TextOptions(TypedDict):
-    """The form of the text; `format` may be a JSON schema."""
-
-    format: NotRequired[Json | None]
-    verbosity: NotRequired[str | None]
-
-
-class ResponseRequest(Request):
-    """A request for a response. A field that the client left out is `UNSET`."""
-
-    model: Annotated[str, Meta(min_length=1, examples=["echo"])]
-    input: str | Annotated[list[InputItem], Meta(min_length=1)]
-    instructions: str | UnsetType | None = UNSET
-    previous_response_id: str | UnsetType | None = UNSET
-    stream: bool | UnsetType | None = UNSET
-    store: bool | UnsetType | None = UNSET
-    max_output_tokens: TokenLimit | UnsetType | None = UNSET
-    temperature: Annotated[float, Meta(ge=0, le=2)] | UnsetType | None = UNSET
-    top_p: Annotated[float, Meta(ge=0, le=1)] | UnsetType | None = UNSET
-    tools: list[ResponseTool] | UnsetType | None = UNSET
-    tool_choice: str | Json | UnsetType | None = UNSET
-    parallel_tool_calls: bool | UnsetType | None = UNSET
-    text: TextOptions | UnsetType | None = UNSET
-    reasoning: Reasoning | UnsetType | None = UNSET
-    metadata: Annotated[dict[str, str], Meta(max_length=16)] | UnsetType | None = UNSET
-    service_tier: str | UnsetType | None = UNSET
-    user: str | UnsetType | None = UNSET
+ErrorCode = Literal["server_error", "rate_limit_exceeded", "invalid_prompt"]  # OpenAI has more, which are not ours
 
 
 class OutputText(Struct, kw_only=True, tag_field="type", tag="output_text"):
@@ -126,10 +57,10 @@ class SummaryText(Struct, kw_only=True, tag_field="type", tag="summary_text"):
 
 
 class OutputMessage(Struct, kw_only=True, tag_field="type", tag="message"):
-    """What the assistant said."""
+    """What the assistant said. As with all items, one without an id gets one."""
 
-    id: str
-    status: Status = "in_progress"
+    id: str = ""
+    status: Status = "completed"
     role: Literal["assistant"] = "assistant"
     content: list[OutputText | OutputRefusal] = []
 
@@ -137,16 +68,16 @@ class OutputMessage(Struct, kw_only=True, tag_field="type", tag="message"):
 class ReasoningItem(Struct, kw_only=True, tag_field="type", tag="reasoning"):
     """What the model thought."""
 
-    id: str
-    status: Status = "in_progress"
+    id: str = ""
+    status: Status = "completed"
     summary: list[SummaryText] = []
 
 
 class FunctionToolCall(Struct, kw_only=True, tag_field="type", tag="function_call"):
     """A function that the model wants called; `arguments` is a JSON object as text."""
 
-    id: str
-    status: Status = "in_progress"
+    id: str = ""
+    status: Status = "completed"
     call_id: str
     name: str = ""
     arguments: str = ""
@@ -155,8 +86,8 @@ class FunctionToolCall(Struct, kw_only=True, tag_field="type", tag="function_cal
 class CustomToolCall(Struct, kw_only=True, tag_field="type", tag="custom_tool_call"):
     """A tool that the model wants called, with any text."""
 
-    id: str
-    status: Status = "in_progress"
+    id: str = ""
+    status: Status = "completed"
     call_id: str
     name: str = ""
     input: str = ""
@@ -191,7 +122,7 @@ class ResponseUsage(Struct, kw_only=True):
 class ResponseError(Struct, kw_only=True):
     """Why a response failed."""
 
-    code: str
+    code: ErrorCode
     message: str
 
 
@@ -202,12 +133,15 @@ class IncompleteDetails(Struct, kw_only=True):
 
 
 class Response(Struct, kw_only=True):
-    """What the model made of a request, and what the request asked for; times in Unix seconds."""
+    """What the model made of a request, and what the request asked for; times in Unix seconds.
 
-    id: str
+    A service that returns one says `output` and, if it likes, `usage`: the rest is the server's to say.
+    """
+
+    id: str = ""
     object: Literal["response"] = "response"
-    created_at: int
-    status: Status = "in_progress"
+    created_at: int = 0
+    status: Status = "completed"
     completed_at: int | None = None
     background: bool = False
     error: ResponseError | None = None
@@ -215,7 +149,7 @@ class Response(Struct, kw_only=True):
     instructions: str | None = None
     max_output_tokens: int | None = None
     metadata: dict[str, str] = {}
-    model: str
+    model: str = ""
     output: list[OutputItem] = []
     parallel_tool_calls: bool = True
     previous_response_id: str | None = None

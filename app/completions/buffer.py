@@ -25,7 +25,7 @@ class Buffer(Generic[T]):
         self.error: BaseException | None = None
         self.closed = False
         self._items: deque[T] = deque()
-        self._limit = limit  # 0: nobody takes what comes
+        self._limit = limit  # 0 once it is closed: nobody takes what comes
         self._loop = asyncio.get_running_loop()
         self._consumer: asyncio.Future[None] | None = None  # waits for items
         self._waiting: deque[asyncio.Future[None]] = deque()  # for room, on the loop
@@ -106,12 +106,6 @@ class Buffer(Generic[T]):
         if self._timer is not None:
             self._timer.cancel()
         self._wake(self._consumer)
-        self._make_room()
-
-    def discard(self) -> None:
-        """Let the producer run to its end although nobody takes what it puts."""
-        self._limit = 0
-        self._items.clear()
         self._make_room()
 
     @property

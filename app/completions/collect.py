@@ -7,7 +7,7 @@ from typing import Any
 
 from app.completions.chunks import HEAD_KEYS, Chunk, Chunks, Head, finish_reason
 from app.completions.items import Item, Json
-from app.completions.tool_calls import new_call_id
+from app.completions.tool_calls import arguments_text, new_call_id
 
 __all__ = ["Collector"]
 
@@ -137,7 +137,10 @@ def _filled_in_choice(index: int, choice: Json) -> Json:
 
 
 def _filled_in_call(call: Json) -> Json:
-    return _without_index(call) | {"id": call.get("id") or new_call_id(), "type": call.get("type") or "function"}
+    call = _without_index(call) | {"id": call.get("id") or new_call_id(), "type": call.get("type") or "function"}
+    if function := call.get("function"):
+        call["function"] = function | {"arguments": arguments_text(function.get("arguments"))}
+    return call
 
 
 def _without_index(call: Json) -> Json:

@@ -123,8 +123,7 @@ class Completion:
         async def watch() -> None:
             await disconnected()
             if self._run.outlives_client:
-                self.record.ended = "client_left"
-                self._buffer.discard()
+                self.record.ended = "client_left"  # and all goes on, as a response may be kept
             else:
                 self.cancel(ClientDisconnectedError())
 

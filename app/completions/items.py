@@ -8,10 +8,11 @@ from typing import Any, TypeAlias
 
 import msgspec
 
+from app.completions.tool_calls import arguments_text
 from schemas.chunk import ChatCompletionChunk, Delta
 from schemas.completion import ChatCompletion, Usage
 
-__all__ = ["Item", "Json", "Reader", "is_completion", "is_response", "text_of"]
+__all__ = ["Item", "Json", "Reader", "is_completion", "is_event", "is_response", "text_of"]
 
 Item: TypeAlias = object  # what a user's iterator yields is the user's choice
 Json: TypeAlias = dict[str, Any]
@@ -58,7 +59,7 @@ class Reader:
                 yield self._mapped(item)
 
     def _mapped(self, item: Item) -> str:
-        if is_response(item):
+        if is_response(item) or is_event(item):
             raise TypeError("A service answered a chat with a response: it must ask `responses_request()` first.")
         return self._text(item)
 
@@ -116,8 +117,18 @@ def is_completion(value: object) -> bool:
 
 def is_response(value: object) -> bool:
     """Whether a value is a whole response, as the Responses API has it."""
-    kind = value.get("object") if isinstance(value, dict) else getattr(value, "object", None)
-    return isinstance(kind, str) and kind == "response"
+    return _name_of(value, "object") == "response"
+
+
+def is_event(value: object) -> bool:
+    """Whether a value is an event of the Responses API."""
+    name = _name_of(value, "type")
+    return name.startswith("response.") or (name == "error" and _name_of(value, "message") != "")
+
+
+def _name_of(value: object, field: str) -> str:
+    name = value.get(field) if isinstance(value, dict) else getattr(value, field, None)
+    return name if isinstance(name, str) else ""
 
 
 def text_of(item: Item) -> str:
@@ -131,13 +142,8 @@ def _chunk(delta: Json) -> Json:
 
 
 def _tool_call(call: Any, **index: int) -> Json:
-    arguments = call.arguments if isinstance(call.arguments, str) else _arguments(call.arguments)
-    function = {"name": call.tool_name, "arguments": arguments}
+    function = {"name": call.tool_name, "arguments": arguments_text(call.arguments)}
     return {**index, "id": call.id, "type": "function", "function": function}
-
-
-def _arguments(arguments: Any) -> str:
-    return "" if arguments is None else msgspec.json.encode(arguments).decode()
 
 
 def _reasoning_text(item: Any) -> str:

@@ -3,7 +3,9 @@
 from secrets import token_hex
 from typing import Any, TypeAlias
 
-__all__ = ["ToolCalls", "new_call_id"]
+import msgspec
+
+__all__ = ["ToolCalls", "arguments_text", "new_call_id"]
 
 Json: TypeAlias = dict[str, Any]
 
@@ -47,11 +49,19 @@ class _Call:
         """The function of a delta: clients expect one in each, but for tools of other kinds."""
         if self._kind != "function":
             return {}
-        function = {"arguments": "", **{name: value for name, value in function.items() if value is not None}}
+        function = {name: value for name, value in function.items() if value is not None}
+        function["arguments"] = arguments_text(function.get("arguments"))
         if self._named:
             function.pop("name", None)
         self._named = self._named or "name" in function
         return {"function": function}
+
+
+def arguments_text(arguments: Any) -> str:
+    """The arguments of a call as JSON, as which OpenAI has them; some sources give an object."""
+    if isinstance(arguments, str):
+        return arguments
+    return "" if arguments is None else msgspec.json.encode(arguments).decode()
 
 
 def new_call_id() -> str:

@@ -10,20 +10,19 @@ from typing import Any, TypeAlias
 from msgspec import Struct
 
 from app.completions.chunks import Chunk
-from app.completions.wire import encode_text, named_frame
+from app.completions.wire import encode, encode_text, named_frame
 from app.errors import CompletionError
 from app.responses.kinds import ARGUMENTS, CALLS, DELTAS, TEXT, Kind
 from app.responses.request import PREFIXES
+from app.responses.usage import response_usage
 from schemas.responses import (
+    ErrorCode,
     IncompleteDetails,
     IncompleteReason,
-    InputTokensDetails,
     OutputItem,
-    OutputTokensDetails,
     ReasoningItem,
     Response,
     ResponseError,
-    ResponseUsage,
     Status,
 )
 
@@ -35,7 +34,10 @@ CUT_OFF: dict[str, IncompleteReason] = {
     "length": "max_output_tokens",
     "content_filter": "content_filter",
 }
-ERROR_CODES = {"rate_limit_error": "rate_limit_exceeded", "invalid_request_error": "invalid_prompt"}
+ERROR_CODES: dict[str, ErrorCode] = {  # by the type of an error: OpenAI's clients know no others
+    "rate_limit_error": "rate_limit_exceeded",
+    "invalid_request_error": "invalid_prompt",
+}
 
 
 class Events:
@@ -75,7 +77,7 @@ class Events:
         """End well, or cut off."""
         self.begin()
         response, reason = self.response, CUT_OFF.get(finish_reason)
-        response.usage = _usage(usage) if usage else None
+        response.usage = response_usage(usage) if isinstance(usage, dict) else None
         if reason is None:
             response.status, response.completed_at = "completed", int(time())
         else:
@@ -88,7 +90,7 @@ class Events:
     def fail(self, error: CompletionError) -> None:
         """End by an error; what was made so far stays."""
         self.begin()
-        code = error.code or ERROR_CODES.get(error.type, "server_error")
+        code = ERROR_CODES.get(error.type, "server_error")
         self.response.status, self.response.error = "failed", ResponseError(code=code, message=error.message)
         for growing in self._open():
             growing.settle()
@@ -163,12 +165,13 @@ class Events:
     def _begin_item(self, kind: Kind, **fields: Any) -> OutputItem:
         self._end_growing()
         output = self.response.output
-        item = kind.item(id=item_id(kind.item, self.response.id, len(output)), **fields)
+        item = kind.item(id=item_id(kind.item, self.response.id, len(output)), status="in_progress", **fields)
         output.append(item)
         self.tell("response.output_item.added", output_index=len(output) - 1, item=item)
         return item
 
     def _own_item(self, item: Json, *, done: bool) -> None:
+        encode(item)  # or the response that holds it could not even fail
         output: list[Any] = self.response.output  # the document lists our own items alone
         if item["id"] not in self._own_items:
             self._end_growing()
@@ -233,16 +236,3 @@ class _Growing:
 def item_id(kind: type[Struct], response_id: str, position: int) -> str:
     """The id of an item of a response, by which the response can be found."""
     return f"{PREFIXES[str(kind.__struct_config__.tag)]}_{response_id.partition('_')[2]}{position:04x}"
-
-
-def _usage(usage: Json) -> ResponseUsage:
-    """What a service reported, in the names of responses."""
-    read, written = usage.get("prompt_tokens") or 0, usage.get("completion_tokens") or 0
-    of_input, of_output = usage.get("prompt_tokens_details") or {}, usage.get("completion_tokens_details") or {}
-    return ResponseUsage(
-        input_tokens=read,
-        input_tokens_details=InputTokensDetails(cached_tokens=of_input.get("cached_tokens") or 0),
-        output_tokens=written,
-        output_tokens_details=OutputTokensDetails(reasoning_tokens=of_output.get("reasoning_tokens") or 0),
-        total_tokens=usage.get("total_tokens") or read + written,
-    )

@@ -9,9 +9,11 @@ from app.completions.chunks import Chunks, Head
 from app.completions.items import Item, Json, Reader
 from app.errors import CompletionError
 from app.responses.events import Events
-from app.responses.own import chat_usage, own_events
+from app.responses.own import own_events
+from app.responses.usage import chat_usage
 from schemas.request import ChatCompletionRequest
-from schemas.responses import Response, ResponseRequest
+from schemas.response_request import ResponseRequest
+from schemas.responses import Response
 
 __all__ = ["ResponseForm"]
 
@@ -54,7 +56,12 @@ class ResponseForm:
         head = _Head(request.model, id=f"resp_{token_hex(16)}")
         echoed = {name: value for name in ECHOED if (value := getattr(asked, name)) is not None and value is not UNSET}
         response = Response(
-            id=head.id, created_at=head.created, model=head.model, store=keep is not None, **_with_defaults(echoed)
+            id=head.id,
+            created_at=head.created,
+            status="in_progress",
+            model=head.model,
+            store=keep is not None,
+            **_with_defaults(echoed),
         )
         self.chunks = Chunks(head, reader, include_usage=False)
         self._events = Events(response)
@@ -107,8 +114,10 @@ class ResponseForm:
         match event:
             case {"type": "response.created" | "response.in_progress" | "response.queued"}:
                 self._events.begin()
-            case {"type": "response.failed", "response": {"error": {"message": message, "code": code}}}:
-                raise CompletionError(message, code=code)
+            case {"type": "error", **error}:
+                raise _failure(error)
+            case {"type": "response.failed" | "response.cancelled", **rest}:
+                raise _failure((rest.get("response") or {}).get("error") or {})
             case {"type": "response.completed" | "response.incomplete", "response": response}:
                 self.chunks.usage = chat_usage(response.get("usage")) or self.chunks.usage
                 reason = (response.get("incomplete_details") or {}).get("reason")
@@ -126,4 +135,10 @@ class _Head(Head):
 
 def _with_defaults(echoed: Json) -> Json:
     """OpenAI's form of the text is always there."""
-    return echoed | ({"text": {"format": {"type": "text"}} | echoed["text"]} if "text" in echoed else {})
+    text = {name: value for name, value in echoed.get("text", {}).items() if value is not None}
+    return echoed | {"text": {"format": {"type": "text"}} | text}
+
+
+def _failure(error: Json) -> CompletionError:
+    """The error that a service tells of in an event of its own."""
+    return CompletionError(error.get("message") or "The model failed to respond.", code=error.get("code"))

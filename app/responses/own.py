@@ -5,37 +5,28 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from app.completions.items import Item, is_response
+from app.completions.items import Item, is_event, is_response
+from app.responses.request import new_item_id
 from schemas.responses import Response
 
-__all__ = ["chat_usage", "own_events"]
+__all__ = ["own_events"]
 
 Json: TypeAlias = dict[str, Any]
+
+ENDINGS = ("incomplete", "failed", "cancelled")  # besides `completed`
 
 
 def own_events(item: Item) -> list[Json] | None:
     """The events that an item is, or stands for; None if it is something else."""
     if type(item) is str:
         return None
-    kind = item.get("type") if isinstance(item, dict) else getattr(item, "type", None)
-    if isinstance(kind, str) and kind.startswith("response."):
+    if is_event(item):
         return [_dict_of(item)]
     return list(_events_of(_dict_of(item))) if is_response(item) else None
 
 
-def chat_usage(usage: Json | None) -> Json | None:
-    """Usage in the names of a chat, which is counted by them."""
-    return usage and {
-        "prompt_tokens": usage.get("input_tokens"),
-        "prompt_tokens_details": usage.get("input_tokens_details"),
-        "completion_tokens": usage.get("output_tokens"),
-        "completion_tokens_details": usage.get("output_tokens_details"),
-        "total_tokens": usage.get("total_tokens"),
-    }
-
-
 def _events_of(response: Json) -> Iterator[Json]:
-    for item in response["output"]:
+    for item in map(_identified, response["output"]):
         is_message = item["type"] == "message"
         begun = {"status": "in_progress", "content": []} if is_message else {}
         yield {"type": "response.output_item.added", "item": item | begun}
@@ -48,11 +39,19 @@ def _events_of(response: Json) -> Iterator[Json]:
             yield {"type": f"response.{kind}.done", **place, text: part[text], **about}
             yield {"type": "response.content_part.done", **place, "part": part}
         yield {"type": "response.output_item.done", "item": item}
-    yield {"type": f"response.{response.get('status') or 'completed'}", "response": response}
+    status = response.get("status")
+    yield {"type": f"response.{status if status in ENDINGS else 'completed'}", "response": response}
+
+
+def _identified(item: Json) -> Json:
+    return item if item.get("id") else item | {"id": new_item_id(item["type"])}
 
 
 def _dict_of(value: Any) -> Json:
     if isinstance(value, dict):
         return value
-    known: Json = msgspec.to_builtins(value) if isinstance(value, Response) else value.model_dump(mode="json")
-    return known
+    if isinstance(value, Response):
+        known: Json = msgspec.to_builtins(value)
+        return known
+    dumped: Json = value.model_dump(mode="json", by_alias=True, exclude_unset=True)
+    return dumped

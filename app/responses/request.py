@@ -1,7 +1,4 @@
-"""What a request for a response is in a chat: one `message` for each turn, and the parameters under their other names.
-
-The table of what becomes what is below: `_Conversation.add` for items, `PARTS` for parts, `_PARAMETERS` for the rest.
-"""
+"""What a request for a response is in a chat: its items as messages, and the parameters under their other names."""
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -9,10 +6,13 @@ from contextvars import ContextVar
 from secrets import token_hex
 from typing import Any, TypeAlias
 
-from app.errors import InvalidRequestError
-from schemas.responses import ResponseRequest
+from msgspec import UNSET
 
-__all__ = ["PREFIXES", "current_request", "input_items", "responses_request", "to_chat"]
+from app.errors import InvalidRequestError
+from app.responses.conversation import Conversation
+from schemas.response_request import ResponseRequest
+
+__all__ = ["PREFIXES", "current_request", "input_items", "new_item_id", "responses_request", "to_chat"]
 
 Json: TypeAlias = dict[str, Any]
 
@@ -31,6 +31,7 @@ PREFIXES = {  # of the ids of items
     "function_call": "fc",
     "custom_tool_call": "ctc",
     "function_call_output": "fco",
+    "custom_tool_call_output": "ctco",
 }
 HOSTED = ("_call", "_call_output")  # how the types of items end that tell of the server's own tools
 
@@ -41,10 +42,16 @@ def responses_request() -> Json | None:
 
 
 def input_items(request: ResponseRequest) -> list[Json]:
-    """The items of a request, each in its long form and with an id."""
+    """The items of a request, each in its long form and with an id.
+
+    Raises:
+        InvalidRequestError: there are none, and no response before it that it may go on from.
+    """
+    if request.input is UNSET and not request.previous_response_id:
+        raise InvalidRequestError("Missing required parameter: 'input'.", param="input")
     if isinstance(request.input, str):
         return [_long_form({"role": "user", "content": request.input})]
-    return [_long_form(dict(item)) for item in request.input]
+    return [_long_form(item) for item in request.input or ()]
 
 
 def to_chat(request: ResponseRequest, history: Sequence[Json], items: Sequence[Json]) -> Json:
@@ -68,130 +75,57 @@ def to_chat(request: ResponseRequest, history: Sequence[Json], items: Sequence[J
             body |= translate(sent[name])
     if request.stream:
         body["stream_options"] = {"include_usage": True}
-    conversation = _Conversation(request.instructions or None)
-    for position, item in enumerate((*history, *items), start=-len(history)):
-        with _naming(f"input[{position}]"):
+    return body | {"messages": _messages(request, history, items)}
+
+
+def _messages(request: ResponseRequest, history: Sequence[Json], items: Sequence[Json]) -> list[Json]:
+    conversation = Conversation(request.instructions or None)
+    with _naming("previous_response_id"):
+        for item in history:
             conversation.add(item)
-    return body | {"messages": conversation.messages}
-
-
-class _Conversation:
-    """The messages of a chat. What an assistant thinks, says and calls in one turn is one message."""
-
-    def __init__(self, instructions: str | None) -> None:
-        self.messages: list[Json] = [{"role": "system", "content": instructions}] if instructions else []
-        self._thoughts = ""  # of the assistant's next message
-
-    def add(self, item: Json) -> None:
-        match item["type"]:
-            case "message" if item["role"] == "assistant":
-                turn = self._turn(lambda last: not last["content"] or "tool_calls" in last)
-                turn["content"] = _joined(turn["content"], _content(item.get("content")))
-            case "message":
-                self.messages.append({"role": item["role"], "content": _content(item.get("content"))})
-            case "function_call":
-                self._call(item, "function", "arguments")
-            case "custom_tool_call":
-                self._call(item, "custom", "input")
-            case "function_call_output" | "custom_tool_call_output":
-                output = {"tool_call_id": item["call_id"], "content": _content(item["output"])}
-                self.messages.append({"role": "tool", **output})
-            case "reasoning":
-                parts = [*(item.get("summary") or []), *(item.get("content") or [])]
-                self._thoughts += "".join(part["text"] for part in parts)
-            case str(kind) if kind.endswith(HOSTED):
-                return  # a chat has no form of it; `responses_request` does
-            case kind:
-                raise ValueError(f"An item of the type '{kind}' is not served here")
-
-    def _call(self, item: Json, kind: str, argument: str) -> None:
-        called = {"name": item["name"], argument: item[argument]}
-        if not isinstance(item[argument], str):
-            raise ValueError(f"The {argument} of a call must be a string")
-        call = {"id": item["call_id"], "type": kind, kind: called}
-        self._turn(lambda _: True).setdefault("tool_calls", []).append(call)
-
-    def _turn(self, goes_on: Callable[[Json], bool]) -> Json:
-        """The assistant's last message if it goes on, else a new one."""
-        if not (self.messages and self.messages[-1]["role"] == "assistant" and goes_on(self.messages[-1])):
-            self.messages.append({"role": "assistant", "content": None})
-        turn = self.messages[-1]
-        if self._thoughts:
-            turn["reasoning_content"] = turn.get("reasoning_content", "") + self._thoughts
-            self._thoughts = ""
-        return turn
-
-
-def _content(content: str | list[Json] | None) -> str | list[Json] | None:
-    """Text where there is nothing else, as most services expect it, or the parts."""
-    match content:
-        case [{"type": "input_text" | "output_text" | "text", "text": str(text)}]:
-            return text
-        case list() if content:
-            return [PARTS.get(part["type"], dict)(part) for part in content]
-        case _:
-            return content or None
-
-
-def _joined(said: str | list[Json] | None, more: str | list[Json] | None) -> str | list[Json] | None:
-    if not said or not more:
-        return more or said
-    if isinstance(said, str) and isinstance(more, str):
-        return said + more
-    return [*_parts(said), *_parts(more)]
-
-
-def _parts(content: str | list[Json]) -> list[Json]:
-    return [{"type": "text", "text": content}] if isinstance(content, str) else content
-
-
-def _text(part: Json) -> Json:
-    return {"type": "text", "text": part["text"]}
-
-
-def _image(part: Json) -> Json:
-    if not isinstance(part.get("image_url"), str):
-        raise ValueError("An image must come as an 'image_url'")
-    return {"type": "image_url", "image_url": {"url": part["image_url"], "detail": part.get("detail") or "auto"}}
-
-
-def _file(part: Json) -> Json:
-    return {"type": "file", "file": {name: value for name, value in part.items() if name != "type"}}
-
-
-PARTS: Mapping[str, Callable[[Json], Json]] = {  # others pass
-    "input_text": _text,
-    "output_text": _text,
-    "input_image": _image,
-    "input_file": _file,
-}
+    for position, item in enumerate(items):
+        with _naming(f"input[{position}]"):
+            if not conversation.add(item) and not item["type"].endswith(HOSTED):
+                raise ValueError(f"An item of the type '{item['type']}' is not served here")
+    if not conversation.messages:
+        raise InvalidRequestError("There is no message in the input.", param="input")
+    return conversation.messages
 
 
 def _tools(tools: list[Json]) -> Json:
     nested = []
     for position, tool in enumerate(tools):
         with _naming(f"tools[{position}]"):
-            nested.append(_nested(tool, needed="name"))
+            nested.append(_nested(tool))
     return {"tools": nested}
 
 
 def _tool_choice(choice: Any) -> Json:
-    match choice:
-        case {"type": "allowed_tools", "tools": list(tools)}:
-            allowed = {"mode": choice.get("mode") or "auto", "tools": [_nested(tool) for tool in tools]}
-            return {"tool_choice": {"type": "allowed_tools", "allowed_tools": allowed}}
-        case dict():
-            return {"tool_choice": _nested(choice)}
+    with _naming("tool_choice"):
+        match choice:
+            case {"type": "allowed_tools", "tools": list(tools)}:
+                allowed = {"mode": choice.get("mode") or "auto", "tools": [_nested(tool) for tool in tools]}
+                return {"tool_choice": {"type": "allowed_tools", "allowed_tools": allowed}}
+            case dict():
+                return {"tool_choice": _nested(choice)}
     return {"tool_choice": choice}
 
 
-def _nested(tool: Any, needed: str = "type") -> Any:
+def _nested(tool: Any) -> Any:
     """A function or a custom tool as a chat has it; a tool of the server's own passes."""
     match tool:
         case {"type": "function" | "custom" as kind, **rest} if kind not in tool:
-            _ = tool[needed]
-            return {"type": kind, kind: rest}
+            if "name" not in rest:
+                raise KeyError("name")
+            return {"type": kind, kind: rest | _nested_grammar(rest.get("format"))}
     return tool
+
+
+def _nested_grammar(form: Any) -> Json:
+    match form:
+        case {"type": "grammar", **grammar} if "grammar" not in form:
+            return {"format": {"type": "grammar", "grammar": grammar}}
+    return {}
 
 
 def _text_options(text: Json) -> Json:
@@ -213,9 +147,14 @@ _PARAMETERS: Mapping[str, Callable[[Any], Json]] = {
 }
 
 
-def _long_form(item: Json) -> Json:
-    item = {"type": "message", **item} if "role" in item else {**item}
-    item["id"] = item.get("id") or f"{PREFIXES.get(item.get('type', ''), 'item')}_{token_hex(16)}"
+def new_item_id(kind: str) -> str:
+    """An id for an item of this type that came without one."""
+    return f"{PREFIXES.get(kind, 'item')}_{token_hex(16)}"
+
+
+def _long_form(short: Mapping[str, Any]) -> Json:
+    item = {"type": "message", **short} if "role" in short else {**short}
+    item["id"] = item.get("id") or new_item_id(item.get("type", ""))
     if item.get("type") == "message" and isinstance(item.get("content"), str):
         assistant = item.get("role") == "assistant"
         part = {"type": "output_text", "annotations": []} if assistant else {"type": "input_text"}

@@ -1,6 +1,8 @@
 """Responses that are kept: for the key that asked for them, and for some time."""
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from typing import Any, TypeAlias
 
 import msgspec
@@ -18,13 +20,14 @@ Json: TypeAlias = dict[str, Any]
 logger = logging.getLogger("app.responses")
 
 HEX = 32  # digits of a response's id, which its items' ids have too
+NAMED = 100  # characters of an id that an error repeats
 
 
 class ResponseNotFoundError(CompletionError):
     """No such response is kept for this caller: there never was, it has expired, or another key asked for it."""
 
     def __init__(self, response_id: str, *, previous: bool = False) -> None:
-        name = response_id[:100]
+        name = response_id[:NAMED]
         super().__init__(
             f"Previous response with id '{name}' not found." if previous else f"Response with id '{name}' not found.",
             status=404,
@@ -45,10 +48,16 @@ class StoredResponse(Struct):
         return [*self.input, *self.response["output"]]
 
     def page(self, *, limit: int, newest_first: bool, after: str) -> ResponseItemList:
-        """Some of the items that it was made from, beginning after the one of that id."""
+        """Some of the items that it was made from, beginning after the one of that id.
+
+        Raises:
+            InvalidRequestError: there is no such item.
+        """
         items = self.input[::-1] if newest_first else self.input
         ids = [item["id"] for item in items]
-        begin = ids.index(after) + 1 if after in ids else 0
+        if after and after not in ids:
+            raise InvalidRequestError(f"There is no item with id '{after[:NAMED]}'.", param="after")
+        begin = ids.index(after) + 1 if after else 0
         page = items[begin : begin + limit]
         return ResponseItemList(
             data=page,
@@ -79,11 +88,8 @@ class Responses:
             ResponseNotFoundError: it is not there.
             OverloadedError: the store cannot be reached.
         """
-        try:
+        with _reaching():
             found = await self._store.get(self._prefix + response_id)
-        except Exception:
-            logger.exception("The store of responses failed")
-            raise OverloadedError("The responses that were kept cannot be reached. Try again in a moment.") from None
         if found is None:
             raise ResponseNotFoundError(response_id, previous=previous)
         return msgspec.json.decode(found, type=StoredResponse)
@@ -113,24 +119,54 @@ class Responses:
             OverloadedError: the store cannot be reached.
         """
         await self.get(response_id)
-        await self._store.delete(self._prefix + response_id)
+        with _reaching():
+            await self._store.delete(self._prefix + response_id)
 
-    async def resolved(self, items: list[Json]) -> list[Json]:
-        """The items, with what they refer to in the place of references.
+    async def resolved(self, items: list[Json], history: list[Json]) -> list[Json]:
+        """The items that follow a conversation, with what they refer to in the place of references.
 
         Raises:
-            InvalidRequestError: a reference is to no item that is kept.
+            InvalidRequestError: a reference is to no item that is kept, or an item is there twice.
+            OverloadedError: the store cannot be reached.
         """
-        return [
-            await self._referred(item, position) if item.get("type") == "item_reference" else item
-            for position, item in enumerate(items)
-        ]
+        there = {item["id"] for item in history}
+        kept: dict[str, Json] = {}
+        resolved = []
+        for item in items:
+            if item["id"] in there:
+                raise _duplicate(item["id"])
+            there.add(item["id"])
+            is_reference = item.get("type") == "item_reference"
+            resolved.append(await self._referred(item["id"], kept) if is_reference else item)
+        return resolved
 
-    async def _referred(self, reference: Json, position: int) -> Json:
-        item_id = reference["id"]
-        try:
-            response = await self.get(f"resp_{item_id.partition('_')[2][:HEX]}")
-            return next(item for item in response.conversation if item["id"] == item_id)
-        except (ResponseNotFoundError, StopIteration):
-            message = f"Item with id '{item_id}' not found. Items are not kept when 'store' is false."
-            raise InvalidRequestError(message, param=f"input[{position}]") from None
+    async def _referred(self, item_id: str, kept: dict[str, Json]) -> Json:
+        """The item of that id; `kept` remembers those of the responses that were looked into."""
+        if item_id not in kept:
+            with suppress(ResponseNotFoundError):
+                response = await self.get(f"resp_{item_id.partition('_')[2][:HEX]}")
+                kept |= {item["id"]: item for item in response.conversation}
+        if item_id not in kept:
+            raise _missing(item_id)
+        return kept[item_id]
+
+
+@contextmanager
+def _reaching() -> Iterator[None]:
+    try:
+        yield
+    except Exception:
+        logger.exception("The store of responses failed")
+        raise OverloadedError("The responses that were kept cannot be reached. Try again in a moment.") from None
+
+
+def _duplicate(item_id: str) -> InvalidRequestError:
+    return InvalidRequestError(f"The item with id '{item_id[:NAMED]}' is there twice. Send it once.", param="input")
+
+
+def _missing(item_id: str) -> InvalidRequestError:
+    return InvalidRequestError(
+        f"Item with id '{item_id[:NAMED]}' not found. Items are not kept when 'store' is false.",
+        param="input",
+        status=404,
+    )

@@ -10,7 +10,7 @@ from openai import OpenAI
 from openai.types.responses import Response, ResponseItemList
 
 from tests.e2e.clients import client_of
-from tests.e2e.patience import PATIENCE
+from tests.e2e.patience import PATIENCE, eventually
 from tests.e2e.redis import Redis, needs_redis
 from tests.e2e.server import Server, free_port
 
@@ -88,7 +88,9 @@ def test_the_items_come_in_pages(http: httpx.Client) -> None:
     assert (page.has_more, page.first_id, page.last_id) == (True, page.data[0].id, page.data[-1].id)
     assert [item["content"][0]["text"] for item in rest["data"]] == ["2", "1", "0"]
     assert rest["has_more"] is False
-    assert http.get(path, params={"limit": 0}).status_code == http.get(path, params={"order": "up"}).status_code == 400
+    for wrong in ({"limit": 0}, {"order": "up"}, {"after": "msg_1"}):
+        answer = http.get(path, params=wrong)
+        assert (answer.status_code, answer.json()["error"]["param"]) == (400, *wrong)
 
 
 def test_an_item_that_is_kept_may_be_referred_to(http: httpx.Client) -> None:
@@ -100,7 +102,24 @@ def test_an_item_that_is_kept_may_be_referred_to(http: httpx.Client) -> None:
     assert '{"role": "assistant", "content": "Hello, world"}' in seen
 
     missing = http.post("/v1/responses", json=body | {"input": [{**reference, "id": "msg_1"}]})
-    assert (missing.status_code, missing.json()["error"]["param"]) == (400, "input[0]")
+    assert (missing.status_code, missing.json()["error"]["param"]) == (404, "input")
+
+
+def test_an_item_of_the_conversation_that_goes_on_is_there_once(http: httpx.Client) -> None:
+    made = http.post("/v1/responses", json={"model": "function", "input": "Hello!"}).json()
+    item = made["output"][0]
+
+    for again in ({"type": "item_reference", "id": item["id"]}, item):
+        body = {"model": "function", "input": [again], "previous_response_id": made["id"]}
+        refused = http.post("/v1/responses", json=body)
+        assert (refused.status_code, refused.json()["error"]["param"]) == (400, "input")
+        assert item["id"] in refused.json()["error"]["message"]
+
+
+def test_a_conversation_goes_on_without_a_word(http: httpx.Client) -> None:
+    made = http.post("/v1/responses", json={"model": "echo-function", "input": "One"}).json()
+    again = http.post("/v1/responses", json={"model": "request", "previous_response_id": made["id"]})
+    assert '{"role": "assistant", "content": "One"}]' in Response.model_validate(again.json()).output_text
 
 
 def test_no_key_can_read_or_go_on_from_the_responses_of_another(closed: Server) -> None:
@@ -124,6 +143,20 @@ def test_nothing_is_kept_unless_the_settings_say_so(tmp_path: Path) -> None:
         assert made.to_dict()["store"] is False
         with pytest.raises(openai.NotFoundError):
             client.responses.retrieve(made.id)
+
+
+def test_a_response_is_kept_whole_although_its_client_left(tmp_path: Path, key: str) -> None:
+    with Server.with_own_models(tmp_path / "log", FINISH_WITHOUT_CLIENT="true") as server, client_of(server) as client:
+        with client.responses.create(model="gated-async-generator", input=key, stream=True) as stream:
+            created = next(iter(stream))
+        assert created.type == "response.created"
+        for _ in range(5):
+            assert server.models()
+        server.open_gate(key)
+        path = f"{server.url}/v1/responses/{created.response.id}"
+        kept = eventually(lambda: httpx.get(path), lambda response: response.status_code == 200)
+
+    assert Response.model_validate(kept.json()).output_text == "first second"
 
 
 @needs_redis

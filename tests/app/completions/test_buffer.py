@@ -146,22 +146,9 @@ async def test_closing_frees_a_thread_and_tells_it_to_stop() -> None:
     assert accepted[-1] is False
 
 
-async def test_discarding_lets_a_thread_run_to_its_end() -> None:
+async def test_a_task_that_goes_on_after_the_end_does_not_hold_the_loop() -> None:
     buffer = Buffer[int](1, idle=0)
-
-    with ThreadPoolExecutor(1) as executor:
-        putting = executor.submit(from_a_thread, buffer, 100)
-        await buffer.take()
-        buffer.discard()
-        accepted = putting.result(PATIENCE)
-
-    assert accepted == [True] * 100
-    assert not buffer.closed
-
-
-async def test_discarding_lets_a_task_run_on_without_holding_the_loop() -> None:
-    buffer = Buffer[int](1, idle=0)
-    buffer.discard()
+    buffer.close()
 
     async def produce() -> None:
         for item in count():

@@ -127,14 +127,21 @@ async def test_a_service_that_outlives_its_client_runs_to_its_end() -> None:
             await buffer.put_when_room("more than there is room for")
             produced.append(number)
 
-    ended = asyncio.Event()
-    completion = completion_of(produce, outlives_client=True)
-    completion.when_done(lambda _: ended.set())
+    left = asyncio.Event()
 
-    completion.watch(at_once)
-    await asyncio.wait_for(ended.wait(), PATIENCE)
+    async def disconnected() -> None:
+        left.set()
+
+    completion = completion_of(produce, outlives_client=True)
+    completion.watch(disconnected)
+    frames = completion.frames()
+    await anext(frames)
+    await asyncio.wait_for(left.wait(), PATIENCE)
+    sent = b"".join([each async for each in frames])
 
     assert produced == list(range(100))
+    assert sent.endswith(b"data: [DONE]\n\n")
+    assert completion.record.ended == "client_left"
 
 
 async def test_a_service_that_does_not_end_when_told_to_is_left_behind() -> None:

@@ -44,6 +44,16 @@ def calls_of(response: Any) -> list[Json]:
     return [each for delta in deltas_of(response) for each in delta["tool_calls"]]
 
 
+def test_arguments_that_are_an_object_go_out_as_text(serve: Serve) -> None:
+    asked: Any = {"function": {"name": "f", "arguments": {"a": 1}}}
+    whole = {"choices": [{"message": {"tool_calls": [asked]}}]}
+
+    for client in (serve(yielding(*deltas({"index": 0, **asked}))), serve(returning(whole))):
+        (call,) = calls_of(ask(client, stream=True))
+        (collected,) = ask(client).json()["choices"][0]["message"]["tool_calls"]
+        assert call["function"] == collected["function"] == {"name": "f", "arguments": '{"a":1}'}
+
+
 def test_a_call_is_named_once_and_its_arguments_follow(serve: Serve) -> None:
     client = serve(
         yielding(*deltas(call(0, "call_1", "weather"), call(0, None, None, '{"a":'), call(0, None, None, "1}")))

@@ -8,7 +8,15 @@ from openai.types.responses import Response as OpenAIResponse
 from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
 
-from schemas.responses import OutputMessage, OutputText, Response
+from schemas.responses import (
+    FunctionToolCall,
+    InputTokensDetails,
+    OutputMessage,
+    OutputText,
+    OutputTokensDetails,
+    Response,
+    ResponseUsage,
+)
 from tests.conftest import SERVER_ERROR, Client, Json, Serve, ask, error_of, returning, yielding
 
 EVENTS: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
@@ -24,9 +32,16 @@ MESSAGE = {
         {"type": "refusal", "refusal": "No."},
     ],
 }
+TOKENS: Json = {
+    "input_tokens": 3,
+    "input_tokens_details": InputTokensDetails(),
+    "output_tokens": 2,
+    "output_tokens_details": OutputTokensDetails(),
+    "total_tokens": 5,
+}
 USAGE = {
     "input_tokens": 3,
-    "input_tokens_details": {"cached_tokens": 2, "cache_write_tokens": 0},
+    "input_tokens_details": {"cached_tokens": 2, "cache_write_tokens": 1},
     "output_tokens": 2,
     "output_tokens_details": {"reasoning_tokens": 1},
     "total_tokens": 5,
@@ -85,9 +100,24 @@ def test_a_whole_response_keeps_its_items_and_gets_an_id_that_it_is_kept_by(
 
 
 def test_a_struct_of_ours_is_a_whole_response_too(serve: Serve) -> None:
-    message = OutputMessage(id="msg_1", status="completed", content=[OutputText(text="Hi")])
-    client = serve(returning(Response(id="", created_at=0, model="", output=[message])))
-    assert respond(client)["output"][0]["content"][0]["text"] == "Hi"
+    call = FunctionToolCall(call_id="call_1", name="f", arguments="{}")
+    ours = Response(output=[OutputMessage(content=[OutputText(text="Hi")]), call], usage=ResponseUsage(**TOKENS))
+    client = serve(returning(ours))
+
+    for response in (respond(client), events_of(client)[-1]["response"]):
+        message, called = response["output"]
+        assert (message["content"][0]["text"], called["call_id"]) == ("Hi", "call_1")
+        assert (message["status"], called["status"], response["status"]) == ("completed",) * 3
+        assert (message["id"][:4], called["id"][:3]) == ("msg_", "fc_")
+        assert response["usage"]["total_tokens"] == 5
+
+
+def test_items_that_come_without_an_id_are_told_apart(serve: Serve) -> None:
+    calls = [{"type": "function_call", "call_id": name, "name": name, "arguments": "{}"} for name in ("f", "g")]
+    for whole in ({**WHOLE, "output": calls}, OpenAIResponse.model_validate({**WHOLE, "output": calls})):
+        output = respond(serve(returning(whole)))["output"]
+        assert [call["name"] for call in output] == ["f", "g"]
+        assert len({call["id"] for call in output}) == 2
 
 
 def test_events_of_its_own_stand_between_texts(serve: Serve) -> None:
@@ -134,8 +164,50 @@ def test_an_event_that_fails_the_response_fails_it(serve: Serve) -> None:
     assert (refused.status_code, error_of(refused)["message"]) == (500, "Mine.")
 
 
-def test_a_chat_that_is_answered_with_a_response_is_an_error_of_the_service(serve: Serve) -> None:
-    assert error_of(ask(serve(returning(WHOLE))))["message"] == SERVER_ERROR
+ERROR = {"type": "error", "code": "overloaded", "message": "Mine.", "param": None, "sequence_number": 3}
+
+
+@pytest.mark.parametrize(
+    ("event", "message"),
+    [
+        (ERROR, "Mine."),
+        (EVENTS.validate_python(ERROR), "Mine."),
+        ({"type": "response.failed", "response": {}}, "The model failed to respond."),
+        ({"type": "response.cancelled"}, "The model failed to respond."),
+    ],
+    ids=["dict", "object", "no error", "cancelled"],
+)
+def test_every_event_of_a_failure_fails_the_response(serve: Serve, event: object, message: str) -> None:
+    last = events_of(serve(yielding("One", event)))[-1]
+
+    assert last["type"] == "response.failed"
+    assert last["response"]["error"] == {"code": "server_error", "message": message}
+    assert last["response"]["output"][0]["content"][0]["text"] == "One"
+
+
+def test_an_item_that_cannot_be_sent_fails_the_response(serve: Serve) -> None:
+    done = {"type": "response.output_item.done", "item": {**SEARCH, "action": object()}}
+
+    assert events_of(serve(yielding("One", done)))[-1]["response"]["error"]["message"] == SERVER_ERROR
+
+
+@pytest.mark.parametrize("answer", [WHOLE, {"type": "response.output_text.delta", "delta": "Hi"}, ERROR])
+def test_a_chat_that_is_answered_with_a_response_is_an_error_of_the_service(serve: Serve, answer: Json) -> None:
+    assert error_of(ask(serve(yielding(answer))))["message"] == SERVER_ERROR
+
+
+def test_an_item_of_its_own_that_has_no_form_in_a_chat_is_no_hindrance_to_go_on(serve: Serve) -> None:
+    listed = {"type": "mcp_list_tools", "id": "mcpl_1", "server_label": "s", "tools": []}
+    client = serve(yielding({"type": "response.output_item.done", "item": listed}, "Hi"))
+
+    again = {"model": "test", "input": "And?", "previous_response_id": respond(client)["id"]}
+    assert client.post("/v1/responses", json=again).status_code == 200
+
+
+@pytest.mark.parametrize("usage", [{"prompt_tokens": "5", "completion_tokens_details": [1]}, [1]], ids=str)
+def test_usage_of_another_form_is_no_hindrance(serve: Serve, usage: object) -> None:
+    client = serve(yielding("Hi", {"choices": [], "usage": usage}))
+    assert events_of(client)[-1]["type"] == "response.completed"
 
 
 def test_a_custom_call_of_a_chat_is_one_of_a_response(serve: Serve) -> None:

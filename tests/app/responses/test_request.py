@@ -110,6 +110,23 @@ ITEMS: list[tuple[str, object, list[Json]]] = [
         ],
     ),
     (
+        "an empty output",
+        [CALL, {"type": "function_call_output", "call_id": "call_1", "output": ""}],
+        [
+            {"role": "assistant", "content": None, "tool_calls": [ASKED]},
+            {"role": "tool", "tool_call_id": "call_1", "content": ""},
+        ],
+    ),
+    (
+        "thoughts of a turn that was cut off",
+        [
+            {"type": "reasoning", "summary": [], "content": "Hm."},
+            {"role": "user", "content": "Go on."},
+            {"role": "assistant", "content": "Yes."},
+        ],
+        [{"role": "user", "content": "Go on."}, {"role": "assistant", "content": "Yes."}],
+    ),
+    (
         "text on both sides of a call",
         [{"role": "assistant", "content": "One. "}, CALL, {"role": "assistant", "content": "Two."}],
         [{"role": "assistant", "content": "One. Two.", "tool_calls": [ASKED]}],
@@ -165,6 +182,7 @@ def test_instructions_are_the_first_message(client: Client, seen: Seen) -> None:
 
 
 CUSTOM = {"name": "patch", "format": {"type": "text"}}
+GRAMMAR = {"syntax": "lark", "definition": "start: WORD"}
 SCHEMA = {"name": "s", "schema": {"type": "object"}, "strict": True}
 PARAMETERS: list[tuple[Json, Json]] = [
     ({"temperature": 0.5, "top_p": 1, "user": "me"}, {"temperature": 0.5, "top_p": 1, "user": "me"}),
@@ -180,6 +198,10 @@ PARAMETERS: list[tuple[Json, Json]] = [
     ({"text": {"format": {"type": "json_object"}}}, {"response_format": {"type": "json_object"}}),
     ({"tools": [{"type": "function", **FUNCTION}]}, {"tools": [{"type": "function", "function": FUNCTION}]}),
     ({"tools": [{"type": "custom", **CUSTOM}]}, {"tools": [{"type": "custom", "custom": CUSTOM}]}),
+    (
+        {"tools": [{"type": "custom", "name": "patch", "format": {"type": "grammar", **GRAMMAR}}]},
+        {"tools": [{"type": "custom", "custom": {"name": "patch", "format": {"type": "grammar", "grammar": GRAMMAR}}}]},
+    ),
     ({"tools": [{"type": "web_search"}]}, {"tools": [{"type": "web_search"}]}),
     ({"tool_choice": "required"}, {"tool_choice": "required"}),
     (
@@ -219,6 +241,11 @@ def test_the_request_is_there_as_it_was_sent(client: Client, seen: Seen) -> None
     assert seen.request is None
 
 
+def test_a_request_without_input_goes_on_from_nothing(client: Client) -> None:
+    response = client.post("/v1/responses", json={"model": "test"})
+    assert (response.status_code, error_of(response)["param"]) == (400, "input")
+
+
 def test_hooks_see_a_chat(serve: Serve, seen: Seen) -> None:
     hooks = Hooks(pre_hook=lambda request: request.messages.append({"role": "user", "content": "!"}))
     respond(serve(seen, hooks=hooks))
@@ -235,9 +262,12 @@ WRONG: list[tuple[Json, str]] = [
     ({"input": [message("user", {"type": "input_text"})]}, "input[0].text"),
     ({"input": [message("user", {"type": "input_image", "file_id": "file-1"})]}, "input[0]"),
     ({"input": [{"type": "function_call_output", "output": "Rain."}]}, "input[0].call_id"),
+    ({"input": [{"type": "reasoning", "summary": []}]}, "input"),
     ({"input": [{**CALL, "arguments": {}}]}, "input[0]"),
+    ({"input": [{"type": "function_call_output", "call_id": "call_1", "output": {}}]}, "input[0]"),
     ({"input": [{"type": "compaction", "encrypted_content": "x"}]}, "input[0]"),
     ({"tools": [{"type": "function"}]}, "tools[0].name"),
+    ({"tool_choice": {"type": "function"}}, "tool_choice.name"),
     ({"background": True}, "background"),
     ({"conversation": "conv_1"}, "conversation"),
     ({"prompt": {"id": "pmpt_1"}}, "prompt"),
