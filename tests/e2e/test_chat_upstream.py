@@ -215,6 +215,7 @@ def test_structured_output_comes_through(client: OpenAI) -> None:
 
 
 @each_mode
+@pytest.mark.needs("tools")
 def test_a_tool_is_asked_for_and_its_result_used(client: OpenAI, stream: bool) -> None:
     first = said_by(client, "chat/tools", says(QUESTION), stream=stream)
 
