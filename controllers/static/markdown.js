@@ -5,10 +5,12 @@ import { copyButton, element } from "./dom.js";
 const DEEPEST = 12; // of lists and quotes in each other; more is text
 
 const FENCE = /^ {0,3}(`{3,}|~{3,})\s*([^\s`]*)[^`]*$/;
-const HEADING = /^ {0,3}(#{1,6})\s+(.*?)\s*#*\s*$/;
+const HEADING = /^ {0,3}(#{1,6})\s+([^]*?)(?:\s+#+)?\s*$/;
+const UNDERLINE = /^ {0,3}(={2,}|-{2,})\s*$/; // which makes a heading of the paragraph above it
 const RULE = /^ {0,3}([-*_])(?:\s*\1){2,}\s*$/;
 const QUOTE = /^ {0,3}> ?/;
-const ITEM = /^( *)([-*+]|\d{1,9}[.)])( +|$)/;
+const ITEM = /^( *)([-*+]|\d{1,9}[.)])([ \t]+|$)/;
+const FIRST_ITEM = /^ *([-*+]|1[.)])([ \t]+|$)/; // as only it may follow a paragraph at once: "1984. It was …" is a sentence
 const DIVIDER = /^ *\|?( *:?-+:? *\|)+ *(:?-+:? *)?$/;
 
 /** A text that grows: what is complete is built once, only its end is built anew. */
@@ -26,14 +28,34 @@ export class Markdown {
 
   render() {
     const lines = this.text.slice(this.settled).split("\n");
-    const blocks = [...parse(lines, 0)];
-    this.open.forEach((node) => node.remove());
-    this.root.append(...blocks.map((block) => block.node));
-    const settled = blocks.splice(0, Math.max(blocks.length - 2, 0)); // the next words may change the last two
-    const end = settled.at(-1)?.end ?? 0;
+    const blocks = [...parse(lines.map((line) => line.replace(/\r$/, "")), 0)];
+    const nodes = replace(this.root, this.open, blocks.map((block) => block.node));
+    const settled = Math.max(blocks.length - 2, 0); // the next words may change the last two
+    const end = settled && blocks[settled - 1].end;
     this.settled += lines.slice(0, end).reduce((length, line) => length + line.length + 1, 0);
-    this.open = blocks.map((block) => block.node);
+    this.open = nodes.slice(settled);
   }
+}
+
+/** Let nodes stand where the old ones do, the last of the parent's; returns those that now stand there. */
+function replace(parent, old, nodes) {
+  old.slice(nodes.length).forEach((node) => node.remove());
+  return nodes.map((node, index) => (index < old.length ? become(old[index], node) : parent.appendChild(node)));
+}
+
+/** Make a node look like another. What of it stays the same stays itself: a reader may have selected, scrolled or pressed it. */
+function become(old, node) {
+  if (old.isEqualNode(node) || old.tagName === "BUTTON") return old; // a button may say "Copied" for now
+  if (old.nodeType === Node.TEXT_NODE && node.nodeType === Node.TEXT_NODE && node.data.startsWith(old.data)) {
+    old.appendData(node.data.slice(old.length));
+    return old;
+  }
+  if (!old.cloneNode().isEqualNode(node.cloneNode())) {
+    old.replaceWith(node);
+    return node;
+  }
+  replace(old, [...old.childNodes], [...node.childNodes]);
+  return old;
 }
 
 /** The blocks of these lines: an element each, and the line after it. */
@@ -64,24 +86,28 @@ function block(lines, at, depth) {
 
 const isTable = (lines, at) => lines[at].includes("|") && DIVIDER.test(lines[at + 1] ?? "");
 
-const interrupts = (lines, at, depth) =>
+const interrupts = (lines, at, depth, item = FIRST_ITEM) =>
   [FENCE, HEADING, RULE].some((start) => start.test(lines[at])) ||
   isTable(lines, at) ||
-  (depth < DEEPEST && (QUOTE.test(lines[at]) || ITEM.test(lines[at])));
+  (depth < DEEPEST && (QUOTE.test(lines[at]) || item.test(lines[at])));
 
 function paragraph(lines, at, depth) {
   let end = at + 1;
-  while (end < lines.length && lines[end].trim() && !interrupts(lines, end, depth)) end += 1;
-  return [element("p", {}, ...inline(lines.slice(at, end).join("\n").trim())), end];
+  while (end < lines.length && lines[end].trim() && !UNDERLINE.test(lines[end]) && !interrupts(lines, end, depth)) end += 1;
+  const content = inline(lines.slice(at, end).join("\n").trim());
+  const underline = UNDERLINE.exec(lines[end] ?? "");
+  if (underline) return [element(underline[1][0] === "=" ? "h3" : "h4", {}, ...content), end + 1];
+  return [element("p", {}, ...content), end];
 }
 
 function code(lines, at, [, fence, language]) {
   const closing = new RegExp(`^ {0,3}${fence[0]}{${fence.length},}\\s*$`);
   let end = at + 1;
   while (end < lines.length && !closing.test(lines[end])) end += 1;
-  const text = lines.slice(at + 1, end).join("\n");
-  const caption = element("figcaption", {}, element("span", {}, language || "text"), copyButton("Copy", () => text));
-  return [element("figure", {}, caption, element("pre", { tabIndex: 0 }, element("code", {}, text))), end + 1];
+  const indent = lines[at].search(/\S/);
+  const text = element("code", {}, lines.slice(at + 1, end).map((line) => dedent(line, indent)).join("\n"));
+  const caption = element("figcaption", {}, element("span", {}, language || "text"), copyButton("Copy", () => text.textContent));
+  return [element("figure", {}, caption, element("pre", { tabIndex: 0 }, text)), end + 1];
 }
 
 function quote(lines, at, depth) {
@@ -99,18 +125,25 @@ function list(lines, at, [, indent, marker], depth) {
     if (match[1].length > indent.length + 1 || RULE.test(lines[end])) break;
     const width = match[1].length + 2; // of what belongs to the item: nested lists are indented by two or more
     const inner = [lines[end].slice(match[0].length)];
-    for (end += 1; end < lines.length && belongs(lines, end, width); end += 1) inner.push(dedent(lines[end], match[0].length));
+    let next = filled(lines, (end += 1));
+    for (; belongs(lines, end, next, width); next = filled(lines, end))
+      for (; end <= next; end += 1) inner.push(dedent(lines[end], match[0].length));
     made.append(element("li", {}, ...loose(nodes(inner, depth))));
-    while (end < lines.length && !lines[end].trim() && ITEM.test(lines[end + 1] ?? "")) end += 1;
+    if (ITEM.test(lines[next] ?? "")) end = next;
   }
   return end > at ? [made, end] : paragraph(lines, at, DEEPEST);
 }
 
-/** Whether a line goes on with the item before it: it is indented, or empty before one that is. */
-function belongs(lines, at, width) {
-  const indented = (line) => line !== undefined && line.trim() !== "" && line.search(/\S/) >= width;
-  if (lines[at].trim()) return indented(lines[at]) || (lines[at - 1].trim() !== "" && !interrupts(lines, at, 0));
-  return indented(lines[at + 1]);
+/** The first line from this one on that is not empty. */
+function filled(lines, at) {
+  while (at < lines.length && !lines[at].trim()) at += 1;
+  return at;
+}
+
+/** Whether the next line that is not empty goes on with the item that ends here: it is indented, or more of its paragraph. */
+function belongs(lines, end, next, width) {
+  if (next === lines.length) return false;
+  return lines[next].search(/\S/) >= width || (next === end && !interrupts(lines, next, 0, ITEM));
 }
 
 const dedent = (line, width) => line.slice(Math.min(Math.max(line.search(/\S/), 0), width));
@@ -135,54 +168,70 @@ function table(lines, at) {
   return [element("div", { className: "table", tabIndex: 0 }, element("table", {}, head, body)), end];
 }
 
-const wrapped = (name) => (match) => element(name, {}, ...inline(match[1]));
+const ENTITIES = { lt: "<", gt: ">", amp: "&", quot: '"', "#39": "'", nbsp: "\u00a0" };
 
-const SPECIAL = /[\\`!\[<*_~\nh]/g;
+const SPECIAL = /[\\`!\[<*_~\nh&]/g;
 const TARGET = String.raw`\(\s*<?((?:[^\s()<>]|\([^\s()<>]*\))*)>?(?:\s+["'][^)]*["'])?\s*\)`; // of a link
+const PAIR = String.raw`\([^\s<>"()]*\)`; // of parentheses, in a link that stands for itself
 // What may stand where one of SPECIAL is, tried in this order. None may take more than the square of a text's length.
 const RULES = [
   [/\\([!-/:-@[-`{-~])/y, (match) => match[1]],
-  [/(`+)(?!`)([^]*?[^`])\1(?!`)/y, (match) => element("code", {}, match[2].replace(/^ (.*) $/s, "$1"))],
+  [/(?<!`)(`+)(?!`)([^]*?[^`])\1(?!`)/y, (match) => element("code", {}, match[2].replace(/^ (.*) $/s, "$1"))],
   [new RegExp(String.raw`!\[([^\]]*)\]${TARGET}`, "y"), (match) => link(match[2], [`image: ${match[1] || match[2]}`])],
   [new RegExp(String.raw`\[((?:[^[\]]|\[[^[\]]*\])+)\]${TARGET}`, "y"), (match) => link(match[2], inline(match[1]))],
-  [/<?((?:https?:\/\/|mailto:)[^\s<>"]*[^\s<>.,;:!?'")\]*_`])>?/y, (match) => link(match[1], [match[1]])],
-  [/\*\*(?=\S)([^]*?[^\s])\*\*/y, wrapped("strong")],
-  [/(?<!\w)__(?=\S)([^]*?\S)__(?!\w)/y, wrapped("strong")],
-  [/\*(?=[^\s*])([^*]*[^\s*])\*/y, wrapped("em")],
-  [/(?<!\w)_(?=[^\s_])([^_]*[^\s_])_(?!\w)/y, wrapped("em")],
-  [/~~(?=\S)([^]*?\S)~~/y, wrapped("del")],
-  [/\n/y, () => element("br")],
+  [new RegExp(String.raw`<?((?:https?:\/\/|mailto:)(?:${PAIR}|[^\s<>"()])*(?:${PAIR}|[^\s<>.,;:!?'"()\]*_\x60]))>?`, "y"), (match) => link(match[1], [match[1]])],
+  [/&(lt|gt|amp|quot|#39|nbsp);/y, (match) => ENTITIES[match[1]]],
+  [/\\?\n|<br ?\/?>/iy, () => element("br")],
 ];
+// The same of emphasis, and how long its marks are. It is looked for where code and escapes are blank, so that no mark is in them.
+const EMPHASIS = [
+  [/\*(?!\s)(?:[^*]|\*\*[^*]+\*\*)+?(?<!\s)\*(?!\*)/y, "em", 1],
+  [/\*\*(?!\s|\*\*)[^]*?\S\*\*(?!\*)/y, "strong", 2],
+  [/(?<!\w)__(?!\s|__)[^]*?\S__(?!\w)/y, "strong", 2],
+  [/(?<!\w)_(?=[^\s_])[^_]*[^\s_]_(?!\w)/y, "em", 1],
+  [/~~(?=\S)[^]*?\S~~/y, "del", 2],
+];
+const LITERAL = /\\[!-/:-@[-`{-~]|(?<!`)(`+)(?!`)[^]*?[^`]\1(?!`)/g;
 
 /** The nodes of a text within a block. */
 export function inline(text) {
   const found = [];
+  const plain = text.replace(LITERAL, (literal) => "\0".repeat(literal.length));
   let from = 0;
   for (SPECIAL.lastIndex = 0; ; ) {
     const next = SPECIAL.exec(text);
     if (!next) break;
     const at = next.index;
-    const [match, make] = matching(text, at);
-    if (!match) continue;
+    const [length, node] = special(text, plain, at);
+    SPECIAL.lastIndex = at + Math.max(length, 1); // which making what is within has moved
+    if (!length) continue;
     if (at > from) found.push(text.slice(from, at));
-    found.push(make(match));
-    SPECIAL.lastIndex = from = at + match[0].length; // which making what is within has moved
+    found.push(node);
+    from = at + length;
   }
   if (from < text.length) found.push(text.slice(from));
   return found;
 }
 
-function matching(text, at) {
+/** How long what stands at a special character is, and the node of it; 0 if the character means itself. */
+function special(text, plain, at) {
   for (const [rule, make] of RULES) {
     rule.lastIndex = at;
     const match = rule.exec(text);
-    if (match) return [match, make];
+    if (match) return [match[0].length, make(match)];
   }
-  return [];
+  for (const [rule, name, width] of EMPHASIS) {
+    rule.lastIndex = at;
+    const length = rule.exec(plain)?.[0].length;
+    if (length) return [length, element(name, {}, ...inline(text.slice(at + width, at + length - width)))];
+  }
+  return [0];
 }
 
 /** A link if it leads to the web or to a mailbox, else what it says. */
 function link(href, children) {
   if (!/^(https?:\/\/|mailto:)/i.test(href) || !URL.canParse(href)) return element("span", { title: href }, ...children);
-  return element("a", { href, target: "_blank", rel: "noopener noreferrer" }, ...children);
+  const made = element("a", { href, target: "_blank", rel: "noopener noreferrer" }, ...children);
+  made.querySelectorAll("a").forEach((inner) => inner.replaceWith(...inner.childNodes)); // a link has no links in it
+  return made;
 }

@@ -1,16 +1,18 @@
 """The tab of a real Chromium that looks at a server's pages."""
 
 import shutil
+from collections.abc import Callable
 from urllib.parse import urlsplit
 
-from playwright.sync_api import BrowserContext, ConsoleMessage, Page, Request
+from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page, Request
 
 from tests.e2e.server import Server
 
-__all__ = ["CHROMIUM", "Visit"]
+__all__ = ["CHROMIUM", "Open", "Visit", "ask"]
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FAILED = "Failed to load resource"  # what Chromium says of each 4xx and 5xx, and of a connection that is cut
+Open = Callable[..., Page]  # the fixture `visit`
 
 
 class Visit:
@@ -44,3 +46,11 @@ class Visit:
     def _note_message(self, message: ConsoleMessage) -> None:
         if message.type in ("error", "warning") and not message.text.startswith(FAILED):
             self.complaints.append(message.text)
+
+
+def ask(page: Page, model: str, text: str) -> Locator:
+    """Ask a model by the keyboard, and return its answer."""
+    page.get_by_label("Model", exact=True).select_option(model)
+    page.get_by_label("Your message").fill(text)
+    page.keyboard.press("Enter")
+    return page.locator(".answer").last

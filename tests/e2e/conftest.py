@@ -6,12 +6,15 @@ import resource
 os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "false"  # before anything imports Haystack
 
 from collections.abc import AsyncIterator, Iterator
+from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
 from openai import AsyncOpenAI, OpenAI
+from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.e2e.chromium import CHROMIUM, Open, Visit
 from tests.e2e.clients import async_client_of, client_of
 from tests.e2e.patience import PATIENCE
 from tests.e2e.server import Server
@@ -105,6 +108,32 @@ def http(server: Server) -> Iterator[httpx.Client]:
     """A client without opinions of the server with the tests' models."""
     with httpx.Client(base_url=server.url, timeout=PATIENCE) as client:
         yield client
+
+
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    expect.set_options(timeout=PATIENCE * 1000)
+    with sync_playwright() as playwright:
+        browser = playwright.chromium.launch(executable_path=CHROMIUM, args=["--no-sandbox"])  # which root cannot have
+        yield browser
+        browser.close()
+
+
+@pytest.fixture
+def visit(browser: Browser) -> Iterator[Open]:
+    """Opens a page of a server; nothing that is wrong may happen in it to the end of the test."""
+    visits: list[Visit] = []
+
+    def visit(server: Server, path: str = "/", **options: Any) -> Page:
+        context = browser.new_context(reduced_motion="reduce", **options)
+        context.set_default_timeout(PATIENCE * 1000)
+        visits.append(Visit(context, server, path))
+        return visits[-1].page
+
+    yield visit
+    for each in visits:
+        each.page.context.close()
+        each.check()
 
 
 @pytest.fixture
