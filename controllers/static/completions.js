@@ -10,23 +10,30 @@ export class ApiError extends Error {
 
 /** The models that the server lists. */
 export async function listModels(key) {
-  const response = await ask("/v1/models", { headers: headers(key) });
-  return (await response.json()).data;
+  const response = await ask("/v1/models", key);
+  return understood(response, async () => (await response.json()).data.map(({ id, owned_by }) => ({ id, owned_by })));
+}
+
+/** The OpenAPI document. */
+export async function readDocument(key) {
+  const response = await ask("/schema/openapi.json", key);
+  return understood(response, () => response.json());
 }
 
 /** The frames of an answer, as they come. An answer in one piece is one frame. Leaving early tells the server to stop. */
 export async function* complete(body, { key, signal }) {
-  const request = { method: "POST", body: JSON.stringify(body), headers: { ...headers(key), "content-type": "application/json" }, signal };
-  const response = await ask("/v1/chat/completions", request);
+  const response = await ask("/v1/chat/completions", key, { method: "POST", body: JSON.stringify(body), signal });
   const requestId = response.headers.get("x-request-id");
-  if (!response.headers.get("content-type").startsWith("text/event-stream")) {
-    const { choices, ...rest } = await response.json();
-    yield { ...rest, choices: choices.map(({ message, ...choice }) => ({ ...choice, delta: message })) };
+  if (!response.headers.get("content-type")?.startsWith("text/event-stream")) {
+    yield understood(response, async () => {
+      const { choices, ...rest } = await response.json();
+      return { ...rest, choices: choices.map(({ message, ...choice }) => ({ ...choice, delta: message })) };
+    });
     return;
   }
   for await (const data of events(response.body)) {
     if (data === "[DONE]") return;
-    const frame = JSON.parse(data);
+    const frame = await understood(response, () => ({ ...JSON.parse(data) }));
     if (frame.error) throw new ApiError(frame.error.message, { ...frame.error, requestId });
     yield frame;
   }
@@ -38,17 +45,29 @@ function cut(error) {
   return { done: true };
 }
 
-const headers = (key) => (key ? { authorization: `Bearer ${key}` } : {});
-
-async function ask(path, options) {
-  const response = await fetch(path, options).catch((error) => {
+async function ask(path, key, options = {}) {
+  if (/[^\x20-\xff]/.test(key)) throw new ApiError("The API key has characters that no header can carry.", { status: 401 });
+  const headers = { ...(key ? { authorization: `Bearer ${key}` } : {}), ...(options.body ? { "content-type": "application/json" } : {}) };
+  const response = await fetch(path, { headers, ...options }).catch((error) => {
     if (error.name === "AbortError") throw error;
     throw new ApiError("The server could not be reached. Does it still run?");
   });
   if (response.ok) return response;
-  const { error } = await response.json().catch(() => ({}));
+  throw problem(response, (await response.json().catch(() => null))?.error);
+}
+
+/** What `read` makes of a response; where it fails, that is none of this API: the page of a proxy, it may be. */
+async function understood(response, read) {
+  try {
+    return await read();
+  } catch {
+    throw problem(response);
+  }
+}
+
+function problem(response, error) {
   const message = error?.message ?? `The server answered ${response.status}, and not as this API does.`;
-  throw new ApiError(message, { code: error?.code, status: response.status, requestId: response.headers.get("x-request-id") });
+  return new ApiError(message, { code: error?.code, status: response.status, requestId: response.headers.get("x-request-id") });
 }
 
 /** The data of each event of a stream; its comments, which keep a silent stream open, are left out. */

@@ -9,6 +9,7 @@ export class Figures {
     this.began = performance.now();
     this.first = this.last = null;
     this.gaps = [];
+    this.longest = 0; // of all gaps
     this.chunks = 0;
     this.usage = null;
     this.list = element("dl");
@@ -26,6 +27,7 @@ export class Figures {
     const now = performance.now();
     if (this.last === null) this.first = now - this.began;
     else this.gaps.push(now - this.last);
+    this.longest = Math.max(this.longest, this.gaps.at(-1) ?? 0);
     this.last = now;
     this.chunks += 1;
   }
@@ -35,11 +37,11 @@ export class Figures {
     const seconds = (this.last - this.began - this.first) / 1000;
     const tokens = this.usage?.completion_tokens;
     const shown = [["first token", duration(this.first)], ["chunks", `${this.chunks}`]];
-    if (this.usage) shown.push(["tokens", `${this.usage.prompt_tokens} → ${tokens}`]);
+    if (this.usage) shown.push(["tokens", `${this.usage.prompt_tokens ?? "?"} → ${tokens ?? "?"}`]);
     // Of what came after the first chunk, from which on it is timed.
     const rate = ((tokens || this.chunks) * (1 - 1 / this.chunks)) / seconds;
     if (seconds >= 0.001) shown.push([tokens ? "tokens/s" : "chunks/s", number(rate)]);
-    if (this.gaps.length) shown.push(["longest gap", duration(Math.max(...this.gaps.slice(-SHOWN)))]);
+    if (this.gaps.length) shown.push(["longest gap", duration(this.longest)]);
     this.list.replaceChildren(...shown.map(([name, value]) => element("div", {}, element("dt", {}, name), element("dd", {}, value))));
     this.draw(this.gaps.slice(-SHOWN));
     this.root.hidden = false;
@@ -47,13 +49,13 @@ export class Figures {
 
   /** A bar for each gap, as high as the root of its length, so that the short ones are seen beside the long. */
   draw(gaps) {
-    const longest = Math.max(...gaps, 1);
+    const highest = Math.max(...gaps, 1);
     const step = SHOWN / Math.max(gaps.length, 48);
-    const bars = gaps.map((gap, index) => `M${((index + 0.5) * step).toFixed(2)} 24V${(23 - 21 * Math.sqrt(gap / longest)).toFixed(2)}`);
+    const bars = gaps.map((gap, index) => `M${((index + 0.5) * step).toFixed(2)} 24V${(23 - 21 * Math.sqrt(gap / highest)).toFixed(2)}`);
     this.plot.toggleAttribute("hidden", !gaps.length);
     this.path.setAttribute("d", bars.join(""));
     this.path.setAttribute("stroke-width", (step * 0.62).toFixed(2));
-    this.plot.setAttribute("aria-label", `Gaps between ${this.chunks} chunks, the longest ${duration(longest)}`);
+    this.plot.setAttribute("aria-label", `Gaps between ${this.chunks} chunks, the longest ${duration(this.longest)}`);
   }
 }
 

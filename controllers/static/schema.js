@@ -1,21 +1,19 @@
 // The page at /schema: the OpenAPI document of this server, as it is at /schema/openapi.json.
-import { byId, copyButton, element } from "./dom.js";
+import { readDocument } from "./completions.js";
+import { byId, copyButton, element, errorBox, keepKey, keptKey } from "./dom.js";
 import { inline } from "./markdown.js";
 
 const METHODS = ["get", "post", "put", "patch", "delete", "head", "options"];
 const page = byId("document");
 let parts; // what the document's references lead to
 
-async function load() {
-  const key = sessionStorage.getItem("key");
-  const response = await fetch("/schema/openapi.json", { headers: key ? { authorization: `Bearer ${key}` } : {} }).catch(() => null);
-  if (response?.ok) return show(await response.json());
-  const { error } = (await response?.json().catch(() => null)) ?? {};
-  const message = error?.message ?? "The server could not be reached. Does it still run?";
-  const requestId = response?.headers.get("x-request-id");
-  const facts = requestId ? [element("small", {}, `request ${requestId}`)] : [];
-  page.replaceChildren(element("div", { className: "error", role: "alert" }, element("p", {}, message), ...facts));
-  if (response?.status === 401) page.append(askForKey());
+async function load(key) {
+  try {
+    show(await readDocument(key), key);
+  } catch (error) {
+    page.replaceChildren(errorBox(error));
+    if (error.status === 401) page.append(askForKey());
+  }
 }
 
 function askForKey() {
@@ -23,15 +21,19 @@ function askForKey() {
   const form = element("form", { className: "ask" }, field, element("button", { className: "main" }, "Show"));
   form.addEventListener("submit", (event) => {
     event.preventDefault();
-    sessionStorage.setItem("key", field.value);
-    load();
+    keepKey(field.value);
+    load(field.value);
   });
   return form;
 }
 
-function show({ info, paths, components, tags = [] }) {
+function show(api, key) {
+  const { info, paths, components, tags = [] } = api;
   parts = components?.schemas ?? {};
-  const link = element("a", { href: "/schema/openapi.json" }, "OpenAPI document");
+  // A link would send no key.
+  const whole = key
+    ? copyButton("Copy the OpenAPI document", () => JSON.stringify(api, null, 2))
+    : element("a", { href: "/schema/openapi.json" }, "OpenAPI document");
   const groups = new Map(tags.map(({ name }) => [name, []]));
   const ordered = Object.entries(paths).sort(([a], [b]) => b.startsWith("/v1/") - a.startsWith("/v1/") || a.localeCompare(b));
   for (const [path, methods] of ordered)
@@ -43,7 +45,7 @@ function show({ info, paths, components, tags = [] }) {
   page.replaceChildren(
     element("h2", {}, info.title),
     ...said(info.description),
-    element("p", {}, `Version ${info.version} · `, link),
+    element("p", {}, `Version ${info.version} · `, whole),
     ...[...groups].map(([name, operations]) => element("section", { className: "group" }, element("h3", {}, name), ...operations)),
   );
 }
@@ -138,4 +140,4 @@ function limitsOf({ minimum, maximum, minItems, maxItems, minLength, maxLength, 
   return range(minimum, maximum, "") + range(minItems, maxItems, " items") + range(minLength, maxLength, " characters") + given;
 }
 
-load();
+load(keptKey());
