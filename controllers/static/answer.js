@@ -1,19 +1,19 @@
 // One answer on the page: what its frames bring, shown as they come.
-import { copyButton, element } from "./dom.js";
+import { copyButton, element, errorBox, sends } from "./dom.js";
 import { Figures } from "./figures.js";
 import { Markdown } from "./markdown.js";
 
 export class Answer {
-  /** An answer of a model; `sendResults` is given what its tools have returned. */
+  /** An answer of a model; `sendResults` is given what its tools have returned, and returns whether that was sent. */
   constructor(model, sendResults) {
     this.sendResults = sendResults;
-    this.reasoningText = "";
     this.calls = []; // tool calls, as they go back to the server
     this.cards = [];
     this.body = element("div", { className: "text" });
     this.markdown = new Markdown(this.body);
     this.figures = new Figures();
     this.parts = {};
+    this.renderAfter = 0; // milliseconds
     this.actions = element("div", { className: "actions" });
     this.root = element(
       "article",
@@ -29,12 +29,20 @@ export class Answer {
   take(frame) {
     if (frame.event) this.showEvent(frame.event);
     if (frame.usage) this.figures.usage = frame.usage;
-    for (const { index, delta = {}, finish_reason: reason } of frame.choices ?? []) {
-      if (index) continue; // of several choices, the first is shown
-      if (this.takeDelta(delta)) this.figures.note();
+    for (const { index, delta, finish_reason: reason } of frame.choices ?? []) {
+      if (index) {
+        this.note("The model gave more answers; the first is shown.");
+        continue;
+      }
+      if (this.takeDelta(delta ?? {})) this.figures.note();
       if (reason && !["stop", "tool_calls"].includes(reason)) this.note(`Ended by: ${reason}.`);
     }
-    this.frame ??= requestAnimationFrame(() => this.render());
+    if (!this.frame) this.renderSoon();
+  }
+
+  /** Render in the next frame; an answer that takes long to render is rendered less often, so that the page can be used. */
+  renderSoon() {
+    this.frame = requestAnimationFrame(() => (performance.now() < this.renderAfter ? this.renderSoon() : this.render()));
   }
 
   /** Whether the delta brought anything. */
@@ -48,13 +56,28 @@ export class Answer {
   }
 
   render() {
+    const began = performance.now();
     this.frame = null;
     this.markdown.render();
     this.figures.render();
     if (this.markdown.text && this.parts.reasoning) this.parts.reasoning.classList.remove("thinking");
+    this.renderAfter = began + 2 * (performance.now() - began);
   }
 
-  /** The answer is as complete as it will be. */
+  /** The model has said all that it wanted to. */
+  complete() {
+    if (this.calls.length) this.askForResults();
+    else if (!this.markdown.text) this.note("The model said nothing.");
+  }
+
+  /** The answer has ended early: its calls may be written by half. */
+  cut(error) {
+    this.calls = [];
+    if (error) this.figures.root.before(errorBox(error));
+    else this.note("Stopped.");
+  }
+
+  /** Nothing more comes. */
   finish(actions) {
     cancelAnimationFrame(this.frame);
     this.render();
@@ -66,30 +89,22 @@ export class Answer {
 
   /** Ask for what the tools return, which only the reader knows. */
   askForResults() {
-    if (!this.calls.length) return;
     const fields = this.calls.map((call, index) => element("input", { placeholder: "What it returned", "aria-label": `Result of ${call.function.name}, call ${index + 1}` }));
     fields.forEach((field, index) => this.cards[index].append(field));
     const form = element("form", { className: "results" }, element("button", {}, this.calls.length > 1 ? "Send the results" : "Send the result"));
     form.addEventListener("submit", (event) => {
       event.preventDefault();
+      if (!this.sendResults(this.calls.map(({ id }, index) => ({ role: "tool", tool_call_id: id, content: fields[index].value })))) return;
       form.remove();
       fields.forEach((field) => (field.disabled = true));
-      this.sendResults(this.calls.map((call, index) => ({ role: "tool", tool_call_id: call.id, content: fields[index].value })));
     });
-    fields.forEach((field) => field.addEventListener("keydown", (event) => event.key === "Enter" && form.requestSubmit()));
+    fields.forEach((field) => field.addEventListener("keydown", (event) => sends(event) && form.requestSubmit()));
     this.parts.calls.append(form);
   }
 
-  /** An error, as a sentence. */
-  fail(error) {
-    const facts = [error.status, error.code, error.requestId && `request ${error.requestId}`].filter(Boolean).join(" · ");
-    const alert = element("div", { className: "error", role: "alert" }, element("p", {}, error.message));
-    if (facts) alert.append(element("small", {}, facts));
-    this.figures.root.before(alert);
-  }
-
+  /** A remark of the page's own, made once. */
   note(text) {
-    this.figures.root.before(element("p", { className: "note" }, text));
+    this.part(text, () => element("p", { className: "note" }, text), "after");
   }
 
   /** What the model would say of this answer in the next request; null if it said nothing. */
@@ -125,7 +140,8 @@ export class Answer {
     parameters.textContent = indented(call.function.arguments);
   }
 
-  showEvent({ type, data }) {
+  showEvent(event) {
+    const { type = "event", data = event } = event; // one of another shape is shown as it is
     if (type === "citation" || type === "source") return this.showSource(data);
     const list = this.part("events", () => element("ol", { className: "events", "aria-label": "Events" }), "before");
     const status = type === "status" && data?.description;
@@ -138,10 +154,12 @@ export class Answer {
     list.append(item);
   }
 
-  showSource({ source, document = [], metadata = [] }) {
+  showSource(data) {
+    const { source, document, metadata } = data ?? {};
     const section = this.part("sources", () => element("section", { className: "sources" }, element("h3", {}, "Sources"), element("ol")), "after");
-    const name = source?.name ?? metadata[0]?.source ?? "Unnamed";
-    section.lastChild.append(element("li", {}, element("details", {}, element("summary", {}, name), element("p", {}, document.join("\n\n").trim()))));
+    const name = source?.name ?? metadata?.[0]?.source ?? "Unnamed";
+    const text = [document ?? []].flat().join("\n\n").trim();
+    section.lastChild.append(element("li", {}, element("details", {}, element("summary", {}, name), element("p", {}, text))));
   }
 }
 

@@ -1,7 +1,7 @@
 // The page at /: a conversation with a model of this server.
 import { Answer } from "./answer.js";
-import { complete, listModels } from "./completions.js";
-import { byId, copy, element } from "./dom.js";
+import { ApiError, complete, listModels } from "./completions.js";
+import { byId, copy, element, errorBox, keepKey, keptKey, sends } from "./dom.js";
 import { curl, python } from "./snippets.js";
 
 const TOOL = {
@@ -13,7 +13,7 @@ const TOOL = {
   },
 };
 
-const [composer, prompt, models, log, key, extra] = ["composer", "prompt", "models", "log", "key", "extra"].map(byId);
+const [page, composer, prompt, models, log, key, extra] = ["page", "composer", "prompt", "models", "log", "key", "extra"].map(byId);
 const conversation = []; // the messages so far
 let running = null; // what stops the answer that is under way
 
@@ -21,17 +21,25 @@ let running = null; // what stops the answer that is under way
 
 async function loadModels() {
   byId("notice").replaceChildren();
+  sayOfKey("Kept for this tab alone.");
   try {
     const chosen = models.value;
     const listed = await listModels(key.value);
     models.replaceChildren(...listed.map(({ id }) => element("option", { value: id }, id)));
     if (listed.some(({ id }) => id === chosen)) models.value = chosen;
     byId("offer").replaceChildren(...listed.map(offered));
+    if (!listed.length) byId("notice").append(element("p", {}, "This server has no models."));
+    if (key.value) sayOfKey(`Models that it opens: ${listed.length}. Kept for this tab alone.`);
   } catch (error) {
-    const facts = error.requestId ? [element("small", {}, `request ${error.requestId}`)] : [];
-    byId("notice").replaceChildren(element("div", { className: "error", role: "alert" }, element("p", {}, error.message), ...facts));
-    if (error.status === 401) showSettings(key);
+    byId("notice").replaceChildren(errorBox(error));
+    if (error.status === 401) sayOfKey(error.message, true);
   }
+}
+
+/** Say by the field of the key what is to say of it: on a phone, the settings cover the rest. */
+function sayOfKey(text, isWrong = false) {
+  byId("key-hint").textContent = text;
+  key.setAttribute("aria-invalid", isWrong);
 }
 
 function offered({ id, owned_by: owner }) {
@@ -82,65 +90,96 @@ function checkExtra() {
   return problem.textContent === "";
 }
 
+/** Whether a request may be sent now; if the extra JSON is why not, it is shown. */
+function isReady() {
+  if (running) return false;
+  if (checkExtra()) return true;
+  showSettings(extra);
+  return false;
+}
+
 // The conversation
 
 async function ask() {
-  if (!checkExtra()) return showSettings(extra);
   const answer = new Answer(models.value, (results) => {
+    if (!isReady()) return false;
     results.forEach((result) => say(result, result.content));
+    focusNext();
     ask();
+    return true;
   });
   log.append(answer.root);
-  running = new AbortController();
-  setRunning(true);
+  const run = new AbortController();
+  setRunning(run);
   try {
-    for await (const frame of complete(requestBody(conversation), { key: key.value, signal: running.signal })) {
-      answer.take(frame);
-      follow();
-    }
+    for await (const frame of complete(requestBody(conversation), { key: key.value, signal: run.signal })) answer.take(frame);
+    answer.complete();
   } catch (error) {
-    if (running.signal.aborted) answer.note("Stopped.");
-    else answer.fail(error);
-    if (error.status === 401) showSettings(key);
+    const said = error instanceof ApiError ? error : new ApiError("The server answered, and not as this API does.");
+    answer.cut(run.signal.aborted ? null : said);
+    if (error.status === 401) sayOfKey(error.message, true);
   }
   if (answer.message && answer.root.isConnected) conversation.push(answer.message); // else a new chat has begun
   const retry = element("button", { type: "button", className: "quiet retry", textContent: "Retry" });
   retry.addEventListener("click", () => again(answer));
-  const stopped = running.signal.aborted;
   answer.finish([retry]);
-  if (!stopped) answer.askForResults();
-  setRunning(false);
+  setRunning(null);
   follow();
 }
 
+/** What the API must be told of calls that are left without a result. */
+const notRun = () => (conversation.at(-1)?.tool_calls ?? []).map(({ id }) => ({ role: "tool", tool_call_id: id, content: "Not run." }));
+
 /** Ask for another answer in the place of the last. */
 function again(answer) {
-  if (running) return;
+  if (!isReady()) return;
   if (conversation.at(-1)?.role === "assistant") conversation.pop();
   answer.root.remove();
+  focusNext();
   ask();
 }
 
 function say(message, text) {
   conversation.push(message);
   byId("welcome").hidden = true;
-  const said = element("article", { className: `said ${message.role}`, "aria-label": message.role === "tool" ? "Result of a tool" : "You" }, text);
-  log.append(said);
-  said.scrollIntoView({ block: "end" });
+  log.append(element("article", { className: `said ${message.role}`, "aria-label": message.role === "tool" ? "Result of a tool" : "You" }, text));
+  following = true;
+  follow();
 }
 
-function setRunning(is) {
-  if (!is) running = null;
-  byId("send").hidden = is;
-  byId("stop").hidden = !is;
-  byId("status").textContent = is ? "Answering …" : "The answer has ended.";
+/** An answer is under way, or none is any more. */
+function setRunning(run) {
+  running = run;
+  const [shown, gone] = run ? ["stop", "send"] : ["send", "stop"];
+  if (document.activeElement === byId(gone)) focusNext();
+  byId(shown).hidden = false;
+  byId(gone).hidden = true;
+  byId("status").textContent = run ? "Answering …" : "The answer has ended.";
 }
 
-/** Keep the end in view for a reader who is there. */
+/** Move the focus from what goes away: to the prompt, or where that would bring up the keyboard of a phone, to the conversation. */
+function focusNext() {
+  (matchMedia("(hover: none)").matches ? page : prompt).focus();
+}
+
+// The end of the conversation stays in view as it grows, until the reader scrolls up, and from when they are back.
+
+let following = true;
+let lastTop = 0; // where the page was scrolled to
+
 function follow() {
-  const page = byId("page");
-  if (page.scrollHeight - page.scrollTop - page.clientHeight < 160) page.scrollTop = page.scrollHeight;
+  if (following) page.scrollTop = page.scrollHeight;
+  lastTop = page.scrollTop;
 }
+
+page.addEventListener("scroll", () => {
+  const left = page.scrollHeight - page.scrollTop - page.clientHeight;
+  const isUp = page.scrollTop < lastTop;
+  following = left < (isUp ? 1 : 40) || (following && !isUp);
+  lastTop = page.scrollTop;
+});
+
+new ResizeObserver(() => running && follow()).observe(log);
 
 // The page
 
@@ -158,16 +197,17 @@ function showSettings(field) {
 composer.addEventListener("submit", (event) => {
   event.preventDefault();
   const text = prompt.value;
-  if (running || !text.trim() || !models.value) return;
-  if (!checkExtra()) return showSettings(extra);
+  if (!models.value) return loadModels();
+  if (!text.trim() || !isReady()) return;
   prompt.value = "";
   toggleSettings(false);
+  conversation.push(...notRun());
   say({ role: "user", content: text }, text);
   ask();
 });
 
 prompt.addEventListener("keydown", (event) => {
-  if (event.key !== "Enter" || event.shiftKey || event.isComposing) return;
+  if (!sends(event)) return;
   event.preventDefault();
   composer.requestSubmit();
 });
@@ -191,8 +231,8 @@ byId("tool").addEventListener("click", () => {
   extra.value = JSON.stringify({ ...extraJson(), tools: [TOOL] }, null, 2);
 });
 
-key.value = sessionStorage.getItem("key") ?? "";
-key.addEventListener("input", () => sessionStorage.setItem("key", key.value));
+key.value = keptKey();
+key.addEventListener("input", () => keepKey(key.value));
 key.addEventListener("change", loadModels);
 
 for (const language of ["curl", "python"]) {
@@ -200,7 +240,7 @@ for (const language of ["curl", "python"]) {
     if (!checkExtra()) return showSettings(extra);
     const text = prompt.value.trim() ? [{ role: "user", content: prompt.value }] : [];
     const asked = conversation.slice(0, conversation.findLastIndex(({ role }) => role !== "assistant") + 1);
-    const body = requestBody(text.length ? [...conversation, ...text] : asked.length ? asked : [{ role: "user", content: "Hello!" }]);
+    const body = requestBody(text.length ? [...conversation, ...notRun(), ...text] : asked.length ? asked : [{ role: "user", content: "Hello!" }]);
     const code = language === "curl" ? curl(body, key.value) : python(body, extraJson(), key.value);
     byId("snippet").textContent = code;
     byId("code").showModal();
@@ -208,4 +248,5 @@ for (const language of ["curl", "python"]) {
   });
 }
 
-loadModels();
+await loadModels();
+if (key.getAttribute("aria-invalid") === "true" && !prompt.value) showSettings(key); // later, this would take the focus from who types

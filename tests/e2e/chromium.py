@@ -2,16 +2,18 @@
 
 import shutil
 from collections.abc import Callable
+from typing import Any
 from urllib.parse import urlsplit
 
 from playwright.sync_api import BrowserContext, ConsoleMessage, Locator, Page, Request
 
 from tests.e2e.server import Server
 
-__all__ = ["CHROMIUM", "Open", "Visit", "ask"]
+__all__ = ["CHROMIUM", "RIGHT", "WRONG", "Open", "Visit", "ask", "asked"]
 
 CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
 FAILED = "Failed to load resource"  # what Chromium says of each 4xx and 5xx, and of a connection that is cut
+RIGHT, WRONG = "sk-right", "sk-wrong"  # keys, for the fixture `closed`
 Open = Callable[..., Page]  # the fixture `visit`
 
 
@@ -54,3 +56,10 @@ def ask(page: Page, model: str, text: str) -> Locator:
     page.get_by_label("Your message").fill(text)
     page.keyboard.press("Enter")
     return page.locator(".answer").last
+
+
+def asked(page: Page) -> list[Any]:
+    """The bodies of what the page asks models from now on."""
+    bodies: list[Any] = []
+    page.on("request", lambda it: bodies.append(it.post_data_json) if it.method == "POST" else None)
+    return bodies

@@ -14,7 +14,7 @@ import pytest
 from openai import AsyncOpenAI, OpenAI
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
-from tests.e2e.chromium import CHROMIUM, Open, Visit
+from tests.e2e.chromium import CHROMIUM, RIGHT, Open, Visit
 from tests.e2e.clients import async_client_of, client_of
 from tests.e2e.patience import PATIENCE
 from tests.e2e.server import Server
@@ -63,6 +63,13 @@ def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
         "REQUEST_TIMEOUT": "2",
     }
     with Server.with_own_models(tmp_path_factory.mktemp("strict") / "log", **limits) as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that wants a key."""
+    with Server.with_own_models(tmp_path_factory.mktemp("closed") / "log", API_KEYS=RIGHT) as running:
         yield running
 
 

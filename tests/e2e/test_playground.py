@@ -5,15 +5,14 @@ import os
 import re
 import subprocess
 import sys
-from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Page, expect
 
 from tests.e2e.assisting import SOURCES, THOUGHT
-from tests.e2e.chromium import CHROMIUM, Open, ask
+from tests.e2e.chromium import CHROMIUM, RIGHT, Open, ask, asked
 from tests.e2e.patience import PATIENCE
 from tests.e2e.server import Server
 
@@ -21,21 +20,20 @@ pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 
 WIDTHS = {"phone": {"width": 360, "height": 740}, "desktop": {"width": 1280, "height": 800}}
 QUESTION = "How do I stream an answer?"
-RIGHT, WRONG = "sk-right", "sk-wrong"
-
-
-@pytest.fixture(scope="module")
-def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that wants a key."""
-    with Server.with_own_models(tmp_path_factory.mktemp("closed") / "log", API_KEYS=RIGHT) as running:
-        yield running
-
-
-def request_id_in(place: Locator) -> str:
-    """The id of the request that an error names."""
-    found = re.search(r"request (\S+)", place.inner_text())
-    assert found, place.inner_text()
-    return found[1]
+FIGURES = """async (gaps) => {
+    const { Figures } = await import("/static/figures.js");
+    let now = 0;
+    performance.now = () => now;
+    const figures = new Figures();
+    for (const gap of [1, ...gaps]) {
+        now += gap;
+        figures.note();
+    }
+    figures.usage = { prompt_tokens: 3 };
+    figures.render();
+    return [figures.root.textContent, figures.plot.getAttribute("aria-label")];
+}"""
+LEFT = "(page) => page.scrollHeight - page.scrollTop - page.clientHeight"  # below what is seen of it
 
 
 def test_an_answer_is_shown_while_it_streams(visit: Open, server: Server, key: str) -> None:
@@ -78,8 +76,7 @@ def test_the_conversation_goes_on_and_the_last_answer_is_tried_again(visit: Open
     page.get_by_label("Temperature").fill("0.5")
     page.get_by_label("Max tokens").fill("40")
     page.get_by_label("Extra JSON").fill('{"top_k": 3, "max_tokens": 50}')
-    bodies = []
-    page.on("request", lambda request: bodies.append(request.post_data_json) if request.method == "POST" else None)
+    bodies = asked(page)
 
     expect(ask(page, "generator", "One")).to_contain_text("Retry")
     expect(ask(page, "generator", "Two")).to_contain_text("Retry")
@@ -169,78 +166,89 @@ def test_calls_that_come_in_pieces_are_put_together(visit: Open, server: Server)
         expect(card.locator("pre")).to_have_text('{ "x": 1 }')
 
 
-def test_an_error_before_the_answer_is_a_sentence_with_the_id_of_its_request(visit: Open, server: Server) -> None:
+def test_calls_that_the_reader_leaves_are_said_to_be_left(visit: Open, server: Server) -> None:
     page = visit(server)
-    page.get_by_label("Temperature").fill("3")
+    bodies = asked(page)
+    results = page.get_by_role("button", name="Send the results")
+    ask(page, "two-calls", "Both")
+    expect(results).to_be_visible()
 
-    alert = ask(page, "generator", "Hello!").get_by_role("alert")
+    expect(ask(page, "generator", "Never mind.")).to_contain_text("Retry")
 
-    expect(alert).to_contain_text("temperature")
-    expect(alert).to_contain_text("400")
-    (line,) = server.lines_of(request_id_in(alert))
-    assert line["status"] == 400
-
-
-def test_an_error_in_the_middle_leaves_what_was_said(visit: Open, server: Server) -> None:
-    fields = {"message": "The index is being rebuilt.", "code": "rebuilding"}
-
-    answer = ask(visit(server), "refuse-after", json.dumps(fields))
-
-    alert = answer.get_by_role("alert")
-    expect(alert).to_contain_text("The index is being rebuilt.")
-    expect(alert).to_contain_text("rebuilding")
-    expect(answer.locator(".text")).to_have_text("one two")
-    (line,) = server.lines_of(request_id_in(alert))
-    assert line["error"] == "rebuilding"
+    expect(results).to_be_hidden()
+    expect(page.get_by_label("Result of first, call 1")).to_be_hidden()
+    assert [message["role"] for message in bodies[-1]["messages"]] == ["user", "assistant", "tool", "tool", "user"]
+    assert [message["tool_call_id"] for message in bodies[-1]["messages"][2:4]] == ["call_a", "call_b"]
 
 
-def test_a_server_that_is_gone_is_an_error_too(visit: Open, tmp_path: Path, key: str) -> None:
-    server = Server.with_own_models(tmp_path / "log")
-    try:
-        server.wait_for_log("Uvicorn running")
-        page = visit(server)
-        answer = ask(page, "gated-async-generator", key)
-        expect(answer.locator(".text")).to_have_text("first")
-    finally:
-        server.kill()
+def test_the_end_of_an_answer_is_in_view(visit: Open, server: Server) -> None:
+    page = visit(server)
+    expect(ask(page, "two-calls", "Both")).to_contain_text("Send the results")
 
-    expect(answer.get_by_role("alert")).to_contain_text("cut before the answer was complete")
-    assert request_id_in(answer.get_by_role("alert")).startswith("req_")
-    page.get_by_role("button", name="Retry").click()
-    expect(page.locator(".answer").get_by_role("alert")).to_contain_text("could not be reached")
+    answer = ask(page, "crash-after", "Now")
+
+    expect(answer.get_by_role("alert")).to_be_in_viewport()
+    expect(answer.get_by_role("button", name="Retry")).to_be_in_viewport()
 
 
-def test_json_that_is_none_is_not_sent(visit: Open, shipped: Server) -> None:
+def test_a_reader_who_scrolls_up_reads_on_in_peace(visit: Open, server: Server, key: str) -> None:
+    page = visit(server, viewport={"width": 360, "height": 400})
+    shown, text = page.locator("#page"), ask(page, "endless-async-generator", key).locator(".text")
+
+    def wait_for_more() -> None:
+        before = len(text.inner_text())
+        page.wait_for_function("before => document.querySelector('.text').innerText.length > before + 200", arg=before)
+
+    while shown.evaluate("page => page.scrollTop") < 100:
+        wait_for_more()
+    assert shown.evaluate(LEFT) < 1
+    shown.hover()
+    page.mouse.wheel(0, -50)
+    wait_for_more()
+    assert shown.evaluate(LEFT) > 40
+    page.mouse.wheel(0, 10_000)
+    wait_for_more()
+    assert shown.evaluate(LEFT) < 1
+    server.open_gate(key)
+
+
+@pytest.mark.parametrize("name", ["Send", "Stop", "Retry"])
+def test_a_button_that_goes_away_leaves_the_focus_to_the_prompt(
+    visit: Open, server: Server, key: str, name: str
+) -> None:
+    page = visit(server)
+    prompt = page.get_by_label("Your message")
+    page.get_by_label("Model", exact=True).select_option("gated-async-generator")
+    prompt.fill(key)
+
+    for button in ("Send", "Stop", "Retry"):
+        page.get_by_role("button", name=button).click()
+        if button == name:
+            break
+
+    expect(prompt).to_be_focused()
+    server.open_gate(key)
+    expect(page.get_by_role("button", name="Retry")).to_be_visible()
+
+
+def test_enter_that_ends_a_word_does_not_send_it(visit: Open, shipped: Server) -> None:
     page = visit(shipped)
-    page.get_by_label("Extra JSON").fill("[1")
+    prompt = page.get_by_label("Your message")
+    prompt.fill("にほん")
 
-    page.get_by_label("Your message").fill("Hello!")
-    page.keyboard.press("Enter")
+    prompt.dispatch_event("keydown", {"key": "Enter", "isComposing": True})
+    prompt.dispatch_event("keydown", {"key": "Enter", "keyCode": 229})
 
-    expect(page.locator("#extra-problem")).to_contain_text("The extra JSON is no object")
-    expect(page.get_by_label("Your message")).to_have_value("Hello!")
+    expect(prompt).to_have_value("にほん")
     expect(page.locator(".answer")).to_have_count(0)
 
 
-def test_a_wrong_key_is_told_and_a_right_one_is_kept_for_the_tab(visit: Open, closed: Server) -> None:
-    page = visit(closed)
-    field = page.get_by_label("API key")
-    expect(page.locator("#notice")).to_contain_text("Send your API key")
-    expect(field).to_be_focused()
+def test_the_longest_gap_is_that_of_the_whole_answer(visit: Open, shipped: Server) -> None:
+    text, label = visit(shipped).evaluate(FIGURES, [2000, *[5] * 300])
 
-    field.fill(WRONG)
-    field.press("Tab")
-    expect(page.locator("#notice")).to_contain_text("The API key is incorrect")
-    assert request_id_in(page.locator("#notice"))
-    field.fill(RIGHT)
-    field.press("Tab")
-
-    expect(ask(page, "generator", "Hello!").locator(".text")).to_have_text("Hello, world")
-    page.get_by_role("link", name="Docs").click()
-    expect(page.locator(".operation").first).to_be_visible()
-    assert page.evaluate("localStorage.length + document.cookie.length") == 0
-    page.get_by_role("link", name="Playground").click()
-    expect(page.get_by_label("API key")).to_have_value(RIGHT)
+    assert "longest gap2.00 s" in re.sub(r"(\d+\.\d\d s)(longest gap)", r"\2\1", text)
+    assert label == "Gaps between 302 chunks, the longest 2.00 s"
+    assert "3 → ?" in text
 
 
 @pytest.mark.needs("metrics")
@@ -249,16 +257,6 @@ def test_a_link_leads_to_the_figures(visit: Open, tmp_path: Path) -> None:
         page = visit(server)
         page.get_by_role("link", name="Metrics").click()
         expect(page.locator("body")).to_contain_text("http_requests_total")
-
-
-def test_the_documentation_asks_for_a_key_where_one_is_wanted(visit: Open, closed: Server) -> None:
-    page = visit(closed, "/static/schema.html")
-    expect(page.get_by_role("alert")).to_contain_text("Send your API key")
-
-    page.get_by_label("API key").fill(RIGHT)
-    page.keyboard.press("Enter")
-
-    expect(page.locator(".operation").first).to_be_visible()
 
 
 def test_a_request_as_code_does_what_the_page_does(visit: Open, closed: Server) -> None:
