@@ -173,13 +173,14 @@ const ENTITIES = { lt: "<", gt: ">", amp: "&", quot: '"', "#39": "'", nbsp: "\u0
 const SPECIAL = /[\\`!\[<*_~\nh&]/g;
 const TARGET = String.raw`\(\s*<?((?:[^\s()<>]|\([^\s()<>]*\))*)>?(?:\s+["'][^)]*["'])?\s*\)`; // of a link
 const PAIR = String.raw`\([^\s<>"()]*\)`; // of parentheses, in a link that stands for itself
+const BARE = String.raw`<?((?:https?:\/\/|mailto:)(?:${PAIR}|[^\s<>"()])*(?:${PAIR}|[^\s<>.,;:!?'"()\]*_\x60]))>?`;
 // What may stand where one of SPECIAL is, tried in this order. None may take more than the square of a text's length.
 const RULES = [
   [/\\([!-/:-@[-`{-~])/y, (match) => match[1]],
   [/(?<!`)(`+)(?!`)([^]*?[^`])\1(?!`)/y, (match) => element("code", {}, match[2].replace(/^ (.*) $/s, "$1"))],
   [new RegExp(String.raw`!\[([^\]]*)\]${TARGET}`, "y"), (match) => link(match[2], [`image: ${match[1] || match[2]}`])],
   [new RegExp(String.raw`\[((?:[^[\]]|\[[^[\]]*\])+)\]${TARGET}`, "y"), (match) => link(match[2], inline(match[1]))],
-  [new RegExp(String.raw`<?((?:https?:\/\/|mailto:)(?:${PAIR}|[^\s<>"()])*(?:${PAIR}|[^\s<>.,;:!?'"()\]*_\x60]))>?`, "y"), (match) => link(match[1], [match[1]])],
+  [new RegExp(BARE, "y"), (match) => link(match[1], [match[1]])],
   [/&(lt|gt|amp|quot|#39|nbsp);/y, (match) => ENTITIES[match[1]]],
   [/\\?\n|<br ?\/?>/iy, () => element("br")],
 ];
