@@ -4,7 +4,6 @@ from typing import Any
 
 from litestar import Controller, Request, get
 from litestar.di import NamedDependency
-from litestar.openapi.datastructures import ResponseSpec
 from litestar.params import SkipValidation
 
 from app.access_log import QUIET
@@ -12,13 +11,13 @@ from app.authentication import OPEN
 from app.completions.engine import Engine
 from app.errors import OverloadedError
 from app.services import CompletionService
-from schemas.errors import ErrorResponse
+from controllers.openapi import errors
 from schemas.health import Health
 
 __all__ = ["HealthController"]
 
 OPTIONS = {QUIET: True, OPEN: True}
-NOT_READY = {503: ResponseSpec(ErrorResponse, description="A model is being loaded, or the server is shutting down.")}
+NOT_READY = errors({503: "A model is being loaded, or the server is shutting down."})
 
 
 class HealthController(Controller):
@@ -28,12 +27,17 @@ class HealthController(Controller):
     opt = OPTIONS
     security = ({},)  # none, whatever the rest of the document asks for
 
-    @get("/health", summary="Is the server alive?")
+    @get("/health", summary="Is the server alive?", response_description="It is.")
     async def health(self) -> Health:
         """It answers, so it is."""
         return Health("alive")
 
-    @get("/ready", summary="Does the server take completions?", responses=NOT_READY)
+    @get(
+        "/ready",
+        summary="Does the server take completions?",
+        response_description="It does.",
+        responses=NOT_READY,
+    )
     async def ready(
         self,
         request: Request[Any, Any, Any],

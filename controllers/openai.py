@@ -29,7 +29,7 @@ class OpenAIController(Controller):
 
     tags = ("openai",)
 
-    @get(["/v1/models", "/models"], summary="List models", responses=ERRORS)
+    @get(["/v1/models", "/models"], summary="List models", response_description="The models.", responses=ERRORS)
     async def list_models(
         self,
         model_service: NamedDependency[SkipValidation[ModelService]],
@@ -38,7 +38,12 @@ class OpenAIController(Controller):
         """All models that a request may name."""
         return ModelList(data=await full_models(model_service, owned_by=settings.owned_by))
 
-    @get(["/v1/models/{model_id:path}", "/models/{model_id:path}"], summary="Retrieve a model", responses=MODEL_ERRORS)
+    @get(
+        ["/v1/models/{model_id:path}", "/models/{model_id:path}"],
+        summary="Retrieve a model",
+        response_description="The model.",
+        responses=MODEL_ERRORS,
+    )
     async def retrieve_model(
         self,
         model_id: FromPath[str],

@@ -23,6 +23,7 @@ __all__ = [
     "RESPONSE_ERRORS",
     "ChatCompletionOperation",
     "ResponseOperation",
+    "errors",
 ]
 
 
@@ -31,13 +32,14 @@ def _spec(kind: type[msgspec.Struct], description: str) -> ResponseSpec:
     return ResponseSpec(kind, description=description, generate_examples=False)
 
 
-def _errors(descriptions: dict[int, str]) -> dict[int, ResponseSpec]:
+def errors(descriptions: dict[int, str]) -> dict[int, ResponseSpec]:
+    """Errors by their statuses, for the `responses` of a handler."""
     return {status: _spec(ErrorResponse, description) for status, description in descriptions.items()}
 
 
 ANSWER = {200: _spec(ChatCompletion, "The completion, or a stream of its chunks.")}
 RESPONSE = {200: _spec(Response, "The response.")}
-ERRORS = _errors(
+ERRORS = errors(
     {
         400: "The request is at fault: `param` names the field.",
         401: "There is no API key, or a wrong one.",
@@ -46,14 +48,14 @@ ERRORS = _errors(
         500: "The server failed.",
     }
 )
-MODEL_ERRORS = ERRORS | _errors({404: "There is no such model: the message names those there are."})
-RESPONSE_ERRORS = ERRORS | _errors(
+MODEL_ERRORS = ERRORS | errors({404: "There is no such model: the message names those there are."})
+RESPONSE_ERRORS = ERRORS | errors(
     {
         404: "No such response is kept for this caller.",
         503: "The responses that are kept cannot be reached.",
     }
 )
-COMPLETION_ERRORS = MODEL_ERRORS | _errors(
+COMPLETION_ERRORS = MODEL_ERRORS | errors(
     {
         413: "The body is too large.",
         415: "The body says that it is not JSON.",

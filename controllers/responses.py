@@ -71,6 +71,7 @@ class ResponsesController(Controller):
     @delete(
         ["/v1/responses/{response_id:str}", "/responses/{response_id:str}"],
         summary="Delete a response",
+        response_description="The response is forgotten.",
         status_code=HTTP_200_OK,
         responses=RESPONSE_ERRORS,
     )
@@ -82,6 +83,7 @@ class ResponsesController(Controller):
     @get(
         ["/v1/responses/{response_id:str}/input_items", "/responses/{response_id:str}/input_items"],
         summary="List the input items of a response",
+        response_description="The items.",
         responses=RESPONSE_ERRORS,
     )
     async def list_input_items(

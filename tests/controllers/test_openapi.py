@@ -84,6 +84,12 @@ def test_every_operation_has_an_id_of_its_own_and_a_summary(document: Json) -> N
     assert all(operation["summary"] for operation in operations(document))
 
 
+def test_every_answer_is_described_in_words_of_its_own(document: Json) -> None:
+    described = [operation["responses"]["200"]["description"] for operation in operations(document)]
+
+    assert not [each for each in described if each.startswith("Request fulfilled")]  # as Litestar says of all
+
+
 def test_every_operation_is_tagged(document: Json) -> None:
     tags = {tuple(operation["tags"]) for operation in operations(document)}
     assert tags == {("openai",), ("responses",), ("health",)}
