@@ -164,8 +164,9 @@ def to_completion_error(error: BaseException) -> CompletionError:
     """
     if isinstance(error, CompletionError):
         return error
-    if isinstance(error, ValidationException) and isinstance(error.extra, list):
-        return InvalidValueError(error.extra[0].get("key", ""), fact=error.extra[0].get("message", ""))
+    match error:
+        case ValidationException(extra=[{"key": str(param), "message": str(fact)}, *_]):
+            return InvalidValueError(param, fact=fact)
     if isinstance(error, HTTPException):
         code = CODES.get(error.status_code)
         return CompletionError(error.detail, status=error.status_code, code=code, headers=error.headers)
