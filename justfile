@@ -44,7 +44,7 @@ ask $question $model="" $url=env("ASK_URL", "http://127.0.0.1:8000/v1") $key=env
 
 # Serve by Ray on http://127.0.0.1:8000, by as many replicas as it takes: `just ray min_replicas=2 max_replicas=8`.
 ray *args:
-    RAY_USAGE_STATS_ENABLED=0 uv run --extra ray serve run app.cluster:build "$@"
+    RAY_USAGE_STATS_ENABLED=0 uv run --extra ray serve run app.ray:build "$@"
 
 # Run the tests.
 test *args:

@@ -12,23 +12,29 @@ from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import YamlRenderPlugin
 
-from app.access_log import AccessLog
-from app.admission import Admission
-from app.authentication import OPEN
-from app.completions.engine import Engine, Limits
-from app.completions.record import Observer
-from app.completions.workers import Executor, Workers
-from app.dependencies import DEPENDENCIES
+from app.engine.engine import Engine, Limits
+from app.engine.observers import Observer
+from app.engine.threads import Executor, Workers
 from app.errors import respond_with_error
-from app.exposure import warn_if_exposed
-from app.logs import configure_logging
 from app.pipelines import pipelines
-from app.serving import Serving, drain_on_signal
+from app.responses.memory import response_store
 from app.settings import Settings, SettingsError
-from app.stores import response_store
+from app.web.access_log import AccessLog
+from app.web.authentication import OPEN
+from app.web.dependencies import DEPENDENCIES
+from app.web.exposure import warn_if_exposed
+from app.web.logs import configure_logging
+from app.web.plugin import Admission
+from app.web.run import Serving, drain_on_signal
 from controllers.health import HealthController
 from controllers.openai import OpenAIController
-from controllers.pages import SECURITY_HEADERS, DocumentationPage, PlaygroundController, StaticController, read_pages
+from controllers.playground import (
+    SECURITY_HEADERS,
+    DocumentationPage,
+    PlaygroundController,
+    StaticController,
+    read_pages,
+)
 from controllers.responses import ResponsesController
 
 __all__ = ["create_app"]
@@ -50,7 +56,7 @@ def create_app(
 
     Args:
         settings: the settings; those of the environment and of `.env` unless given.
-        dependencies: providers by name, which replace those of `app/dependencies.py`.
+        dependencies: providers by name, which replace those of `app/web/dependencies.py`.
         observers: who is told of each completion, beside what the settings turn on.
     """
     settings, replaced = settings or Settings.load(), dependencies or {}
@@ -76,12 +82,12 @@ def _telemetry(settings: Settings) -> list[Any]:
     telemetry: list[Any] = []
     if settings.metrics:
         with _extra("metrics", setting="METRICS"):
-            from app.metrics import Metrics
+            from app.telemetry.metrics import Metrics
 
         telemetry.append(Metrics())
     if settings.tracing:
         with _extra("otel", setting="TRACING"):
-            from app.tracing import Tracing
+            from app.telemetry.tracing import Tracing
 
         telemetry.append(Tracing(settings.owned_by))
     return telemetry

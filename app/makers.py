@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Callable
 from typing import Any
 
-from app.completions.calls import call, check_service, parameters_of
-from app.completions.source import discard
+from app.engine.invoke import call, check_service, parameters_of
+from app.engine.results import discard
 from app.settings import Settings
 
 __all__ = ["Maker", "has_to_be_made"]

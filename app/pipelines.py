@@ -1,7 +1,7 @@
 """The models that this server offers. This is the file to edit: a decorated function is a model.
 
 A model is a function of `(model, messages, body)`, sync or async. It returns text or a completion,
-or yields: text, a `Delta`, a `Usage`, or whatever else `app/completions/items.py` reads. A function of
+or yields: text, a `Delta`, a `Usage`, or whatever else `app/engine/items.py` reads. A function of
 nothing, or of `settings`, makes a model when it is first asked for: what is slow to import or to load.
 """
 
@@ -9,12 +9,11 @@ import json
 from collections.abc import AsyncIterator, Iterator
 from typing import Any
 
-from app.local import LocalModel, is_installed, local_model
+from app.local.model import LocalModel, is_installed, local_model
 from app.registry import Pipelines
 from app.services import Body, Messages
 from app.settings import Settings
-from schemas.chunk import Delta
-from schemas.completion import ChatCompletion, Choice, FunctionCall, Message, ToolCall, Usage
+from schemas.chat import ChatCompletion, Choice, Delta, FunctionCall, Message, ToolCall, Usage
 
 __all__ = ["pipelines"]
 
@@ -91,7 +90,7 @@ async def events(model: str, messages: Messages, body: Body) -> AsyncIterator[st
 @pipelines.model("rag", prompt="What happens when the client leaves?")
 def rag(settings: Settings) -> object:
     """A Haystack pipeline that answers from documents, by `chat` or `local` if they are there."""
-    from app.rag import rag_model
+    from app.haystack.rag import rag_model
 
     return rag_model(settings)
 
@@ -110,7 +109,7 @@ def local(settings: Settings) -> LocalModel:
 @pipelines.model("chat", when=lambda settings: settings.openai_model != "")
 def chat(settings: Settings) -> object:
     """A chat generator: any OpenAI-compatible upstream."""
-    from app.haystack.adapters import haystack_component
+    from app.haystack.model import haystack_component
     from app.haystack.upstream import upstream_generator, upstream_parameters
 
     return haystack_component(upstream_generator(settings), parameters=upstream_parameters)

@@ -9,8 +9,8 @@ from typing import Any, TypeAlias, TypedDict, TypeVar, Unpack
 
 from msgspec import UNSET, Struct
 
-from app.completions.calls import Arguments, call_service, check_service
-from app.completions.context import finish_without_client
+from app.engine.invoke import Arguments, call_service, check_service
+from app.engine.run import finish_without_client
 from app.errors import ModelNotFoundError
 from app.makers import Maker, has_to_be_made
 from app.services import Body, Messages

@@ -9,8 +9,8 @@ from typing import Any, Protocol, TypeAlias, runtime_checkable
 
 from msgspec import Struct
 
+from schemas.chat import ChatCompletionRequest, RequestMessage
 from schemas.models import Model
-from schemas.request import ChatCompletionRequest, RequestMessage
 
 __all__ = ["Body", "ChunkMapper", "CompletionService", "Hooks", "Messages", "ModelService", "PostHook", "PreHook"]
 
@@ -37,7 +37,7 @@ class CompletionService(Protocol):
 
         Returns:
             A `str`, a `ChatCompletion` or `dict` of that shape, a Haystack `ChatMessage`, or a sync
-            or async iterator of items: see `app.completions.chunks`.
+            or async iterator of items: see `app.engine.chunks`.
         """
         ...
 

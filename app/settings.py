@@ -10,7 +10,7 @@ from dotenv import dotenv_values
 from msgspec import Meta, Struct
 
 from app.keys import Keys, KeysFile
-from app.logs import LogFormat
+from app.web.logs import LogFormat
 
 __all__ = ["Secret", "Settings", "SettingsError"]
 

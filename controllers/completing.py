@@ -5,12 +5,12 @@ from typing import Any
 
 from litestar import MediaType, Request, Response
 
-from app.completions.calls import Headers
-from app.completions.engine import Engine, Services
-from app.completions.form import ChatForm, MakeForm
-from app.completions.parse import parse_json
-from app.completions.sse import EventStream, client_left
-from app.completions.wire import encode
+from app.engine.engine import Engine, Services
+from app.engine.frames import encode
+from app.engine.invoke import Headers
+from app.engine.renderer import ChatForm, MakeForm
+from app.engine.request import parse_json
+from app.engine.response import EventStream, client_left
 from app.responses.request import current_request
 
 __all__ = ["complete", "json_body"]

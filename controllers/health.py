@@ -6,11 +6,11 @@ from litestar import Controller, Request, get
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
 
-from app.access_log import QUIET
-from app.authentication import OPEN
-from app.completions.engine import Engine
+from app.engine.engine import Engine
 from app.errors import OverloadedError
 from app.services import CompletionService
+from app.web.access_log import QUIET
+from app.web.authentication import OPEN
 from controllers.openapi import errors
 from schemas.health import Health
 

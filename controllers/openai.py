@@ -7,12 +7,12 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, RawBody, SkipValidation
 from litestar.status_codes import HTTP_200_OK
 
-from app.access_log import COMPLETES
-from app.completions.engine import Services
-from app.completions.models import full_models
+from app.engine.engine import Services
+from app.engine.models import full_models
 from app.errors import ModelNotFoundError
 from app.services import CompletionService, Hooks, ModelService
 from app.settings import Settings
+from app.web.access_log import COMPLETES
 from controllers.completing import complete, json_body
 from controllers.openapi import ANSWER, COMPLETION_ERRORS, ERRORS, MODEL_ERRORS, ChatCompletionOperation
 from schemas.models import Model, ModelList
@@ -23,7 +23,7 @@ __all__ = ["OpenAIController"]
 class OpenAIController(Controller):
     """The models, and the completions they make.
 
-    It defines none of the dependencies that its handlers name: `app/dependencies.py` does, and a
+    It defines none of the dependencies that its handlers name: `app/web/dependencies.py` does, and a
     subclass, a router or `create_app` may replace any.
     """
 

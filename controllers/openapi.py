@@ -8,11 +8,9 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example, OpenAPIMediaType, Operation, Reference, RequestBody, Schema
 from litestar.openapi.spec.enums import OpenAPIType
 
-from schemas.completion import ChatCompletion
+from schemas.chat import ChatCompletion, ChatCompletionRequest
 from schemas.errors import ErrorResponse
-from schemas.request import ChatCompletionRequest
-from schemas.response_request import ResponseRequest
-from schemas.responses import Response
+from schemas.responses import Response, ResponseRequest
 
 __all__ = [
     "ANSWER",

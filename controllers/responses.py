@@ -8,18 +8,17 @@ from litestar.di import NamedDependency
 from litestar.params import FromPath, FromQuery, QueryParameter, RawBody, SkipValidation
 from litestar.status_codes import HTTP_200_OK
 
-from app.access_log import COMPLETES
-from app.completions.engine import Services
-from app.completions.parse import validate
-from app.completions.wire import encode
+from app.engine.engine import Services
+from app.engine.frames import encode
+from app.engine.request import validate
 from app.responses.form import ResponseForm
 from app.responses.request import input_items, to_chat
 from app.responses.store import Responses
 from app.services import CompletionService, Hooks, ModelService
+from app.web.access_log import COMPLETES
 from controllers.completing import complete, json_body
 from controllers.openapi import COMPLETION_ERRORS, RESPONSE, RESPONSE_ERRORS, ResponseOperation
-from schemas.response_request import ResponseRequest
-from schemas.responses import DeletedResponse, ResponseItemList
+from schemas.responses import DeletedResponse, ResponseItemList, ResponseRequest
 
 __all__ = ["ResponsesController"]
 

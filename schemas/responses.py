@@ -1,13 +1,14 @@
-"""The response that a model makes, and its items: what streams and what does not are made of the same.
+"""The request for a response, the response, and its items.
 
+Declared request fields are checked; fields that are not declared pass to the service unchanged.
 Source: https://platform.openai.com/docs/api-reference/responses
 """
 
-from typing import Any, Literal, TypeAlias
+from typing import Annotated, Any, Literal, NotRequired, TypeAlias, TypedDict
 
-from msgspec import UNSET, Struct, UnsetType, field
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from schemas.request import Json
+from schemas.chat import Json, Request, Role, TokenLimit
 
 __all__ = [
     "CustomToolCall",
@@ -16,6 +17,7 @@ __all__ = [
     "FunctionToolCall",
     "IncompleteDetails",
     "IncompleteReason",
+    "InputItem",
     "InputTokensDetails",
     "OutputItem",
     "OutputMessage",
@@ -26,10 +28,79 @@ __all__ = [
     "Response",
     "ResponseError",
     "ResponseItemList",
+    "ResponseRequest",
     "ResponseUsage",
     "Status",
     "SummaryText",
 ]
+
+
+class ContentPart(TypedDict, total=False):
+    """A part of what a message, a tool's output or reasoning holds; other keys pass."""
+
+    type: Annotated[str, Meta(examples=["input_text", "input_image", "input_file", "output_text", "refusal"])]
+    text: str
+    refusal: str
+    image_url: str | Json | None
+
+
+class InputItem(TypedDict, total=False):
+    """A message, or what else there is in a conversation, by its `type`; keys that are not declared here are kept."""
+
+    type: Annotated[str, Meta(examples=["message", "function_call", "function_call_output", "reasoning"])]
+    id: str | None
+    role: Role
+    content: str | list[ContentPart] | None
+    call_id: str
+    name: str
+    arguments: str | Json | None
+    input: str
+    output: str | list[ContentPart] | Json | None
+    summary: list[ContentPart] | None
+
+
+class ResponseTool(TypedDict):
+    """A tool that the model may call: functions are not nested, as they are in a chat."""
+
+    type: Annotated[str, Meta(examples=["function"])]
+    name: NotRequired[str]
+    parameters: NotRequired[Json | None]
+
+
+class Reasoning(TypedDict):
+    """How hard to think."""
+
+    effort: NotRequired[str | None]
+
+
+class TextOptions(TypedDict):
+    """The form of the text; `format` may be a JSON schema."""
+
+    format: NotRequired[Json | None]
+    verbosity: NotRequired[str | None]
+
+
+class ResponseRequest(Request):
+    """A request for a response. A field that the client left out is `UNSET`."""
+
+    model: Annotated[str, Meta(min_length=1, examples=["echo"])]
+    input: str | list[InputItem] | UnsetType = UNSET
+    instructions: str | UnsetType | None = UNSET
+    previous_response_id: str | UnsetType | None = UNSET
+    stream: bool | UnsetType | None = UNSET
+    store: bool | UnsetType | None = UNSET
+    max_output_tokens: TokenLimit | UnsetType | None = UNSET
+    temperature: Annotated[float, Meta(ge=0, le=2)] | UnsetType | None = UNSET
+    top_p: Annotated[float, Meta(ge=0, le=1)] | UnsetType | None = UNSET
+    tools: list[ResponseTool] | UnsetType | None = UNSET
+    tool_choice: str | Json | UnsetType | None = UNSET
+    parallel_tool_calls: bool | UnsetType | None = UNSET
+    text: TextOptions | UnsetType | None = UNSET
+    reasoning: Reasoning | UnsetType | None = UNSET
+    metadata: Annotated[dict[str, str], Meta(max_length=16)] | UnsetType | None = UNSET
+    service_tier: str | UnsetType | None = UNSET
+    user: str | UnsetType | None = UNSET
+
 
 Status = Literal["in_progress", "completed", "incomplete", "failed"]
 IncompleteReason = Literal["max_output_tokens", "content_filter"]

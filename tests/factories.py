@@ -8,11 +8,22 @@ from typing import TypeVar
 from msgspec import Struct
 from polyfactory.factories.msgspec_factory import MsgspecFactory
 
-from schemas.chunk import ChatCompletionChunk, ChunkChoice, Delta, FunctionCallDelta, ToolCallDelta
-from schemas.completion import ChatCompletion, Choice, FunctionCall, Message, ToolCall, Usage
+from schemas.chat import (
+    ChatCompletion,
+    ChatCompletionChunk,
+    ChatCompletionRequest,
+    Choice,
+    ChunkChoice,
+    Delta,
+    FunctionCall,
+    FunctionCallDelta,
+    Message,
+    ToolCall,
+    ToolCallDelta,
+    Usage,
+)
 from schemas.errors import ErrorObject, ErrorResponse
 from schemas.models import Model, ModelList
-from schemas.request import ChatCompletionRequest
 
 T = TypeVar("T", bound=Struct)
 

@@ -10,8 +10,8 @@ from haystack import Document
 from haystack.dataclasses import StreamingChunk, ToolCallDelta, ToolCallResult
 from msgspec import Struct
 
-from app.completions.items import Item
-from schemas.chunk import Delta
+from app.engine.items import Item
+from schemas.chat import Delta
 
 __all__ = ["AgentStream", "Event", "citation"]
 

@@ -9,11 +9,11 @@ from haystack.components.agents import Agent
 from haystack.dataclasses import ChatMessage, StreamingChunk
 from msgspec import Struct
 
-from app.completions.buffer import Buffer
-from app.completions.items import Item
+from app.engine.buffer import Buffer
+from app.engine.items import Item
 from app.haystack.events import AgentStream
 from app.haystack.parameters import ABOUT_TOOLS
-from schemas.chunk import Delta
+from schemas.chat import Delta
 
 __all__ = ["AnyComponent", "Run", "Speaker", "can_speak", "within"]
 

@@ -9,8 +9,8 @@ from typing import Any, TypeAlias
 
 from msgspec import Struct
 
-from app.completions.chunks import Chunk
-from app.completions.wire import encode, encode_text, named_frame
+from app.engine.chunks import Chunk
+from app.engine.frames import encode, encode_text, named_frame
 from app.errors import CompletionError
 from app.responses.kinds import ARGUMENTS, CALLS, DELTAS, TEXT, Kind
 from app.responses.request import PREFIXES

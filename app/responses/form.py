@@ -5,15 +5,14 @@ from secrets import token_hex
 
 from msgspec import UNSET
 
-from app.completions.chunks import Chunks, Head
-from app.completions.items import Item, Json, Reader
+from app.engine.chunks import Chunks, Head
+from app.engine.items import Item, Json, Reader
 from app.errors import CompletionError
 from app.responses.events import Events
 from app.responses.own import own_events
 from app.responses.usage import chat_usage
-from schemas.request import ChatCompletionRequest
-from schemas.response_request import ResponseRequest
-from schemas.responses import Response
+from schemas.chat import ChatCompletionRequest
+from schemas.responses import Response, ResponseRequest
 
 __all__ = ["ResponseForm"]
 

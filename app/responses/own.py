@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from app.completions.items import Item, is_event, is_response
+from app.engine.items import Item, is_event, is_response
 from app.responses.request import new_item_id
 from schemas.responses import Response
 

@@ -10,7 +10,7 @@ from msgspec import UNSET
 
 from app.errors import InvalidRequestError
 from app.responses.conversation import Conversation
-from schemas.response_request import ResponseRequest
+from schemas.responses import ResponseRequest
 
 __all__ = ["PREFIXES", "current_request", "input_items", "new_item_id", "responses_request", "to_chat"]
 

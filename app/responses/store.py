@@ -9,7 +9,7 @@ import msgspec
 from litestar.stores.base import Store
 from msgspec import Struct
 
-from app.completions.wire import encode
+from app.engine.frames import encode
 from app.errors import CompletionError, InvalidRequestError, OverloadedError
 from schemas.responses import Response, ResponseItemList
 

@@ -14,7 +14,7 @@ from msgspec import Struct
 from tests.benchmarks.servers import KEY, OURS, Server, free_port, serving
 from tests.benchmarks.table import align
 from tests.benchmarks.throughput import measure_throughput
-from tests.e2e.redis import REDIS, Redis
+from tests.template.e2e.redis import REDIS, Redis
 
 __all__ = ["Cost", "measure_costs", "render_costs"]
 

@@ -1,0 +1,140 @@
+"""Calling what a user wrote: sync or async, and with the arguments that it names."""
+
+import inspect
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import cached_property, lru_cache, partial
+from types import BuiltinFunctionType, FunctionType, MethodType
+from typing import Any
+
+from msgspec import Struct
+
+from app.engine.run import run_sync
+
+__all__ = ["Arguments", "Headers", "call", "call_service", "check_service", "parameters_of"]
+
+SECRET_HEADERS = frozenset({b"authorization", b"cookie"})
+ARGUMENTS = ("model", "messages", "body")
+
+
+class Arguments(Struct, frozen=True):
+    """What a service is called with."""
+
+    model: str
+    messages: list[Any]
+    body: dict[str, Any]
+    headers: Mapping[str, str]
+
+
+class _Form(Struct, frozen=True):
+    by_keyword: bool
+    names_headers: bool
+
+
+async def call(function: Callable[..., Any], *args: object, **kwargs: object) -> Any:
+    """Call a function on the event loop if it is async, else in a thread, and await what it returns."""
+    if _is_quick(_hashable(function)):
+        result = function(*args, **kwargs)
+    else:
+        result = await run_sync(function, *args, **kwargs)
+    return await result if hasattr(result, "__await__") else result
+
+
+async def call_service(function: Callable[..., Any], arguments: Arguments) -> Any:
+    """Call a service's `complete`, or a model's function, the way its signature asks for."""
+    form = _form_of(_hashable(function))
+    values = (arguments.model, arguments.messages, arguments.body)
+    keywords: dict[str, Any] = {"headers": arguments.headers} if form.names_headers else {}
+    if form.by_keyword:
+        return await call(function, **dict(zip(ARGUMENTS, values, strict=True)), **keywords)
+    return await call(function, *values, **keywords)
+
+
+def check_service(function: Callable[..., Any]) -> None:
+    """Check that a function can be called as a service.
+
+    Raises:
+        TypeError: it does not take `(model, messages, body)`.
+    """
+    _form_of(_hashable(function))
+
+
+def parameters_of(function: Callable[..., Any]) -> tuple[str, ...]:
+    """The names of all that a function takes.
+
+    Raises:
+        TypeError: nothing says what it takes.
+    """
+    return tuple(_signature_of(_hashable(function)).parameters)
+
+
+class Headers(Mapping[str, str]):
+    """The headers of a request that a service may see: read-only, names in lower case, no secrets.
+
+    Args:
+        raw: all headers, as ASGI has them; read when a service asks for the first.
+    """
+
+    def __init__(self, raw: Iterable[tuple[bytes, bytes]]) -> None:
+        self._raw = raw
+
+    def __getitem__(self, name: str) -> str:
+        return self._visible[name]
+
+    def __iter__(self) -> Iterator[str]:
+        return iter(self._visible)
+
+    def __len__(self) -> int:
+        return len(self._visible)
+
+    @cached_property
+    def _visible(self) -> dict[str, str]:
+        headers: dict[str, str] = {}
+        for name, value in self._raw:
+            if name not in SECRET_HEADERS:
+                key, text = name.decode("latin-1"), value.decode("latin-1")
+                headers[key] = f"{headers[key]}, {text}" if key in headers else text
+        return headers
+
+
+@lru_cache(maxsize=256)
+def _is_quick(function: Callable[..., Any]) -> bool:
+    """Whether calling it runs none of its code: what it returns is awaited, or iterated elsewhere."""
+    return any(
+        check(function)
+        for check in (inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspect.isgeneratorfunction)
+    )
+
+
+@lru_cache(maxsize=256)
+def _form_of(function: Callable[..., Any]) -> _Form:
+    signature = _signature_of(function)
+    headers = {"headers": None} if "headers" in signature.parameters else {}
+    if _binds(signature, **dict.fromkeys(ARGUMENTS), **headers):
+        return _Form(by_keyword=True, names_headers=bool(headers))
+    if _binds(signature, *ARGUMENTS, **headers):
+        return _Form(by_keyword=False, names_headers=bool(headers))
+    name = getattr(function, "__qualname__", repr(function))
+    raise TypeError(f"{name}{signature} cannot be called as a model: it must take (model, messages, body).")
+
+
+def _signature_of(function: Callable[..., Any]) -> inspect.Signature:
+    try:
+        return inspect.signature(function)
+    except ValueError:
+        raise TypeError(f"{function!r} cannot be called as a model: nothing says what it takes.") from None
+
+
+def _binds(signature: inspect.Signature, *args: object, **kwargs: object) -> bool:
+    try:
+        signature.bind(*args, **kwargs)
+    except TypeError:
+        return False
+    return True
+
+
+def _hashable(function: Callable[..., Any]) -> Callable[..., Any]:
+    """A callable object's own `__call__`: the object may not be hashable, and hides that it is async."""
+    if isinstance(function, FunctionType | MethodType | BuiltinFunctionType | partial | type):
+        return function
+    method: Callable[..., Any] = type(function).__call__.__get__(function)
+    return method

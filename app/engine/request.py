@@ -1,0 +1,104 @@
+"""The body of a request: from bytes to a checked request, or an error that names the field."""
+
+import re
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+import msgspec
+
+from app.errors import InvalidRequestError, InvalidValueError
+from schemas.chat import Request
+
+__all__ = ["check_count", "parse_json", "validate"]
+
+R = TypeVar("R", bound=Request)
+
+_PATH = re.compile(r" - at `(?:key` in `)?\$\.?(?P<path>.*)`$")
+_ESCAPED_COLON = re.compile(rb"(?<!\\)(?:\\\\)*\\u003[aA]")
+_MISSING = re.compile(r"^Object missing required field `(?P<name>.*)`$")
+
+
+def parse_json(raw: bytes, *, content_type: bytes, depth: int = 0) -> dict[str, Any]:
+    """The JSON object that a body holds.
+
+    Args:
+        raw: the body.
+        content_type: what its header says of it.
+        depth: how deep it may be nested; 0 is no limit.
+
+    Raises:
+        InvalidRequestError: it holds something else, or says so.
+    """
+    if content_type and not content_type.partition(b";")[0].rstrip().lower().endswith(b"json"):
+        raise InvalidRequestError(
+            "The body must be JSON: send the header 'content-type: application/json'.", status=415
+        )
+    try:
+        body = msgspec.json.decode(raw)
+        duplicates = _has_duplicate_keys(raw, body)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        raise InvalidRequestError(f"The body is not valid JSON: {_reason(error)}.") from None
+    if not isinstance(body, dict):
+        raise InvalidRequestError("The body must be a JSON object.")
+    if duplicates:
+        raise InvalidRequestError("The body is not valid JSON: an object has the same key twice.")
+    if depth and raw.count(b"[") + raw.count(b"{") > depth and _is_deeper(body, depth):
+        raise InvalidRequestError(f"The body is nested too deeply: at most {depth} levels.")
+    return body
+
+
+def validate(body: dict[str, Any], kind: type[R]) -> R:
+    """The request that a body holds.
+
+    Raises:
+        InvalidRequestError: a field is missing, of the wrong type or out of range.
+    """
+    try:
+        return kind.from_body(body)
+    except (msgspec.ValidationError, RecursionError) as error:
+        raise _invalid_field(str(error)) from None
+
+
+def check_count(messages: Sequence[object], limit: int) -> None:
+    """Count messages.
+
+    Raises:
+        InvalidRequestError: there are more than that.
+    """
+    if len(messages) > limit:
+        raise InvalidRequestError(f"There are {len(messages)} messages: at most {limit} are taken.", param="messages")
+
+
+def _invalid_field(message: str) -> InvalidRequestError:
+    path = found["path"] if (found := _PATH.search(message)) else ""
+    fact = _PATH.sub("", message)
+    if missing := _MISSING.match(fact):
+        param = ".".join(filter(None, (path, missing["name"])))
+        return InvalidRequestError(f"Missing required parameter: '{param}'.", param=param)
+    return InvalidValueError(path, fact=fact)
+
+
+def _is_deeper(body: dict[str, Any], depth: int) -> bool:
+    """Look through a body, level by level."""
+    level: list[Any] = [body]
+    for _ in range(depth):
+        inner = (each.values() if type(each) is dict else each for each in level)
+        level = [part for parts in inner for part in parts if type(part) is dict or type(part) is list]
+        if not level:
+            return False
+    return True
+
+
+def _has_duplicate_keys(raw: bytes, value: object) -> bool:
+    """Whether a key was dropped in decoding: then its colon is missing when the rest is encoded again."""
+    colons = raw.count(b":") + (len(_ESCAPED_COLON.findall(raw)) if b"\\u003" in raw else 0)
+    return colons != msgspec.json.encode(value).count(b":")
+
+
+def _reason(error: Exception) -> str:
+    if isinstance(error, UnicodeDecodeError):
+        return "it is not UTF-8"
+    if isinstance(error, RecursionError):
+        return "it is nested too deeply"
+    text = str(error).removeprefix("JSON is malformed: ")
+    return text[:1].lower() + text[1:]

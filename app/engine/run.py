@@ -1,0 +1,53 @@
+"""What code may ask of the completion it runs in, however deep: the run travels as a context variable."""
+
+import asyncio
+from collections.abc import Callable
+from contextvars import ContextVar
+from typing import ParamSpec, TypeVar
+
+from app.engine.threads import Workers
+
+__all__ = ["Run", "current_run", "finish_without_client", "is_cancelled", "run_sync"]
+
+P = ParamSpec("P")
+T = TypeVar("T")
+
+
+class Run:
+    """A completion, seen by the code that makes it."""
+
+    def __init__(self, workers: Workers, *, outlives_client: bool) -> None:
+        self.workers = workers
+        self.cancelled = False
+        self.outlives_client = outlives_client
+
+
+current_run: ContextVar[Run] = ContextVar("current_run")
+
+
+def is_cancelled() -> bool:
+    """Whether nobody waits for the completion any more.
+
+    Async code is cancelled and sync generators are closed without asking. Ask in blocking code that
+    yields nothing for long, and return when it says yes.
+    """
+    run = current_run.get(None)
+    return run is not None and run.cancelled
+
+
+def finish_without_client() -> None:
+    """Let this completion run to its end even if its client leaves."""
+    if (run := current_run.get(None)) is not None:
+        run.outlives_client = True
+
+
+async def run_sync(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
+    """Call blocking code in a thread of the server's pool for completions.
+
+    Raises:
+        OverloadedError: all threads of the pool are busy.
+    """
+    run = current_run.get(None)
+    if run is None:
+        return await asyncio.to_thread(function, *args, **kwargs)
+    return await run.workers.run(function, *args, **kwargs)

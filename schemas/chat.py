@@ -1,0 +1,244 @@
+"""The request for a chat completion, the whole completion, and the chunks of a streamed one.
+
+Declared request fields are checked; fields that are not declared pass to the service unchanged. In answers, `UNSET`
+fields are left out and `None` is sent as `null`. To send fields of your own, subclass a Struct or return a `dict`.
+Source: https://platform.openai.com/docs/api-reference/chat
+"""
+
+from typing import Annotated, Any, Literal, NotRequired, Self, TypedDict
+
+import msgspec
+from msgspec import UNSET, Meta, Struct, UnsetType
+
+__all__ = [
+    "ChatCompletion",
+    "ChatCompletionChunk",
+    "ChatCompletionRequest",
+    "Choice",
+    "ChunkChoice",
+    "Delta",
+    "FinishReason",
+    "FunctionCall",
+    "FunctionCallDelta",
+    "FunctionDefinition",
+    "Json",
+    "Message",
+    "Request",
+    "RequestMessage",
+    "Role",
+    "StreamOptions",
+    "TokenLimit",
+    "Tool",
+    "ToolCall",
+    "ToolCallDelta",
+    "Usage",
+]
+
+Penalty = Annotated[float, Meta(ge=-2, le=2)]
+TokenLimit = Annotated[int, Meta(ge=1)]
+Role = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]*\Z", examples=["user", "system", "assistant", "tool"])]
+Json = dict[str, Any]
+
+
+class Request(Struct, kw_only=True, dict=True):
+    """A request of any kind: its declared fields are those of a subclass, and `extra` holds the others."""
+
+    @classmethod
+    def from_body(cls, body: Json) -> Self:
+        """Check a parsed body and keep its values as they were sent.
+
+        Raises:
+            msgspec.ValidationError: a field is missing, of the wrong type or out of range.
+        """
+        request = msgspec.convert(body, cls)
+        for name, value in body.items():
+            if name not in cls.__struct_fields__:
+                request.extra[name] = value
+            elif isinstance(value, list | dict):
+                setattr(request, name, value)  # converting left out the keys that are not declared
+        return request
+
+    def to_body(self) -> Json:
+        """The request as a service sees it: all that is set, declared or not."""
+        declared = {name: getattr(self, name) for name in self.__struct_fields__}
+        return {name: value for name, value in declared.items() if value is not UNSET} | self.extra
+
+    @property
+    def extra(self) -> Json:
+        """The fields that are not declared here: a provider's own, or newer than this schema."""
+        extra: Json = self.__dict__.setdefault("extra", {})
+        return extra
+
+
+class RequestMessage(TypedDict):
+    """One message of the conversation; keys that are not declared here are kept."""
+
+    role: Role
+    content: NotRequired[str | list[Json] | None]
+
+
+class FunctionDefinition(TypedDict):
+    """A function that the model may call; `parameters` is a JSON schema."""
+
+    name: str
+    parameters: NotRequired[Json | None]
+
+
+class Tool(TypedDict):
+    """A tool that the model may call: `type` is `function` or newer."""
+
+    type: str
+    function: NotRequired[FunctionDefinition]
+
+
+class StreamOptions(TypedDict):
+    """`include_usage` asks for a last chunk with the usage of tokens."""
+
+    include_usage: NotRequired[bool | None]
+
+
+class ChatCompletionRequest(Request):
+    """A request for a chat completion. A field that the client left out is `UNSET`."""
+
+    model: Annotated[str, Meta(min_length=1, examples=["echo"])]
+    messages: Annotated[list[RequestMessage], Meta(min_length=1)]
+    stream: bool | UnsetType | None = UNSET
+    stream_options: StreamOptions | UnsetType | None = UNSET
+    temperature: Annotated[float, Meta(ge=0, le=2)] | UnsetType | None = UNSET
+    top_p: Annotated[float, Meta(ge=0, le=1)] | UnsetType | None = UNSET
+    n: Annotated[int, Meta(ge=1, le=128)] | UnsetType | None = UNSET
+    max_tokens: TokenLimit | UnsetType | None = UNSET
+    max_completion_tokens: TokenLimit | UnsetType | None = UNSET
+    presence_penalty: Penalty | UnsetType | None = UNSET
+    frequency_penalty: Penalty | UnsetType | None = UNSET
+    logit_bias: dict[str, Annotated[float, Meta(ge=-100, le=100)]] | UnsetType | None = UNSET
+    logprobs: bool | UnsetType | None = UNSET
+    top_logprobs: Annotated[int, Meta(ge=0, le=20)] | UnsetType | None = UNSET
+    seed: int | UnsetType | None = UNSET
+    stop: str | Annotated[list[str], Meta(max_length=4)] | UnsetType | None = UNSET
+    tools: list[Tool] | UnsetType | None = UNSET
+    tool_choice: str | Json | UnsetType | None = UNSET
+    parallel_tool_calls: bool | UnsetType | None = UNSET
+    response_format: Json | UnsetType | None = UNSET
+    reasoning_effort: str | UnsetType | None = UNSET
+    metadata: Annotated[dict[str, str], Meta(max_length=16)] | UnsetType | None = UNSET
+    service_tier: str | UnsetType | None = UNSET
+    store: bool | UnsetType | None = UNSET
+    user: str | UnsetType | None = UNSET
+
+    @property
+    def include_usage(self) -> bool:
+        """Whether a stream shall end with a chunk of usage."""
+        return bool(self.stream_options and self.stream_options.get("include_usage"))
+
+
+FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "function_call"]
+
+
+class FunctionCall(Struct, kw_only=True):
+    """The function a model wants called; `arguments` is a JSON object as text."""
+
+    name: str
+    arguments: str
+
+
+class ToolCall(Struct, kw_only=True):
+    """A call of a tool. An empty `id` is replaced by a new one."""
+
+    id: str = ""
+    type: Literal["function"] = "function"
+    function: FunctionCall
+
+
+class Message(Struct, kw_only=True):
+    """What the assistant said; `content` is `None` where it called tools instead."""
+
+    role: Literal["assistant"] = "assistant"
+    content: str | None = None
+    refusal: str | None = None
+    reasoning_content: str | UnsetType = UNSET
+    tool_calls: list[ToolCall] | UnsetType = UNSET
+
+
+class Choice(Struct, kw_only=True):
+    """One of the `n` answers that the request asked for."""
+
+    index: int = 0
+    message: Message
+    finish_reason: FinishReason = "stop"
+    logprobs: dict[str, Any] | None = None
+
+
+class Usage(Struct, kw_only=True):
+    """How many tokens it took. `total_tokens` is the sum of the others unless given."""
+
+    prompt_tokens: int
+    completion_tokens: int
+    total_tokens: int = -1
+    prompt_tokens_details: dict[str, Any] | UnsetType = UNSET
+    completion_tokens_details: dict[str, Any] | UnsetType = UNSET
+
+    def __post_init__(self) -> None:
+        if self.total_tokens < 0:
+            self.total_tokens = self.prompt_tokens + self.completion_tokens
+
+
+class ChatCompletion(Struct, kw_only=True):
+    """A whole completion. `id`, `created` and `model` may be left to the server."""
+
+    id: str = ""
+    object: Literal["chat.completion"] = "chat.completion"
+    created: int = 0
+    model: str = ""
+    choices: list[Choice]
+    usage: Usage | UnsetType = UNSET
+    service_tier: str | UnsetType | None = UNSET
+    system_fingerprint: str | UnsetType = UNSET
+
+
+class FunctionCallDelta(Struct, kw_only=True):
+    """A piece of a function call: the name comes once, the arguments bit by bit."""
+
+    name: str | UnsetType = UNSET
+    arguments: str | UnsetType = UNSET
+
+
+class ToolCallDelta(Struct, kw_only=True):
+    """A piece of the tool call that `index` numbers, counted from 0."""
+
+    index: int
+    id: str | UnsetType = UNSET
+    type: Literal["function"] | UnsetType = UNSET
+    function: FunctionCallDelta | UnsetType = UNSET
+
+
+class Delta(Struct, kw_only=True):
+    """What a chunk adds to the message."""
+
+    role: Literal["assistant"] | UnsetType = UNSET
+    content: str | UnsetType | None = UNSET
+    refusal: str | UnsetType | None = UNSET
+    reasoning_content: str | UnsetType = UNSET
+    tool_calls: list[ToolCallDelta] | UnsetType = UNSET
+
+
+class ChunkChoice(Struct, kw_only=True):
+    """The part of a chunk that belongs to one of the `n` answers."""
+
+    index: int = 0
+    delta: Delta
+    finish_reason: FinishReason | None = None
+    logprobs: dict[str, Any] | UnsetType | None = UNSET
+
+
+class ChatCompletionChunk(Struct, kw_only=True):
+    """One frame of a stream. `id`, `created` and `model` may be left to the server."""
+
+    id: str = ""
+    object: Literal["chat.completion.chunk"] = "chat.completion.chunk"
+    created: int = 0
+    model: str = ""
+    choices: list[ChunkChoice]
+    usage: Usage | UnsetType | None = UNSET
+    service_tier: str | UnsetType | None = UNSET
+    system_fingerprint: str | UnsetType = UNSET

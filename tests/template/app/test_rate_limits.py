@@ -1,0 +1,152 @@
+"""Rate limits on the wire: OpenAI's headers, and 429."""
+
+import re
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+from httpx import Response
+from litestar import get
+from litestar.testing import TestClient
+
+from app.app import create_app
+from app.keys import Keys
+from app.settings import Settings, SettingsError
+from tests.conftest import Serve, ask, error_of, returning
+
+ROOT = Path(__file__).parents[3]
+LIMIT, REMAINING, RESET = (f"x-ratelimit-{name}-requests" for name in ("limit", "remaining", "reset"))
+DURATION = re.compile(r"\d+ms|\d+(\.\d+)?s|\d+m\d+(\.\d+)?s")
+
+
+def limits_of(response: Response) -> tuple[str, str]:
+    """The limit and what remains of it, after a look at the time of the reset."""
+    assert DURATION.fullmatch(response.headers[RESET]), response.headers[RESET]
+    return response.headers[LIMIT], response.headers[REMAINING]
+
+
+def refused(response: Response) -> bool:
+    """Whether a response is the one to a caller who has sent too much."""
+    if response.status_code != 429:
+        return False
+    error = error_of(response)
+    assert (error["type"], error["param"], error["code"]) == ("rate_limit_error", None, "rate_limit_exceeded")
+    assert limits_of(response)[1] == "0"
+    assert f"in {int(response.headers['retry-after'])} s" in error["message"]
+    return True
+
+
+def bearing(key: str) -> dict[str, str]:
+    return {"authorization": f"Bearer {key}"}
+
+
+def test_a_caller_is_told_what_is_left_until_nothing_is(serve: Serve) -> None:
+    client = serve(returning("Hello!"), requests_per_minute=3)
+
+    responses = [ask(client), ask(client, stream=True), client.get("/v1/models")]
+
+    assert [response.status_code for response in responses] == [200] * 3
+    assert [limits_of(response) for response in responses] == [("3", "2"), ("3", "1"), ("3", "0")]
+    assert refused(ask(client))
+
+
+@pytest.mark.parametrize(("requests", "least", "most"), [(1, 59, 60), (2, 29, 30), (60, 1, 1), (1000, 1, 1)])
+def test_a_refusal_says_after_how_many_whole_seconds_to_try_again(
+    serve: Serve, requests: int, least: int, most: int
+) -> None:
+    client = serve(returning("Hello!"), requests_per_minute=requests)
+
+    refusal = next(response for _ in range(2 * requests) if refused(response := client.get("/v1/models")))
+
+    assert least <= int(refusal.headers["retry-after"]) <= most
+
+
+@pytest.mark.parametrize(
+    ("requests", "reset"), [(1, "1m0s"), (4, "15s"), (40, "1.5s"), (1000, "60ms"), (999_999, "1ms")]
+)
+def test_the_time_until_all_is_left_again_is_written_as_openai_does(serve: Serve, requests: int, reset: str) -> None:
+    client = serve(returning("Hello!"), requests_per_minute=requests)
+
+    assert client.get("/v1/models").headers[RESET] == reset
+
+
+def test_errors_count_too_and_say_what_is_left(serve: Serve) -> None:
+    client = serve(returning("Hello!"), requests_per_minute=10)
+
+    failed = [ask(client, model="nope"), ask(client, n="two"), client.post("/v1/chat/completions", content=b"{")]
+
+    assert [limits_of(response)[1] for response in failed] == ["9", "8", "7"]
+    assert [response.status_code for response in failed] == [404, 400, 400]
+
+
+def test_each_key_has_a_limit_of_its_own(serve: Serve) -> None:
+    client = serve(returning("Hello!"), api_keys=Keys.parse("first,second"), requests_per_minute=1)
+
+    assert client.get("/v1/models", headers=bearing("first")).status_code == 200
+    assert refused(client.get("/v1/models", headers=bearing("first")))
+    assert client.get("/v1/models", headers=bearing("second")).status_code == 200
+
+
+def test_a_wrong_key_spends_nothing_and_learns_nothing_of_limits(serve: Serve) -> None:
+    client = serve(returning("Hello!"), api_keys=Keys.parse("first"), requests_per_minute=1)
+
+    for _ in range(3):
+        response = client.get("/v1/models", headers=bearing("third"))
+        assert response.status_code == 401
+        assert LIMIT not in response.headers
+    assert client.get("/v1/models", headers=bearing("first")).status_code == 200
+
+
+def test_without_keys_a_header_makes_nobody_another_caller(serve: Serve) -> None:
+    client = serve(returning("Hello!"), requests_per_minute=1)
+
+    assert client.get("/v1/models").status_code == 200
+    assert refused(client.get("/v1/models", headers={"x-forwarded-for": "192.0.2.9", **bearing("mine")}))
+
+
+def test_what_is_not_served_and_what_needs_no_key_have_no_limit() -> None:
+    @get("/open", opt={"exclude_from_auth": True})
+    async def open_to_all() -> str:
+        return "Come in!"
+
+    app = create_app(settings=Settings(requests_per_minute=1))
+    app.register(open_to_all)
+    with TestClient(app) as client:
+        for path, status in (("/open", 200), ("/nothing", 404)):
+            responses = [client.get(path) for _ in range(3)]
+            assert [response.status_code for response in responses] == [status] * 3
+            assert not [response for response in responses if LIMIT in response.headers]
+
+
+def test_without_a_limit_nothing_is_said_of_one(serve: Serve) -> None:
+    client = serve(returning("Hello!"))
+
+    assert not [name for name in ask(client).headers if name.startswith("x-ratelimit")]
+
+
+@pytest.mark.needs("redis")
+@pytest.mark.parametrize("url", ["localhost", "http://:password@localhost", "redis://:password#@localhost"])
+def test_a_url_that_is_none_of_redis_is_refused(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"^REDIS_URL is no address") as caught:
+        create_app(settings=Settings.load({"REQUESTS_PER_MINUTE": "1", "REDIS_URL": url}))
+
+    assert "password" not in caught.value.message
+
+
+@pytest.mark.needs("redis")
+def test_redis_is_no_dependency_until_it_is_asked_for() -> None:
+    code = """
+import sys
+sys.modules["redis"] = None
+from app.app import create_app
+from app.settings import Settings, SettingsError
+create_app(settings=Settings(requests_per_minute=1))
+try:
+    create_app(settings=Settings.load({"REQUESTS_PER_MINUTE": "1", "REDIS_URL": "redis://localhost"}))
+except SettingsError as error:
+    print(error.message)
+"""
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S603 - our own interpreter
+
+    assert done.stdout == "REDIS_URL needs the extra `redis`: uv run --extra redis litestar run.\n"

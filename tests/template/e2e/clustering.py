@@ -1,0 +1,35 @@
+"""The application of these tests in a small Ray of its own: `python -m tests.template.e2e.clustering PORT`."""
+
+import signal
+import sys
+import threading
+
+import ray
+from ray import serve
+
+from app.ray import deployment
+from app.settings import Settings
+from tests.template.e2e.serving import create_app
+
+
+def main(port: int) -> None:
+    """Serve until told to stop, and let the replica go before the rest."""
+    ray.init(
+        num_cpus=2,
+        object_store_memory=100_000_000,
+        include_dashboard=False,
+        namespace="serve",
+        _node_ip_address="127.0.0.1",
+    )
+    stopping = threading.Event()
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())  # after Ray has set its own
+    serve.start(http_options={"host": "127.0.0.1", "port": port})
+    serve.run(deployment(create_app, Settings.load(), {}))
+    stopping.wait()
+    serve.delete("default")
+    serve.shutdown()
+    ray.shutdown()
+
+
+if __name__ == "__main__":
+    main(int(sys.argv[1]))

@@ -1,0 +1,195 @@
+"""A server in a process of its own, started the way a person starts it."""
+
+import os
+import signal
+import socket
+import subprocess
+import sys
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
+from typing import Any, Self
+
+import httpx
+import msgspec
+
+from app.settings import Settings
+from tests.template.e2e.journal import Census
+from tests.template.e2e.patience import PATIENCE, eventually
+
+__all__ = ["MISHAPS", "Server", "environment", "free_port", "litestar"]
+
+ROOT = Path(__file__).parents[3]
+SERVING = "tests.template.e2e.serving:create_app"
+MISHAPS = ("Exception in ASGI", "never retrieved", "was never awaited", "was destroyed", "Exception ignored")
+
+
+def litestar(*options: str) -> list[str]:
+    """The command line of `litestar` with options."""
+    return [sys.executable, "-m", "litestar", *options]
+
+
+def environment(settings: Mapping[str, str] | None = None) -> dict[str, str]:
+    """The environment without any variable that Litestar reads, and with these settings alone."""
+    inherited = {name: value for name, value in os.environ.items() if not name.startswith("LITESTAR_")}
+    defaults = {name.upper(): "" for name in Settings.__struct_fields__}  # which an `.env` file cannot change
+    return inherited | defaults | dict(settings or {}) | {"PYTHONUNBUFFERED": "1"}
+
+
+class Server:
+    """A running server.
+
+    Args:
+        log: the file that its output goes to.
+        app: where to find the application; the project's own unless given.
+        settings: environment variables.
+        workers: how many processes serve; the journal of more than one is no use.
+        options: more of `litestar run`.
+        files: open ones that the process inherits.
+    """
+
+    folder = ROOT  # where it is started
+    patience = PATIENCE  # seconds until it must answer
+
+    def __init__(
+        self,
+        log: Path,
+        *,
+        app: str | None = None,
+        settings: Mapping[str, str] | None = None,
+        workers: int = 1,
+        options: Sequence[str] = (),
+        files: Sequence[int] = (),
+    ) -> None:
+        self.port = free_port()
+        self.url = f"http://127.0.0.1:{self.port}"
+        self._log = log
+        self._has_journal = app == SERVING
+        self._http = httpx.Client(base_url=self.url, timeout=PATIENCE)
+        self._idle: Census | None = None
+        flags = ["--app", app] if app else []
+        options = [*options, *(["--wc", str(workers)] if workers > 1 else [])]
+        with log.open("wb") as output:
+            self._process = subprocess.Popen(  # noqa: S603 - our own command
+                self._command(*flags, "run", "--port", str(self.port), *options),
+                cwd=self.folder,
+                env=environment(settings),
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+                pass_fds=files,
+            )
+
+    @classmethod
+    def with_own_models(cls, log: Path, workers: int = 1, /, **settings: str) -> Self:
+        """A server with the models of the tests and the routes of the journal."""
+        return cls(log, app=SERVING, settings=settings, workers=workers)
+
+    def __enter__(self) -> Self:
+        try:
+            eventually(self._answers, bool, self.patience)
+            self._idle = self.census() if self._has_journal else None
+        except BaseException:
+            self.kill()
+            raise
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        try:
+            self.send(signal.SIGTERM)
+            code = self.wait()
+        finally:
+            self.kill()
+        assert code == 0, self.log
+        assert not [mishap for mishap in MISHAPS if mishap in self.log], self.log
+
+    def send(self, number: signal.Signals) -> None:
+        """Send a signal; none to a process that has ended."""
+        self._process.send_signal(number)
+
+    def wait(self) -> int:
+        """Wait until the process ends, and return its exit code."""
+        return self._process.wait(PATIENCE)
+
+    def kill(self) -> None:
+        """End the process and those that it has started, whatever they do."""
+        self._http.close()
+        with suppress(ProcessLookupError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait(PATIENCE)
+
+    @property
+    def log(self) -> str:
+        """What the server has written to its terminal."""
+        return self._log.read_text(encoding="utf-8", errors="replace")
+
+    @property
+    def lines(self) -> list[dict[str, Any]]:
+        """What it has written, each line of which is JSON; the last may be on its way."""
+        return [msgspec.json.decode(line) for line in self.log.splitlines(keepends=True) if line.endswith("\n")]
+
+    def lines_of(self, request_id: str, logger: str = "app.requests") -> list[dict[str, Any]]:
+        """What a logger has written of a request, for which this waits: by default, what it does when one ends."""
+        wanted = {"logger": logger, "request_id": request_id}
+        return eventually(lambda: [line for line in self.lines if wanted.items() <= line.items()], bool)
+
+    def events(self, key: str) -> list[str]:
+        """What a run has noted."""
+        return msgspec.json.decode(self._get(f"/journal/{key}/events"), type=list[str])
+
+    def items(self, key: str) -> int:
+        """How many items a run has made."""
+        return msgspec.json.decode(self._get(f"/journal/{key}/items"), type=int)
+
+    def census(self) -> Census:
+        """Who lives in the server's process."""
+        return msgspec.json.decode(self._get("/journal"), type=Census)
+
+    def memory(self) -> int:
+        """How many bytes of memory the server's process holds."""
+        return msgspec.json.decode(self._get("/journal/memory"), type=int)
+
+    def wait_until_idle(self) -> None:
+        """Wait until no task and no generator lives but those that did before the first request."""
+        assert self._idle is not None
+        idle = Counter(self._idle.tasks), Counter(self._idle.generators)
+        eventually(self.census, lambda now: Counter(now.tasks) <= idle[0] and Counter(now.generators) <= idle[1])
+
+    def models(self) -> list[Any]:
+        """The models, which the server lists as long as its event loop is not held."""
+        models: list[Any] = msgspec.json.decode(self._get("/v1/models"))["data"]
+        return models
+
+    def open_gate(self, key: str) -> None:
+        """Let a run go on."""
+        self._http.post(f"/journal/{key}/gate").raise_for_status()
+
+    def wait_for(self, key: str, event: str) -> list[str]:
+        """Wait until a run has noted an event, and return all that it noted."""
+        return eventually(lambda: self.events(key), lambda events: event in events)
+
+    def wait_for_log(self, text: str) -> str:
+        """Wait until a text is in the log, and return the log."""
+        return eventually(lambda: self.log, lambda log: text in log)
+
+    def _command(self, *options: str) -> list[str]:
+        return litestar(*options)
+
+    def _get(self, path: str) -> bytes:
+        return self._http.get(path).raise_for_status().content
+
+    def _answers(self) -> bool:
+        assert self._process.poll() is None, self.log
+        try:
+            return self._http.get("/health").is_success  # which is open to all, and in no log, figure or trace
+        except httpx.TransportError:
+            return False
+
+
+def free_port() -> int:
+    """A port of this machine that nobody listens on."""
+    with socket.socket() as probe:
+        probe.bind(("127.0.0.1", 0))
+        port: int = probe.getsockname()[1]
+        return port

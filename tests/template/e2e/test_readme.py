@@ -1,0 +1,222 @@
+"""The README and the pages of `docs/` are true: what they show runs, and what they name is there.
+
+A block whose fence says `not run: …`, and why, is only read. Every other block of code is run, as it is but for the
+port: the shell starts a server if it says `litestar run`, and else asks one; Python that registers models or makes an
+application is served and asked, and else asks itself.
+"""
+
+import os
+import re
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import httpx
+import pytest
+from msgspec import Struct
+from openai import OpenAI
+
+from app.settings import Settings
+from tests.template.e2e.clients import client_of, says
+from tests.template.e2e.patience import PATIENCE
+from tests.template.e2e.server import ROOT, Server
+
+pytestmark = pytest.mark.needs("litestar-openai-starter")
+
+README = ROOT / "README.md"
+PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
+CODE = {"sh", "python", "js"}  # all other blocks are data or drawings
+URL = "http://127.0.0.1:8000"
+KEY = "sk-of-the-tests"
+INSTALLING = "pip install uv && "  # by which this very test was started
+FENCE = re.compile(r"^```(\w*)(?: not run: ([^\n]+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+REGISTERS = re.compile(r"\bpipelines\.(?:model|add)\(\s*\"([^\"]+)\"")
+ROUTE = re.compile(r"^@get\(\"([^\"]+)\"", re.MULTILINE)
+LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
+OUR_FILE = re.compile(r"(?<![\w/.])((?:app|controllers|docs|schemas|tests)/[\w./-]*\w)")
+RECIPE = re.compile(r"uv run just ([a-z]+)")
+SETTING = re.compile(r"^\| `([A-Z_]+)` \| (?:`([^`]*)`)? ?\|", re.MULTILINE)
+
+
+class Block(Struct, frozen=True):
+    """A block of code in a page."""
+
+    place: str
+    language: str
+    text: str
+    reason: str | None  # why it is not run
+
+    def __str__(self) -> str:
+        return self.place
+
+    @property
+    def models(self) -> list[str]:
+        """The models that it registers."""
+        return REGISTERS.findall(self.text) if self.language == "python" else []
+
+    @property
+    def kind(self) -> str:
+        """How it is run."""
+        if self.reason:
+            return "read"
+        if self.language == "sh":
+            return "starting" if "litestar run" in self.text else "asking"
+        if "\napp = " in self.text:
+            return "application"
+        return "models" if self.models else "asking"
+
+
+def blocks_of(page: Path) -> Iterator[Block]:
+    text = page.read_text(encoding="utf-8")
+    for fence in FENCE.finditer(text):
+        language, reason, body = fence.groups()
+        line = text.count("\n", 0, fence.start()) + 1
+        yield Block(f"{page.name}:{line}", language, body, reason)
+
+
+BLOCKS = [block for page in PAGES for block in blocks_of(page) if block.language in CODE]
+
+
+def of_kind(kind: str) -> pytest.MarkDecorator:
+    return pytest.mark.parametrize("block", [block for block in BLOCKS if block.kind == kind], ids=str)
+
+
+class Started(Server):
+    """A server that a block of the shell starts."""
+
+    block: Block
+
+    def _command(self, *_: str) -> list[str]:
+        command = self.block.text.strip().removeprefix(INSTALLING)
+        return ["env", f"LITESTAR_PORT={self.port}", "UV_NO_SYNC=1", "sh", "-ec", f"exec {command}"]
+
+
+@pytest.fixture(scope="module")
+def documented(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenAI]:
+    """A client of a server with all models that the pages register."""
+    folder = tmp_path_factory.mktemp("documented")
+    blocks = [block for block in BLOCKS if block.kind == "models"]
+    for number, block in enumerate(blocks):
+        (folder / f"block{number}.py").write_text(f"# {block}\n{block.text}", encoding="utf-8")
+    imports = "".join(f"import block{number}\n" for number in range(len(blocks)))
+    (folder / "documented.py").write_text(f"{imports}from app.app import create_app\n", encoding="utf-8")
+    settings = {"PYTHONPATH": str(folder)}
+    with (
+        Server(folder / "log", app="documented:create_app", settings=settings) as server,
+        client_of(server) as client,
+    ):
+        yield client
+
+
+def answer_of(client: OpenAI, model: str) -> str:
+    """What a model answers, which is the same in both modes."""
+    question = says("Hello there, world")
+    whole = client.chat.completions.create(model=model, messages=question).choices[0].message.content
+    chunks = client.chat.completions.create(model=model, messages=question, stream=True)
+    streamed = "".join(choice.delta.content or "" for chunk in chunks for choice in chunk.choices)
+    assert whole == streamed
+    return streamed
+
+
+@of_kind("starting")
+def test_a_command_starts_a_server(block: Block, tmp_path: Path) -> None:
+    started = type("OfThisBlock", (Started,), {"block": block})
+    with started(tmp_path / "log") as server:
+        assert server.models()
+
+
+@of_kind("asking")
+def test_a_block_that_asks_a_server_is_answered(block: Block, shipped: Server, tmp_path: Path) -> None:
+    (tmp_path / ".curlrc").write_text("fail-with-body\nsilent\nshow-error\n", encoding="utf-8")
+    shell = ["sh", "-ec"] if block.language == "sh" else [sys.executable, "-c"]
+    asked = {"CURL_HOME": str(tmp_path), "ASK_URL": f"{shipped.url}/v1", "UV_NO_SYNC": "1"}
+
+    ended = subprocess.run(  # noqa: S603 - the README's own command
+        [*shell, block.text.replace(URL, shipped.url)],
+        cwd=ROOT,
+        env=os.environ | asked,
+        stdin=subprocess.DEVNULL,
+        capture_output=True,
+        text=True,
+        check=False,
+        timeout=2 * PATIENCE,
+    )
+
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert ended.stdout.strip()
+    assert '"error"' not in ended.stdout
+
+
+@of_kind("models")
+def test_a_model_answers(block: Block, documented: OpenAI) -> None:
+    for model in block.models:
+        assert answer_of(documented, model), model
+
+
+@of_kind("application")
+def test_an_application_is_served(block: Block, tmp_path: Path) -> None:
+    (tmp_path / "documented.py").write_text(block.text, encoding="utf-8")
+    settings = {"PYTHONPATH": str(tmp_path), "API_KEYS": KEY}
+    with Server(tmp_path / "log", app="documented:app", settings=settings) as server:
+        with client_of(server, key=KEY) as client:
+            assert answer_of(client, client.models.list().data[0].id)
+        for path in ROUTE.findall(block.text):
+            httpx.get(server.url + path, headers={"authorization": f"Bearer {KEY}"}).raise_for_status()
+
+
+@of_kind("read")
+def test_python_that_is_not_run_is_python(block: Block) -> None:
+    if block.language == "python":
+        compile(block.text, block.place, "exec")
+    assert len(str(block.reason).split()) > 3, "a reason is a sentence"
+
+
+def test_there_are_blocks_of_every_kind_and_none_is_lost() -> None:
+    assert {block.kind for block in BLOCKS} == {"read", "starting", "asking", "models", "application"}
+    fences = sum(page.read_text(encoding="utf-8").count("\n```") for page in PAGES)
+    assert fences == 2 * sum(len(FENCE.findall(page.read_text(encoding="utf-8"))) for page in PAGES)
+    assert not [block.place for block in BLOCKS if block.language == "js" and block.kind != "read"]
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_link_leads_somewhere(page: Path) -> None:
+    for path, anchor in LINK.findall(prose_of(page)):
+        target = (page.parent / path).resolve() if path else page
+        assert target.exists(), f"{page.name} links to {path}"
+        if anchor:
+            assert anchor in anchors_of(target), f"{page.name} links to {path}#{anchor}"
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_file_that_is_named_is_there(page: Path) -> None:
+    named = OUR_FILE.findall(page.read_text(encoding="utf-8"))
+
+    assert [path for path in named if not (ROOT / path).exists()] == []
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
+def test_each_recipe_that_is_named_is_there(page: Path) -> None:
+    recipes = set(re.findall(r"^([a-z]+)\b.*:(?!=)", (ROOT / "justfile").read_text(encoding="utf-8"), re.MULTILINE))
+
+    assert set(RECIPE.findall(page.read_text(encoding="utf-8"))) <= recipes
+
+
+def test_the_table_has_all_settings_with_their_defaults() -> None:
+    table = README.read_text(encoding="utf-8").partition("\n## Settings\n")[2].partition("\n## ")[0]
+
+    listed = dict(SETTING.findall(table))
+
+    assert sorted(listed) == sorted(name.upper() for name in Settings.__struct_fields__)
+    assert Settings.load(listed) == Settings()
+
+
+def prose_of(page: Path) -> str:
+    """A page without its blocks."""
+    return FENCE.sub("", page.read_text(encoding="utf-8"))
+
+
+def anchors_of(page: Path) -> set[str]:
+    """What the headings of a page are called in links, by GitHub's rule."""
+    headings = re.findall(r"^#+ (.+)$", prose_of(page), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}

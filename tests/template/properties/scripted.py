@@ -1,0 +1,141 @@
+"""A server whose one model yields what a test says, and readers of what it answers."""
+
+import asyncio
+import json
+import re
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal, TypeAlias
+
+from httpx import Response
+from litestar import Litestar
+from litestar.di import Provide
+from litestar.testing import TestClient
+from openai.lib.streaming.chat import ChatCompletionStreamState
+from openai.types.chat import ChatCompletionChunk
+
+from app.app import create_app
+from app.services import Body, CompletionService, Messages
+from app.settings import Settings
+from tests.template.properties.forms import bare
+from tests.template.properties.samples import Sample
+
+Json: TypeAlias = dict[str, Any]
+Manner: TypeAlias = Literal["sync", "async", "async, one by one"]
+
+MODEL = "scripted"
+DONE = "[DONE]"
+_LINE_END = re.compile("[\v\f\x1c-\x1e\x85\u2028\u2029\r\n]")  # what `str.splitlines` takes for one
+
+
+@dataclass(frozen=True)
+class Script:
+    """What the model yields, and what it raises after that."""
+
+    items: Sequence[object]
+    manner: Manner = "sync"
+    error: Exception | None = None
+
+    def play(self) -> object:
+        return self._sync() if self.manner == "sync" else self._async()
+
+    def _sync(self) -> Iterator[object]:
+        yield from self.items
+        if self.error is not None:
+            raise self.error
+
+    async def _async(self) -> AsyncIterator[object]:
+        for item in self.items:
+            if self.manner == "async, one by one":
+                await asyncio.sleep(0)
+            yield item
+        if self.error is not None:
+            raise self.error
+
+
+class Scripted:
+    """The service, and the client that asks it."""
+
+    client: TestClient[Litestar]
+
+    def __init__(self) -> None:
+        self.result: object = ""  # what the model returns, or the script that it plays
+        self.body: Body = {}  # what it was asked last
+
+    async def complete(self, model: str, messages: Messages, body: Body) -> object:
+        self.body = body
+        return self.result.play() if isinstance(self.result, Script) else self.result
+
+    def list_models(self) -> list[str]:
+        return [MODEL]
+
+    def ask(self, result: object, **fields: object) -> Response:
+        self.result = result
+        return post(self.client, {"model": MODEL, "messages": [{"role": "user", "content": "Hello!"}], **fields})
+
+    def completion(self, result: object) -> Json:
+        """The whole completion that becomes of a result."""
+        response = self.ask(result)
+        assert response.status_code == 200, response.text
+        completion: Json = response.json()
+        return completion
+
+    def chunks(self, result: object, *, include_usage: bool = False) -> list[Json]:
+        """The chunks that become of a result, without `[DONE]`."""
+        response = self.ask(result, stream=True, stream_options={"include_usage": include_usage})
+        assert response.status_code == 200, response.text
+        return [json.loads(data, parse_constant=_not_json) for data in data_of(response)[:-1]]
+
+
+def script(said: Sequence[Sample], manner: Manner) -> Script:
+    """What the model does to say something, in fresh items."""
+    return Script([sample.item for sample in said], manner)
+
+
+def serve(service: CompletionService | None = None) -> Litestar:
+    """The application around a service, or with the models that it ships with."""
+
+    async def provide() -> CompletionService | None:
+        return service
+
+    dependencies = {} if service is None else {"completion_service": Provide(provide)}
+    return create_app(settings=Settings(), dependencies=dependencies)
+
+
+def post(client: TestClient[Litestar], body: object) -> Response:
+    """Send a JSON value as the body of a request for a completion."""
+    return send(client, json.dumps(body).encode())
+
+
+def send(client: TestClient[Litestar], body: bytes) -> Response:
+    """Send bytes as the body of a request for a completion."""
+    return client.post("/v1/chat/completions", content=body, headers={"content-type": "application/json"})
+
+
+def data_of(response: Response) -> list[str]:
+    """The data of all frames of a stream, each of which must be one line of UTF-8."""
+    *frames, rest = response.content.decode("utf-8").split("\n\n")
+    assert rest == "", f"the stream ends in the middle of a frame: {rest!r}"
+    for frame in frames:
+        assert frame.startswith("data: "), f"not a frame of data: {frame!r}"
+        assert not _LINE_END.search(frame), f"more than one line: {frame!r}"
+    return [frame.removeprefix("data: ") for frame in frames]
+
+
+def accumulated(chunks: Sequence[Json]) -> Json:
+    """The completion that OpenAI's own client makes of the chunks."""
+    state = ChatCompletionStreamState()
+    for chunk in chunks:
+        list(state.handle_chunk(ChatCompletionChunk.model_validate(chunk)))
+    return state.current_completion_snapshot.to_dict()
+
+
+def summary(completion: Json) -> Json:
+    """What a completion says, in its answers by their order, and of usage."""
+    choices = sorted(completion["choices"], key=lambda choice: choice["index"])
+    said: Json = bare({"choices": choices, "usage": completion.get("usage")})
+    return said
+
+
+def _not_json(constant: str) -> object:
+    raise AssertionError(f"{constant} is not JSON")

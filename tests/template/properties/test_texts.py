@@ -1,0 +1,89 @@
+"""Any text survives the wire, in both directions and both modes."""
+
+import json
+import math
+import re
+from collections.abc import Callable
+from typing import Any
+
+import pytest
+from hypothesis import example, given
+from hypothesis import strategies as st
+
+from tests.template.properties import forms
+from tests.template.properties.forms import Event, Form, Json, Part, Said
+from tests.template.properties.samples import Sample, completion_of
+from tests.template.properties.scripted import MODEL, Script, Scripted, accumulated, post, send, summary
+
+any_text = st.text(st.characters(exclude_categories=()))  # lone surrogates too
+any_value: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats() | any_text,
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(any_text, values, max_size=3),
+    max_leaves=6,
+)
+
+
+def call(arguments: str) -> Part:
+    return Part(calls=(forms.Call(0, "tool", arguments, "call_1"),))
+
+
+PLACES: dict[str, tuple[Form, Callable[[str], Part]]] = {
+    "content of a text": (forms.text, lambda text: Part(content=text)),
+    "content of an object": (forms.mapped_object, lambda text: Part(content=text)),
+    "content of a chunk": (forms.chunk, lambda text: Part(content=text)),
+    "reasoning": (forms.delta, lambda text: Part(reasoning=text)),
+    "refusal": (forms.delta, lambda text: Part(refusal=text)),
+    "extra field": (forms.chunk_dict, lambda text: Part(note=text)),
+    "tool arguments": (forms.delta, call),
+    "content of a completion": (forms.completion_dict, lambda text: Part(content=text)),
+    "tool arguments of a completion": (forms.completion_dict, call),
+}
+
+
+@pytest.mark.parametrize("place", PLACES)
+@given(text=any_text)
+def test_any_text_of_a_service_reaches_the_client(scripted: Scripted, place: str, text: str) -> None:
+    form, part_of = PLACES[place]
+    item = form(Said({0: part_of(text)}))
+    expected = completion_of([Sample(Said({0: part_of(clean(text))}), form)])
+    assert summary(scripted.completion(Script([item]))) == expected
+    assert summary(accumulated(scripted.chunks(Script([item])))) == expected
+
+
+@example(value={"text": "\ud800", "number": math.nan})
+@given(value=st.dictionaries(any_text, any_value, max_size=3))
+def test_any_event_of_a_service_reaches_the_client(scripted: Scripted, value: Json) -> None:
+    _, event, _ = scripted.chunks(Script([Event(value)]))
+    assert event["event"] == clean(value)
+
+
+@given(text=st.text(), in_ascii=st.booleans())
+def test_any_text_of_a_client_reaches_the_service(scripted: Scripted, text: str, in_ascii: bool) -> None:
+    messages = [{"role": "user", "content": text}]
+    body = json.dumps({"model": MODEL, "messages": messages}, ensure_ascii=in_ascii)
+    assert send(scripted.client, body.encode()).status_code == 200
+    assert scripted.body["messages"] == messages
+
+
+@given(before=st.text(), surrogate=st.characters(categories=["Cs"]), after=st.text())
+def test_a_lone_surrogate_of_a_client_is_refused(scripted: Scripted, before: str, surrogate: str, after: str) -> None:
+    response = post(
+        scripted.client, {"model": MODEL, "messages": [{"role": "user", "content": before + surrogate + after}]}
+    )
+    assert response.status_code == 400
+    assert response.json()["error"].keys() == {"message", "type", "param", "code"}
+
+
+def clean(value: Any) -> Any:
+    """A value as JSON in UTF-8 can hold it."""
+    match value:
+        case str():
+            return re.sub("[\ud800-\udfff]", "\ufffd", value)
+        case float() if not math.isfinite(value):
+            return None
+        case list():
+            return [clean(item) for item in value]
+        case dict():
+            return {clean(name): clean(item) for name, item in value.items()}
+        case _:
+            return value
