@@ -3,7 +3,7 @@
 import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager, nullcontext
+from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any
 
 from litestar import Controller, Litestar, Router
@@ -12,16 +12,17 @@ from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import YamlRenderPlugin
 
+from app import pipelines as pipelines_module
 from app.engine.engine import Engine, Limits
 from app.engine.observers import Observer
 from app.engine.threads import Executor, Workers
-from app.errors import respond_with_error
-from app.pipelines import pipelines
+from app.registry import Pipelines, PipelineService
 from app.responses.memory import response_store
 from app.settings import Settings, SettingsError
 from app.web.access_log import AccessLog
 from app.web.authentication import OPEN
-from app.web.dependencies import DEPENDENCIES
+from app.web.dependencies import default_dependencies
+from app.web.errors import respond_with_error
 from app.web.exposure import warn_if_exposed
 from app.web.logs import configure_logging
 from app.web.plugin import Admission
@@ -51,6 +52,7 @@ def create_app(
     settings: Settings | None = None,
     dependencies: Mapping[str, Provide] | None = None,
     observers: Sequence[Observer] = (),
+    pipelines: Pipelines = pipelines_module.pipelines,
 ) -> Litestar:
     """Compose the application: cheap, and free of side effects, as `litestar run` does it twice.
 
@@ -58,18 +60,20 @@ def create_app(
         settings: the settings; those of the environment and of `.env` unless given.
         dependencies: providers by name, which replace those of `app/web/dependencies.py`.
         observers: who is told of each completion, beside what the settings turn on.
+        pipelines: The registry of models; by default that of `app/pipelines.py`.
     """
-    settings, replaced = settings or Settings.load(), dependencies or {}
+    settings = settings or Settings.load()
+    service = PipelineService(pipelines, settings)
     telemetry = _telemetry(settings)
     engine = _engine(settings, (*observers, *telemetry))
     app = Litestar(
         route_handlers=[OpenAIController, ResponsesController, HealthController, *_pages(settings)],
-        dependencies={**DEPENDENCIES, **replaced},
+        dependencies={**default_dependencies(service), **(dependencies or {})},
         state=State({"engine": engine, "settings": settings, "pages": read_pages(settings)}),
         stores={"responses": response_store(settings)},
         exception_handlers={Exception: respond_with_error},
         request_max_body_size=settings.max_body_size,
-        lifespan=[_lifespan(engine, settings, own_models="completion_service" not in replaced)],
+        lifespan=[_lifespan(engine, settings, service)],
         logging_config=None,
         plugins=[Serving(settings), Admission(settings), *telemetry],
         openapi_config=_documentation(settings),
@@ -134,7 +138,7 @@ def _documentation(settings: Settings) -> OpenAPIConfig:
 
 
 def _lifespan(
-    engine: Engine, settings: Settings, *, own_models: bool
+    engine: Engine, settings: Settings, service: PipelineService
 ) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
@@ -142,7 +146,7 @@ def _lifespan(
         if not settings.keys:
             warn_if_exposed()
         asyncio.get_running_loop().set_default_executor(Executor(Workers(settings.sync_workers)))
-        async with pipelines.serving(settings) if own_models else nullcontext():
+        async with service.running():
             with drain_on_signal(engine, settings.shutdown_grace), _frozen():
                 yield
             await engine.close()

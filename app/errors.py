@@ -1,24 +1,21 @@
-"""Errors: what a service raises, and what a client reads.
+"""The errors that a service raises and a client reads.
 
 CompletionError
-├── InvalidRequestError      400, or another 4xx: the request is at fault
-│   ├── InvalidValueError    400: a value in it
-│   └── HeadersTooLargeError 431: the head of the request is too large
-├── AuthenticationError      401: no key, or a wrong one
+├── InvalidRequestError      400, or another 4xx: the request is wrong
+│   ├── InvalidValueError    400: a value in it is wrong
+│   └── HeadersTooLargeError 431: the headers of the request are too large
+├── AuthenticationError      401: no API key, or a wrong one
 ├── ModelNotFoundError       404: no such model
-├── RateLimitError           429: too many requests of one caller
-├── ClientDisconnectedError  499: nobody is left to answer
+├── RateLimitError           429: too many requests by one caller
+├── ClientDisconnectedError  499: the client has left; never sent
 ├── OverloadedError          503: too many completions at once, or shutting down
-└── CompletionTimeoutError   504: the service took too long
+└── CompletionTimeoutError   504: the completion took too long
 """
 
 import logging
 import math
 from collections.abc import Iterable, Mapping
-from typing import Any
-
-from litestar import MediaType, Request, Response
-from litestar.exceptions import HTTPException, ValidationException
+from typing import Protocol, runtime_checkable
 
 from schemas.errors import ErrorObject, ErrorResponse
 
@@ -33,7 +30,7 @@ __all__ = [
     "ModelNotFoundError",
     "OverloadedError",
     "RateLimitError",
-    "respond_with_error",
+    "clipped",
     "to_completion_error",
 ]
 
@@ -55,15 +52,15 @@ CODES = {
 
 
 class CompletionError(Exception):
-    """An error that the client reads as it stands, before a stream or in the middle of it.
+    """An error that the client reads as it is, before a stream or in the middle of one.
 
     Args:
-        message: a sentence that says what was wrong and what to do.
-        status: the HTTP status, if no part of the answer was sent yet.
-        type: the class of error; by the status unless given.
-        code: what a program tells the error by, e.g. `context_length_exceeded`.
-        param: the field of the request at fault, e.g. `messages[2].role`.
-        headers: HTTP headers to send along, e.g. `{"retry-after": "1"}`.
+        message: A sentence that says what was wrong and what to do.
+        status: The HTTP status, if no part of the answer was sent yet.
+        type: The class of the error; derived from the status by default.
+        code: Identifies the error for programs, e.g. `context_length_exceeded`.
+        param: The wrong field of the request, e.g. `messages[2].role`.
+        headers: HTTP headers of the response, e.g. `{"retry-after": "1"}`.
     """
 
     def __init__(
@@ -85,26 +82,26 @@ class CompletionError(Exception):
         self.headers = dict(headers or {})
 
     def to_response(self) -> ErrorResponse:
-        """The error as it goes over the wire."""
+        """Return the body of the error response."""
         return ErrorResponse(ErrorObject(self.message, self.type, self.param, self.code))
 
 
 class InvalidRequestError(CompletionError):
-    """The request is at fault; `param` names the field, if it is one."""
+    """The request is wrong; `param` names the field, if it is one."""
 
     def __init__(self, message: str, *, param: str | None = None, status: int = 400) -> None:
-        super().__init__(_clipped(message), status=status, param=param and _clipped(param), code=CODES.get(status))
+        super().__init__(clipped(message), status=status, param=param and clipped(param), code=CODES.get(status))
 
 
 class InvalidValueError(InvalidRequestError):
-    """A value of the request is of the wrong type, or out of range; `fact` is what msgspec says of it."""
+    """A value in the request has the wrong type or is out of range; `fact` is the message of msgspec."""
 
     def __init__(self, param: str, *, fact: str) -> None:
         super().__init__(f"Invalid value for '{param}': {fact[:1].lower()}{fact[1:]}.", param=param or None)
 
 
 class AuthenticationError(CompletionError):
-    """The caller has not shown a key that the server knows."""
+    """The request has no valid API key."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, status=401, code=CODES[401], headers={"www-authenticate": "Bearer"})
@@ -118,16 +115,16 @@ class HeadersTooLargeError(InvalidRequestError):
 
 
 class ModelNotFoundError(CompletionError):
-    """The model is not listed; the message names those that are."""
+    """The model is not listed; the message names the models that are."""
 
     def __init__(self, name: str, *, known: Iterable[str]) -> None:
         available = ", ".join(sorted(known)) or "none"
-        message = f"The model '{_clipped(name)}' does not exist. Available: {available}."
+        message = f"The model '{clipped(name)}' does not exist. Available: {available}."
         super().__init__(message, status=404, code="model_not_found", param="model")
 
 
 class RateLimitError(CompletionError):
-    """The caller has sent too many requests; `wait` is the time until the next one, in seconds."""
+    """The caller has sent too many requests; `wait` is the time until the next one is allowed, in seconds."""
 
     def __init__(self, limit: int, *, wait: float, headers: Mapping[str, str]) -> None:
         seconds = max(math.ceil(wait), 1)
@@ -137,50 +134,48 @@ class RateLimitError(CompletionError):
 
 
 class ClientDisconnectedError(CompletionError):
-    """The client has left: nobody reads this."""
+    """The client has closed the connection, so nothing is sent."""
 
     def __init__(self) -> None:
         super().__init__("The client has closed the connection.", status=499)
 
 
 class OverloadedError(CompletionError):
-    """The server cannot take another completion now."""
+    """The server cannot start another completion now."""
 
     def __init__(self, message: str = "The server is overloaded. Try again in a moment.") -> None:
         super().__init__(message, status=503, code="overloaded", headers={"retry-after": "1"})
 
 
 class CompletionTimeoutError(CompletionError):
-    """The service took longer than the server allows."""
+    """The completion took longer than `COMPLETION_TIMEOUT`."""
 
     def __init__(self, seconds: float) -> None:
         super().__init__(f"The completion took longer than {seconds:g} s.", status=504, code="timeout")
 
 
 def to_completion_error(error: BaseException) -> CompletionError:
-    """The error that a client may read of any exception.
+    """Return the error that a client may read for any exception.
 
-    What nobody meant for the client is logged with its traceback, and becomes a 500 that reveals nothing.
+    A web framework's `HTTPException`, such as Litestar's or Starlette's, keeps its status and detail. Any other
+    exception is logged with its traceback and becomes a 500 that reveals nothing.
     """
     if isinstance(error, CompletionError):
         return error
-    match error:
-        case ValidationException(extra=[{"key": str(param), "message": str(fact)}, *_]):
-            return InvalidValueError(param, fact=fact)
-    if isinstance(error, HTTPException):
+    if isinstance(error, _HTTPException) and any(base.__name__ == "HTTPException" for base in type(error).__mro__):
         code = CODES.get(error.status_code)
         return CompletionError(error.detail, status=error.status_code, code=code, headers=error.headers)
     logger.error("A request failed", exc_info=error)
     return CompletionError("The server had an error while processing the request.")
 
 
-def respond_with_error(request: Request[Any, Any, Any], error: Exception) -> Response[ErrorResponse]:
-    """The answer to a request that failed, whoever raised the error: Litestar's handler of exceptions."""
-    found = to_completion_error(error)
-    request.scope["state"]["error"] = found.code or found.type
-    if "route_handler" not in request.scope:
-        found.message = f"{request.method} {_clipped(request.scope['path'])} is not served here; /schema lists what is."
-    return Response(found.to_response(), status_code=found.status, headers=found.headers, media_type=MediaType.JSON)
+@runtime_checkable
+class _HTTPException(Protocol):
+    """A web framework's exception, known by its attributes, so that no framework is imported here."""
+
+    status_code: int
+    detail: str
+    headers: Mapping[str, str] | None
 
 
 def _type_of(status: int) -> str:
@@ -189,5 +184,6 @@ def _type_of(status: int) -> str:
     return "invalid_request_error" if status < 500 else "server_error"
 
 
-def _clipped(text: str) -> str:
+def clipped(text: str) -> str:
+    """Return the text, cut to the length that an error may repeat."""
     return text if len(text) <= MAX_ECHO else text[: MAX_ECHO - 1] + "…"

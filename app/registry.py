@@ -1,38 +1,34 @@
-"""The registry of models: a function becomes a model, and the registry the service behind both endpoints."""
+"""The registry of models, and the service that answers with them in one application."""
 
 import asyncio
 import logging
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import asynccontextmanager
+from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AsyncExitStack, asynccontextmanager
 from types import MappingProxyType
 from typing import Any, TypeAlias, TypedDict, TypeVar, Unpack
 
 from msgspec import UNSET, Struct
 
-from app.engine.invoke import Arguments, call_service, check_service
+from app.engine.invoke import Arguments, call, call_service, check_service, parameters_of
+from app.engine.results import discard
 from app.engine.run import finish_without_client
 from app.errors import ModelNotFoundError
-from app.makers import Maker, has_to_be_made
 from app.services import Body, Messages
 from app.settings import Settings
 from schemas.models import Model
 
-__all__ = ["Pipelines", "RegisteredModel"]
+__all__ = ["PipelineService", "Pipelines", "RegisteredModel"]
 
 logger = logging.getLogger("app.registry")
 
 NO_HEADERS: Mapping[str, str] = MappingProxyType({})
 F = TypeVar("F", bound=Callable[..., Any])
 When: TypeAlias = Callable[[Settings], object]
-
-
-def always(settings: Settings) -> bool:
-    """Offer a model whatever the settings are."""
-    return True
+Resource: TypeAlias = Callable[..., AsyncGenerator[Any, None]]
 
 
 class Options(TypedDict, total=False):
-    """How a model is registered; see `Pipelines.add`."""
+    """The options of a registered model; `Pipelines.add` documents them."""
 
     owned_by: str | None
     created: int | None
@@ -42,34 +38,53 @@ class Options(TypedDict, total=False):
     when: When
 
 
-class RegisteredModel(Struct, frozen=True):
-    """A model, what is behind it, and a prompt that it can answer."""
+class RegisteredModel(Struct, frozen=True, kw_only=True):
+    """A model by name, the function behind it or the factory of that function, and its options."""
 
-    model: Model
+    name: str
     function: Callable[..., Any]
-    prompt: str
-    outlives_client: bool
-    maker: Maker | None
-    preload: bool
-    when: When
+    is_factory: bool
+    owned_by: str | None = None
+    created: int | None = None
+    prompt: str = "Hello!"
+    outlives_client: bool = False
+    preload: bool = False
+    when: When = lambda _: True
+
+    @property
+    def model(self) -> Model:
+        """The model as it is listed; what it leaves unset is filled in by the engine."""
+        return Model(
+            id=self.name,
+            owned_by=UNSET if self.owned_by is None else self.owned_by,
+            created=UNSET if self.created is None else self.created,
+        )
+
+    @property
+    def is_managed(self) -> bool:
+        """Whether the model has to be made or started before it answers."""
+        return self.is_factory or hasattr(self.function, "start")
 
 
 class Pipelines:
-    """Models by name. It is a `CompletionService` and a `ModelService`."""
+    """A registry of models by name, filled when `app/pipelines.py` is imported.
+
+    It only holds declarations: `PipelineService` makes and calls the models, for each application separately.
+    """
 
     def __init__(self) -> None:
         self._models: dict[str, RegisteredModel] = {}
-        self._settings = Settings()
+        self._resources: dict[str, Resource] = {}
 
     @property
     def models(self) -> Mapping[str, RegisteredModel]:
-        """All registered models by name, in the order in which they were registered."""
+        """The registered models by name, in the order of their registration."""
         return MappingProxyType(self._models)
 
     @property
-    def loading(self) -> bool:
-        """Whether a model that is to be there from the start is not there yet."""
-        return any(maker.at_work for _, maker in self._preloaded())
+    def resources(self) -> Mapping[str, Resource]:
+        """The registered resources by name."""
+        return MappingProxyType(self._resources)
 
     def model(self, name: str, **options: Unpack[Options]) -> Callable[[F], F]:
         """Register the decorated function as a model; see `add`."""
@@ -80,100 +95,202 @@ class Pipelines:
 
         return register
 
-    def add(
-        self,
-        name: str,
-        function: Callable[..., Any],
-        *,
-        owned_by: str | None = None,
-        created: int | None = None,
-        prompt: str = "Hello!",
-        outlives_client: bool = False,
-        preload: bool = False,
-        when: When = always,
-    ) -> None:
-        """Register a function of `(model, messages, body)`, sync or async, generator or not, as a model.
+    def factory(self, name: str, **options: Unpack[Options]) -> Callable[[F], F]:
+        """Register the decorated function as the factory of a model; see `add` for the options.
 
-        A function that takes nothing, or `settings` alone, makes the model instead: it is called at the first
-        request, once, in a thread unless it is async, and returns what answers. If that has a method `start`,
-        it is called before the first answer; if it has `close`, at the end.
+        A factory returns what `add` takes. It runs once in each application, at the first request for its model (or at
+        the start, with `preload=True`): in a thread, or on the event loop if it is async. It takes any of `settings`
+        and the names of resources as parameters. If what it returns has the methods `start` or `close`, they are
+        called before the first answer and when the application stops.
+        """
+
+        def register(function: F) -> F:
+            self._register(RegisteredModel(name=name, function=function, is_factory=True, **options))
+            return function
+
+        return register
+
+    def resource(self, function: Resource) -> Resource:
+        """Register the decorated async generator as a resource that models share, under the name of the function.
+
+        Each application opens it before the first request and closes it after the last one: the code before `yield`
+        runs at the start, the code after it at the end. The generator takes nothing or `settings`; factories get the
+        value it yields by naming a parameter like the function.
+        """
+        name = function.__name__
+        if name == "settings" or name in self._resources:
+            raise ValueError(f"A resource cannot be called {name!r}: that name is taken.")
+        self._resources[name] = function
+        return function
+
+    def add(self, name: str, function: Callable[..., Any], **options: Unpack[Options]) -> None:
+        """Register a function of `(model, messages, body)` as a model: sync or async, generator or not.
 
         Args:
-            name: what clients call it; may contain slashes.
-            function: answers the messages, see `app.services.CompletionService.complete`.
-            owned_by: who owns it; the setting `OWNED_BY` unless given.
-            created: when it was made, in Unix seconds; the start of the server unless given.
-            prompt: a question it can answer, which the conformance tests ask it.
-            outlives_client: whether a completion runs to its end though its client has left.
-            preload: whether it is made when the server starts, while others answer already.
-            when: whether it is offered, by the settings.
+            name: The id by which clients ask for the model; may contain slashes.
+            function: Answers the messages, see `app.services.CompletionService.complete`. A callable object may have
+                the methods `start` and `close`, as with `factory`.
+            **options: `owned_by`, `created` (Unix seconds): fields of the listed model; by default the setting
+                `OWNED_BY` and the time at which `app/pipelines.py` was last changed.
+                `prompt`: a question the model can answer, asked by the conformance tests.
+                `outlives_client`: a completion runs to its end although its client has left.
+                `preload`: the model is made when the application starts, while others already answer.
+                `when`: a function of the settings; the model is listed and served only if it returns something true.
 
         Raises:
-            ValueError: the name is empty, or taken.
-            TypeError: the function takes other arguments.
+            ValueError: The name is empty or taken.
+            TypeError: The function takes other arguments.
         """
-        if not name:
+        check_service(function)
+        self._register(RegisteredModel(name=name, function=function, is_factory=False, **options))
+
+    def include(self, other: "Pipelines") -> None:
+        """Register all models and resources of another registry here too.
+
+        Raises:
+            ValueError: A name is taken.
+        """
+        for registered in other.models.values():
+            self._register(registered)
+        for resource in other.resources.values():
+            self.resource(resource)
+
+    def _register(self, new: RegisteredModel) -> None:
+        if not new.name:
             raise ValueError("A model needs a name.")
-        if name in self._models:
-            raise ValueError(
-                f"Two models are called {name!r}: {_place(self._models[name].function)} and {_place(function)}."
-            )
-        maker = Maker(function) if has_to_be_made(function) else None
-        if maker is None:
-            check_service(function)
-        model = Model(
-            id=name,
-            owned_by=UNSET if owned_by is None else owned_by,
-            created=UNSET if created is None else created,
-        )
-        self._models[name] = RegisteredModel(model, function, prompt, outlives_client, maker, preload, when)
+        if (old := self._models.get(new.name)) is not None:
+            raise ValueError(f"Two models are called {new.name!r}: {_place(old.function)} and {_place(new.function)}.")
+        self._models[new.name] = new
+
+
+class PipelineService:
+    """The completion service and model service of a registry, for one application.
+
+    Args:
+        pipelines: The registry.
+        settings: Decide which models are served, and are passed to factories and resources.
+    """
+
+    def __init__(self, pipelines: Pipelines, settings: Settings) -> None:
+        self._models = pipelines.models
+        self._resources = pipelines.resources
+        self._settings = settings
+        self._arguments: dict[str, Any] = {"settings": settings}  # of factories, by parameter name
+        self._made: dict[str, _LazyModel] = {}
+
+    @property
+    def loading(self) -> bool:
+        """Whether a preloaded model is still being made."""
+        return any(made.loading for name, made in self._made.items() if self._models[name].preload)
 
     async def complete(
         self, model: str, messages: Messages, body: Body, headers: Mapping[str, str] = NO_HEADERS
     ) -> Any:
-        """Call the model's function.
+        """Call the function of the model, after making it if this is the first request for it.
 
         Raises:
-            ModelNotFoundError: it is not registered.
+            ModelNotFoundError: The model is not registered, or not served with these settings.
         """
         registered = self._models.get(model)
         if registered is None or not registered.when(self._settings):
             raise ModelNotFoundError(model, known=[listed.id for listed in await self.list_models()])
         if registered.outlives_client:
             finish_without_client()
-        function = registered.function if registered.maker is None else await registered.maker.get(self._settings)
+        function = await self._make(model, registered) if registered.is_managed else registered.function
         return await call_service(function, Arguments(model, messages, body, headers))
 
     async def list_models(self) -> Sequence[Model]:
-        """All registered models that the settings allow for."""
+        """Return the models that are served with these settings."""
         return [registered.model for registered in self._models.values() if registered.when(self._settings)]
 
     @asynccontextmanager
-    async def serving(self, settings: Settings) -> AsyncIterator[None]:
-        """What surrounds a server: models are made by these settings, and closed at the end."""
-        self._settings = settings
-        preloading = [asyncio.create_task(self._preload(name, maker)) for name, maker in self._preloaded()]
-        try:
-            yield
-        finally:
-            makers = [registered.maker for registered in self._models.values() if registered.maker is not None]
-            await asyncio.gather(*(maker.close() for maker in makers))
-            await asyncio.gather(*preloading)
+    async def running(self) -> AsyncIterator[None]:
+        """Open the resources and preload models; at the end close the models, then the resources."""
+        async with AsyncExitStack() as stack:
+            for name, resource in self._resources.items():
+                arguments = self._arguments_of(resource, {"settings": self._settings})
+                self._arguments[name] = await stack.enter_async_context(asynccontextmanager(resource)(*arguments))
+            preloading = [
+                asyncio.create_task(self._preload(name, registered))
+                for name, registered in self._models.items()
+                if registered.preload and registered.is_managed and registered.when(self._settings)
+            ]
+            try:
+                yield
+            finally:
+                await asyncio.gather(*(made.close() for made in self._made.values()))
+                await asyncio.gather(*preloading)
 
-    def _preloaded(self) -> list[tuple[str, Maker]]:
-        return [
-            (name, registered.maker)
-            for name, registered in self._models.items()
-            if registered.preload and registered.maker is not None and registered.when(self._settings)
-        ]
+    async def _make(self, name: str, registered: RegisteredModel) -> Callable[..., Any]:
+        made = self._made.setdefault(name, _LazyModel(registered))
+        return await made.get(self._arguments_of(registered.function, self._arguments) if registered.is_factory else ())
 
-    async def _preload(self, name: str, maker: Maker) -> None:
+    async def _preload(self, name: str, registered: RegisteredModel) -> None:
         try:
-            await maker.get(self._settings)
-        except asyncio.CancelledError:  # the server stops
+            await self._make(name, registered)
+        except asyncio.CancelledError:  # the application stops
             return
         except Exception:
             logger.exception("The model %r could not be loaded; its first request tries again", name)
+
+    @staticmethod
+    def _arguments_of(function: Callable[..., Any], known: Mapping[str, Any]) -> list[Any]:
+        names = parameters_of(function)
+        if unknown := [name for name in names if name not in known]:
+            raise TypeError(
+                f"{_place(function)} takes {', '.join(unknown)}, which is neither `settings` nor a resource. "
+                f"Available: {', '.join(known)}."
+            )
+        return [known[name] for name in names]
+
+
+class _LazyModel:
+    """A model that is made once, by whichever request comes first, and closed when the application stops."""
+
+    def __init__(self, registered: RegisteredModel) -> None:
+        self._registered = registered
+        self._task: asyncio.Task[Callable[..., Any]] | None = None
+
+    @property
+    def loading(self) -> bool:
+        return self._task is not None and not self._task.done()
+
+    async def get(self, arguments: Sequence[Any]) -> Callable[..., Any]:
+        """Return the function, made with these arguments; a failure is raised, and the next request tries again."""
+        if self._task is None or _has_failed(self._task):
+            self._task = asyncio.create_task(self._make(arguments))
+            self._task.add_done_callback(_has_failed)  # marks an exception as retrieved if all requests have left
+        return await asyncio.shield(self._task)
+
+    async def close(self) -> None:
+        """Stop making the model, or close it."""
+        task, self._task = self._task, None
+        if task is None:
+            return
+        if not task.done():
+            task.cancel()
+            await asyncio.wait([task])
+        if not _has_failed(task):
+            await discard(task.result())
+
+    async def _make(self, arguments: Sequence[Any]) -> Callable[..., Any]:
+        made: Any = self._registered.function
+        if self._registered.is_factory:
+            made = await call(made, *arguments)
+            check_service(made)
+        if hasattr(made, "start"):
+            try:
+                await call(made.start)
+            except BaseException:
+                if self._registered.is_factory:  # the next request makes another one
+                    await discard(made)
+                raise
+        function: Callable[..., Any] = made
+        return function
+
+
+def _has_failed(task: asyncio.Task[Any]) -> bool:
+    return task.done() and (task.cancelled() or task.exception() is not None)
 
 
 def _place(function: Callable[..., Any]) -> str:

@@ -1,7 +1,8 @@
-"""What plugs into the server: two services and the hooks. Any class with the right methods will do.
+"""The interfaces that plug into the server: two services and the hooks.
 
-They reach the controller by dependency injection, under the names `completion_service`,
-`model_service` and `hooks`.
+Any class with the right methods will do; there is nothing to inherit. They reach the controllers by dependency
+injection, under the names `completion_service`, `model_service` and `hooks`, by default those of
+`app/web/dependencies.py`.
 """
 
 from collections.abc import Awaitable, Callable, Sequence
@@ -12,7 +13,17 @@ from msgspec import Struct
 from schemas.chat import ChatCompletionRequest, RequestMessage
 from schemas.models import Model
 
-__all__ = ["Body", "ChunkMapper", "CompletionService", "Hooks", "Messages", "ModelService", "PostHook", "PreHook"]
+__all__ = [
+    "Body",
+    "ChunkMapper",
+    "CompletionService",
+    "Hooks",
+    "Messages",
+    "ModelService",
+    "PostHook",
+    "PreHook",
+    "last_text",
+]
 
 Messages: TypeAlias = list[RequestMessage]
 Body: TypeAlias = dict[str, Any]
@@ -25,41 +36,51 @@ ChunkMapper: TypeAlias = Callable[[Any], str]
 
 @runtime_checkable
 class CompletionService(Protocol):
-    """Answers chats. `complete` may be sync or async, a plain function or a generator."""
+    """A service that answers chats. `complete` may be sync or async, a plain function or a generator."""
 
     def complete(self, model: str, messages: Messages, body: Body) -> Any:
-        """Answer the messages; name a parameter `headers` too to get the request's.
+        """Answer the messages. A parameter named `headers` receives the headers of the request too.
 
         Args:
-            model: the model asked for; the model service has listed it.
-            messages: the conversation, as the client sent it.
-            body: the whole request, as the client sent it.
+            model: The model asked for; the model service has listed it.
+            messages: The conversation, as the client sent it.
+            body: The whole request, as the client sent it.
 
         Returns:
-            A `str`, a `ChatCompletion` or `dict` of that shape, a Haystack `ChatMessage`, or a sync
-            or async iterator of items: see `app.engine.chunks`.
+            A `str`, a `ChatCompletion` or `dict` of that shape, a Haystack `ChatMessage`, or a sync or async iterator
+            of items: see `app/engine/results.py`.
         """
         ...
 
 
 @runtime_checkable
 class ModelService(Protocol):
-    """Knows which models there are."""
+    """A service that lists the models."""
 
     def list_models(self) -> Sequence[str | Model] | Awaitable[Sequence[str | Model]]:
-        """The models, by name or in full; sync or async."""
+        """Return the models, by name or in full; sync or async."""
         ...
 
 
 class Hooks(Struct, frozen=True, kw_only=True):
-    """What is done around a service; each hook may be sync or async.
+    """Functions called around a service, whichever model is asked.
 
     Args:
-        pre_hook: gets the request before the service; what it returns, unless None, replaces it.
-        post_hook: gets the service's result, before it is iterated; likewise.
-        chunk_mapper: the text of an item that the server does not know. Runs on the event loop.
+        pre_hook: Called with the request before the service, sync or async; what it returns, unless None, replaces
+            the request.
+        post_hook: Called with the service's result before it is iterated, sync or async; what it returns, unless None,
+            replaces the result.
+        chunk_mapper: Returns the text of an item of a type that the server does not know. Runs on the event loop.
     """
 
     pre_hook: PreHook | None = None
     post_hook: PostHook | None = None
     chunk_mapper: ChunkMapper | None = None
+
+
+def last_text(messages: Messages) -> str:
+    """Return the text of the last message, whether it was sent as a string or in parts."""
+    content = messages[-1].get("content") or ""
+    if isinstance(content, str):
+        return content
+    return " ".join(str(part["text"]) for part in content if "text" in part)

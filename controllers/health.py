@@ -8,6 +8,7 @@ from litestar.params import SkipValidation
 
 from app.engine.engine import Engine
 from app.errors import OverloadedError
+from app.registry import PipelineService
 from app.services import CompletionService
 from app.web.access_log import QUIET
 from app.web.authentication import OPEN
@@ -42,11 +43,12 @@ class HealthController(Controller):
         self,
         request: Request[Any, Any, Any],
         completion_service: NamedDependency[SkipValidation[CompletionService]],
+        pipelines: NamedDependency[SkipValidation[PipelineService]],
     ) -> Health:
         """Not while it shuts down, nor while its service says that it is `loading`."""
         engine: Engine = request.app.state.engine
         if engine.draining:
             raise OverloadedError("The server is shutting down.")
-        if getattr(completion_service, "loading", False):
+        if pipelines.loading or getattr(completion_service, "loading", False):
             raise OverloadedError("A model is being loaded. Try again in a moment.")
         return Health("ready")

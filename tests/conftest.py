@@ -17,6 +17,7 @@ from litestar.testing import TestClient
 
 from app.app import create_app
 from app.pipelines import pipelines
+from app.registry import Pipelines
 from app.services import Hooks
 from app.settings import Settings
 
@@ -78,10 +79,12 @@ def servers() -> Iterator[Serve]:
             dependencies: Mapping[str, Provide] | None = None,
             **settings: Any,
         ) -> Client:
-            if not hasattr(service, "complete"):
+            registry = service if isinstance(service, Pipelines) else pipelines
+            if not isinstance(service, Pipelines) and not hasattr(service, "complete"):
                 service = SimpleNamespace(complete=service, list_models=lambda: ["test"])
-            replaced = {"completion_service": given(service), **({"hooks": given(hooks)} if hooks else {})}
-            app = create_app(settings=Settings(**settings), dependencies=replaced | dict(dependencies or {}))
+            replaced = {} if service is registry else {"completion_service": given(service)}
+            replaced |= ({"hooks": given(hooks)} if hooks else {}) | dict(dependencies or {})
+            app = create_app(settings=Settings(**settings), dependencies=replaced, pipelines=registry)
             return stack.enter_context(TestClient(app, raise_server_exceptions=False))
 
         yield serve

@@ -5,13 +5,12 @@ import logging
 import sys
 from datetime import UTC, datetime
 from logging.config import dictConfig
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
+from app.settings import LogFormat
 from app.web.request_ids import RequestIdFilter
 
-__all__ = ["JsonFormatter", "LogFormat", "TextFormatter", "configure_logging", "logging_config"]
-
-LogFormat: TypeAlias = Literal["auto", "json", "text"]
+__all__ = ["JsonFormatter", "TextFormatter", "configure_logging", "logging_config"]
 
 _encode = json.JSONEncoder(separators=(",", ":"), default=str).encode  # in ASCII: it fits any terminal and any text
 TOLD = frozenset({"method", "path", "status"})  # fields that the message of a line names already

@@ -58,13 +58,13 @@ class Closing(AsyncGenerator):
         print("The generator was closed", flush=True)  # noqa: T201 - the log is what remains
 
 
-@pipelines.model("haystack-made")
+@pipelines.factory("haystack-made")
 def made(settings: Settings) -> HaystackModel:
     MADE.note("made" if threading.current_thread() is not threading.main_thread() else "held the loop")
     return haystack_component(Closing(echo))
 
 
-@pipelines.model("haystack-rag")
+@pipelines.factory("haystack-rag")
 def rag() -> HaystackModel:
     store = InMemoryDocumentStore()
     store.write_documents([Document(content="Cats purr.", meta={"name": "cats.md"})])
@@ -77,7 +77,7 @@ def rag() -> HaystackModel:
     return haystack_pipeline(pipeline, documents="retriever.documents")
 
 
-@pipelines.model("haystack-agent")
+@pipelines.factory("haystack-agent")
 def agent() -> HaystackModel:
     tool = Tool(name="weather", description="", parameters=SCHEMA, function=lambda city: f"Rain in {city}.")
     script = in_turn(says("Let me look.", *CALL), says("It ", "rains.", finished(prompt=10, completion=2)))

@@ -9,7 +9,8 @@ from litestar import Litestar
 from msgspec.structs import replace
 
 from app.app import create_app as create_project_app
-from app.pipelines import chat, pipelines
+from app.haystack.models import chat
+from app.pipelines import pipelines
 from app.settings import Settings
 from tests.template.e2e.answering import add_answering_models
 from tests.template.e2e.failing import add_failing_models
@@ -22,17 +23,18 @@ __all__ = ["create_app"]
 def chat_with(name: str) -> Callable[[Settings], object]:
     """What makes the model `chat` of another upstream model."""
 
-    def made(settings: Settings) -> object:
+    def make(settings: Settings) -> object:
         return chat(replace(settings, openai_model=name))
 
-    return made
+    return make
 
 
 add_answering_models(pipelines)
 add_failing_models(pipelines)
 add_waiting_models(pipelines)
 for upstream_model in [*pipelines.models, "none"]:
-    pipelines.add(f"chat/{upstream_model}", chat_with(upstream_model), when=lambda settings: settings.openai_base_url)
+    factory = pipelines.factory(f"chat/{upstream_model}", when=lambda settings: settings.openai_base_url)
+    factory(chat_with(upstream_model))
 
 
 def create_app() -> Litestar:

@@ -1,11 +1,9 @@
 """The application that most of these tests serve: the project's, with models of the tests' own."""
 
 from litestar import Litestar
-from litestar.di import Provide
 
 from app.app import create_app as create_project_app
 from app.registry import Pipelines
-from app.services import CompletionService
 from tests.template.e2e.answering import add_answering_models
 from tests.template.e2e.assisting import add_assisting_models
 from tests.template.e2e.failing import add_failing_models
@@ -21,12 +19,8 @@ add_failing_models(pipelines)
 add_waiting_models(pipelines)
 
 
-async def provide_completion_service() -> CompletionService:
-    return pipelines
-
-
 def create_app() -> Litestar:
     """Compose the application that `litestar --app tests.template.e2e.serving:create_app run` serves."""
-    app = create_project_app(dependencies={"completion_service": Provide(provide_completion_service)})
+    app = create_project_app(pipelines=pipelines)
     app.register(JournalController)
     return app

@@ -11,7 +11,6 @@ import pytest
 pytest.importorskip("xllamacpp", reason="the extra `local` is not installed")
 
 from litestar import Litestar
-from litestar.di import Provide
 from openai import BadRequestError, OpenAI
 from openai.types.chat import ChatCompletion
 from pydantic import BaseModel
@@ -21,7 +20,6 @@ from app.engine.items import Json
 from app.engine.run import is_cancelled
 from app.local.model import LocalModel, OnItem
 from app.registry import Pipelines
-from app.services import CompletionService
 from tests.template.e2e.clients import client_of, says
 from tests.template.e2e.connection import Connection, chat
 from tests.template.e2e.journal import JournalController, run_of
@@ -212,9 +210,6 @@ def create_app() -> Litestar:
     pipelines.add("local", NotedModel())
     pipelines.add(LATE, LateModel())
 
-    async def provide_completion_service() -> CompletionService:
-        return pipelines
-
-    app = create_project_app(dependencies={"completion_service": Provide(provide_completion_service)})
+    app = create_project_app(pipelines=pipelines)
     app.register(JournalController)
     return app

@@ -1,0 +1,23 @@
+"""The exception handler of the application: every error leaves as OpenAI's error object."""
+
+from typing import Any
+
+from litestar import MediaType, Request, Response
+from litestar.exceptions import ValidationException
+
+from app.errors import InvalidValueError, clipped, to_completion_error
+from schemas.errors import ErrorResponse
+
+__all__ = ["respond_with_error"]
+
+
+def respond_with_error(request: Request[Any, Any, Any], error: Exception) -> Response[ErrorResponse]:
+    """Return the response for a request that failed, whatever raised the exception."""
+    match error:
+        case ValidationException(extra=[{"key": str(param), "message": str(fact)}, *_]):
+            error = InvalidValueError(param, fact=fact)
+    sent = to_completion_error(error)
+    request.scope["state"]["error"] = sent.code or sent.type
+    if "route_handler" not in request.scope:
+        sent.message = f"{request.method} {clipped(request.scope['path'])} is not served here; /schema lists what is."
+    return Response(sent.to_response(), status_code=sent.status, headers=sent.headers, media_type=MediaType.JSON)
