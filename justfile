@@ -1,4 +1,4 @@
-set positional-arguments # which a recipe hands on as they are: `just test -k "one or other"`
+set positional-arguments # so that `just test -k "one or other"` works
 
 # List the recipes.
 default:
@@ -8,11 +8,11 @@ default:
 run *args:
     uv run litestar run "$@"
 
-# Serve, and start again whenever a file changes.
+# Serve, and restart whenever a file changes.
 dev *args:
     uv run litestar run --reload "$@"
 
-# Ask the running server, and time it: `just ask "What is this?" rag`; its first model unless one is named.
+# Ask the running server and time the answer: `just ask "What is this?" rag`; by default its first model.
 ask $question $model="" $url=env("ASK_URL", "http://127.0.0.1:8000/v1") $key=env("ASK_KEY", "none"):
     #!/usr/bin/env -S uv run python
     import os, sys, time
@@ -42,37 +42,41 @@ ask $question $model="" $url=env("ASK_URL", "http://127.0.0.1:8000/v1") $key=env
         figures = f"first token after {times[0]:.3f} s, {len(times)} chunks in {times[-1]:.3f} s"
         print(f"\n\n{model}: {figures}", file=sys.stderr)
 
+# pack: ray
 # Serve by Ray on http://127.0.0.1:8000, by as many replicas as it takes: `just ray min_replicas=2 max_replicas=8`.
 ray *args:
     RAY_USAGE_STATS_ENABLED=0 uv run --extra ray serve run app.ray:build "$@"
 
-# Run the tests.
+# Run your tests: those of the models and settings of this project.
 test *args:
     uv run pytest "$@"
 
-# Formatting, lint, types and the import contracts.
+# Check formatting, lint, types and the import contracts.
 lint:
     uv run ruff format --check .
     uv run ruff check .
     uv run mypy
     uv run lint-imports
 
-# Would CI pass? All of `lint`, and the tests with coverage, those of all extras among them.
+# Run every check: `lint` and all tests.
 check: lint
-    uv run --all-extras --group clients pytest --cov --cov-report=term --numprocesses=3 --dist=loadfile
+    uv run pytest
+    uv run --all-extras --group template pytest tests/template --cov --cov-report=term --numprocesses=3 --dist=loadfile # pack: template
 
-# Compare with fastapi-openai-compat and a bare ASGI loop: 6 minutes, `just bench --help` has shorter ways.
+# pack: template
+# Compare the speed with fastapi-openai-compat and a bare ASGI loop: 6 minutes; `just bench --help` has shorter ways.
 bench *args:
     uv run --group bench python -m tests.benchmarks "$@"
 
-# Make a project of your own out of this one: `just new ../my-app` asks what to keep.
+# pack: template
+# Make a project of your own out of this template: `just new ../my-app` asks which packs to keep.
 new path *args:
-    uv run copier copy --trust --vcs-ref=HEAD {{ args }} {{ quote(justfile_directory()) }} {{ quote(path) }}
+    uv run --group template copier copy --trust --vcs-ref=HEAD {{ args }} {{ quote(justfile_directory()) }} {{ quote(path) }}
 
 # Write the exact versions of everything to requirements.lock, without addresses; with an extra: `just lock --extra ray`.
 lock *args:
     uv export --quiet --no-header --output-file requirements.lock "$@"
 
-# Does a version in requirements.lock have a known vulnerability? Asks the registry, and fails where that does not know.
+# Look the versions of requirements.lock up for known vulnerabilities; fails if the registry does not answer.
 audit:
     uvx pip-audit --strict --disable-pip --require-hashes --requirement requirements.lock
