@@ -1,10 +1,8 @@
 """What the tests share: a client of a server around any function, and readers of what it answers."""
 
 import json
-import tomllib
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any, Protocol, TypeAlias
 from unittest.mock import ANY
@@ -24,7 +22,6 @@ from app.settings import Settings
 Client: TypeAlias = TestClient[Litestar]
 Json: TypeAlias = dict[str, Any]
 
-PROJECT = tomllib.loads((Path(__file__).parents[1] / "pyproject.toml").read_text(encoding="utf-8"))["project"]
 SERVER_ERROR = "The server had an error while processing the request."
 
 
@@ -39,14 +36,6 @@ class Serve(Protocol):
         dependencies: Mapping[str, Provide] | None = None,
         **settings: Any,
     ) -> Client: ...
-
-
-def pytest_runtest_setup(item: pytest.Item) -> None:
-    """Skip what is about an example or an extra that was deleted, or about a project that this no longer is."""
-    there = {PROJECT["name"], *PROJECT.get("optional-dependencies", ()), *pipelines.models}
-    for mark in item.iter_markers("needs"):
-        if gone := set(mark.args) - there:
-            pytest.skip(f"there is no {', '.join(sorted(gone))}")
 
 
 @pytest.fixture

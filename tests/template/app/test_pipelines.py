@@ -51,7 +51,6 @@ def test_the_streaming_echo_sends_words_and_its_usage(client: Client) -> None:
     assert chunks_of(response)[-1]["usage"] == {"prompt_tokens": 3, "completion_tokens": 3, "total_tokens": 6}
 
 
-@pytest.mark.needs("tools")
 def test_the_tools_model_asks_for_a_tool_and_uses_its_result(client: Client) -> None:
     question: Json = {"role": "user", "content": "Paris?"}
 
@@ -65,13 +64,11 @@ def test_the_tools_model_asks_for_a_tool_and_uses_its_result(client: Client) -> 
     assert message_of(answered)["content"] == "The tool says: 18 degrees"
 
 
-@pytest.mark.needs("tools")
 @pytest.mark.parametrize("fields", [{}, {"tools": None}, {"tools": []}])
 def test_the_tools_model_says_so_if_there_is_none(client: Client, fields: Json) -> None:
     assert "Give me a tool" in message_of(ask(client, model="tools", **fields))["content"]
 
 
-@pytest.mark.needs("reasoning")
 def test_the_reasoning_model_thinks_before_it_answers(client: Client) -> None:
     message = message_of(ask(client, model="reasoning"))
 
@@ -82,7 +79,6 @@ def test_the_reasoning_model_thinks_before_it_answers(client: Client) -> None:
     assert last == {"content": "You wrote 6 characters."}
 
 
-@pytest.mark.needs("events")
 def test_the_events_model_tells_how_far_it_has_come(client: Client) -> None:
     chunks = chunks_of(ask(client, "abc", model="events", stream=True))
 

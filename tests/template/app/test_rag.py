@@ -12,8 +12,6 @@ from app.haystack.rag import NOTHING, PASSAGES, README, rag_model, read_document
 from app.settings import Settings
 from tests.conftest import Client, Json, Serve, ask, chunks_of, message_of, text_of_stream
 
-pytestmark = pytest.mark.needs("rag")
-
 ABOUT_THE_README = [
     ("What happens when the client leaves?", "A client that leaves"),
     ("Which setting limits the size of a request body?", "MAX_BODY_SIZE"),
@@ -76,7 +74,6 @@ def names_of(events: list[Json]) -> list[str]:
     return [event["data"]["source"]["name"] for event in events if event["type"] == "citation"]
 
 
-@pytest.mark.needs("litestar-openai-starter")
 @pytest.mark.parametrize(("question", "passage"), ABOUT_THE_README)
 def test_a_question_about_the_readme_finds_the_passage_that_answers_it(
     quoting: Client, question: str, passage: str
@@ -84,7 +81,6 @@ def test_a_question_about_the_readme_finds_the_passage_that_answers_it(
     assert passage in message_of(ask(quoting, question))["content"]
 
 
-@pytest.mark.needs("litestar-openai-starter")
 def test_the_readme_is_read_as_it_is(quoting: Client) -> None:
     readme = README.read_text(encoding="utf-8")
 
@@ -95,7 +91,6 @@ def test_the_readme_is_read_as_it_is(quoting: Client) -> None:
     assert all(line in readme for line in quoted)
 
 
-@pytest.mark.needs("litestar-openai-starter")
 def test_the_answer_is_the_same_whole_and_streamed(quoting: Client) -> None:
     question = "What does the chunk mapper do?"
 

@@ -125,7 +125,6 @@ def test_without_a_limit_nothing_is_said_of_one(serve: Serve) -> None:
     assert not [name for name in ask(client).headers if name.startswith("x-ratelimit")]
 
 
-@pytest.mark.needs("redis")
 @pytest.mark.parametrize("url", ["localhost", "http://:password@localhost", "redis://:password#@localhost"])
 def test_a_url_that_is_none_of_redis_is_refused(url: str) -> None:
     with pytest.raises(SettingsError, match=r"^REDIS_URL is no address") as caught:
@@ -134,7 +133,6 @@ def test_a_url_that_is_none_of_redis_is_refused(url: str) -> None:
     assert "password" not in caught.value.message
 
 
-@pytest.mark.needs("redis")
 def test_redis_is_no_dependency_until_it_is_asked_for() -> None:
     code = """
 import sys

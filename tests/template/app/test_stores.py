@@ -54,7 +54,6 @@ async def test_reading_may_renew() -> None:
     assert (await store.expires_in("a") or 0) > 90
 
 
-@pytest.mark.needs("redis")
 async def test_an_address_that_is_none_is_said_without_its_password() -> None:
     with pytest.raises(SettingsError, match="is no address of a Redis") as caught:
         response_store(Settings(redis_url=Secret("http://:hunter2@localhost")))

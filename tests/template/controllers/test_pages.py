@@ -79,7 +79,6 @@ def test_the_playground_can_be_left_out(serve: Serve) -> None:
     assert client.get("/static/style.css").status_code == 200
 
 
-@pytest.mark.needs("metrics")
 def test_the_pages_link_to_what_there_is(serve: Serve) -> None:
     plain, all_of_it = serve(returning("Hello!")), serve(returning("Hello!"), metrics=True)
 

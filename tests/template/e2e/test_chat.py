@@ -100,7 +100,6 @@ def test_usage_that_the_service_does_not_report_is_not_made_up(client: OpenAI) -
     assert all(chunk.choices for chunk in chunks)
 
 
-@pytest.mark.needs("reasoning")
 def test_reasoning_comes_beside_the_answer(shipped_client: OpenAI) -> None:
     completion = shipped_client.chat.completions.create(model="reasoning", messages=says("Hello!"))
 

@@ -20,8 +20,6 @@ from tests.template.e2e.patience import PATIENCE, eventually
 from tests.template.e2e.server import Server
 from tests.template.e2e.sse import chunks_of, deltas_of, frames_of
 
-pytestmark = pytest.mark.needs("chat")
-
 PROXYING = "tests.template.e2e.proxying:create_app"
 FAILED = {"message": "The upstream model failed.", "type": "server_error", "param": None, "code": "upstream_error"}
 USAGE = {"prompt_tokens": 3, "completion_tokens": 3, "total_tokens": 6}
@@ -215,7 +213,6 @@ def test_structured_output_comes_through(client: OpenAI) -> None:
 
 
 @each_mode
-@pytest.mark.needs("tools")
 def test_a_tool_is_asked_for_and_its_result_used(client: OpenAI, stream: bool) -> None:
     first = said_by(client, "chat/tools", says(QUESTION), stream=stream)
 

@@ -94,7 +94,6 @@ def test_awkward_text_keeps_each_frame_on_one_line_of_utf_8(http: httpx.Client) 
     assert text == AWKWARD.replace("\udfff", "\ufffd")
 
 
-@pytest.mark.needs("events")
 def test_custom_events_stand_in_their_place_and_are_chunks_too(shipped: Server) -> None:
     response = httpx.post(f"{shipped.url}{PATH}", json=chat("events", "Hello!", stream=True))
 
@@ -104,7 +103,6 @@ def test_custom_events_stand_in_their_place_and_are_chunks_too(shipped: Server) 
     assert "".join(delta.get("content", "") for delta in deltas_of(response)) == "!olleH"
 
 
-@pytest.mark.needs("events")
 def test_custom_events_are_left_out_when_collecting(shipped: Server) -> None:
     response = httpx.post(f"{shipped.url}{PATH}", json=chat("events", "Hello!"))
 

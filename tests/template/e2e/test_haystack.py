@@ -55,7 +55,6 @@ def test_haystack_gets_the_usage(shipped: Server) -> None:
     assert usage == {"prompt_tokens": 3, "completion_tokens": 3, "total_tokens": 6}
 
 
-@pytest.mark.needs("tools")
 @pytest.mark.parametrize("streamed", [False, True])
 def test_haystack_calls_a_tool_and_uses_its_result(shipped: Server, streamed: bool) -> None:
     callback = (lambda chunk: None) if streamed else None

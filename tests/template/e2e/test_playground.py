@@ -143,7 +143,6 @@ def test_reasoning_events_and_sources_stand_around_the_text(visit: Open, server:
     expect(answer.locator(".figures")).to_contain_text(re.compile(r"tokens11 → 58tokens/s\d"))
 
 
-@pytest.mark.needs("tools")
 def test_a_tool_call_is_shown_and_answered(visit: Open, shipped: Server) -> None:
     page = visit(shipped)
     page.get_by_role("button", name="Add a tool").click()
@@ -251,7 +250,6 @@ def test_the_longest_gap_is_that_of_the_whole_answer(visit: Open, shipped: Serve
     assert "3 → ?" in text
 
 
-@pytest.mark.needs("metrics")
 def test_a_link_leads_to_the_figures(visit: Open, tmp_path: Path) -> None:
     with Server(tmp_path / "log", settings={"METRICS": "true"}) as server:
         page = visit(server)

@@ -11,8 +11,6 @@ from openai import InternalServerError, OpenAI
 from tests.template.e2e.clients import client_of, says
 from tests.template.e2e.server import Server
 
-pytestmark = pytest.mark.needs("rag")
-
 QUESTION = "What do whales do?"
 
 
@@ -41,7 +39,6 @@ def streamed(client: OpenAI, question: str) -> tuple[list[str], list[Any]]:
     return texts, [event["data"] for event in events if isinstance(event, dict) and event["type"] == "citation"]
 
 
-@pytest.mark.needs("litestar-openai-starter")
 def test_it_answers_from_the_readme_unless_told_otherwise(shipped_client: OpenAI) -> None:
     texts, citations = streamed(shipped_client, "What happens on SIGTERM?")
 

@@ -126,7 +126,6 @@ def test_a_server_goes_on_without_its_redis_and_shares_again_when_it_is_back(tmp
             eventually(lambda: left_at(server), lambda left: left == 2)
 
 
-@pytest.mark.needs("redis")
 def test_a_redis_that_does_not_listen_stops_no_request(tmp_path: Path) -> None:
     settings = limits(requests=2, REDIS_URL=f"redis://:hunter2@127.0.0.1:{free_port()}")
     with Server(tmp_path / "log", settings=settings) as server:

@@ -22,8 +22,6 @@ from tests.template.e2e.clients import client_of, says
 from tests.template.e2e.patience import PATIENCE
 from tests.template.e2e.server import ROOT, Server
 
-pytestmark = pytest.mark.needs("litestar-openai-starter")
-
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 CODE = {"sh", "python", "js"}  # all other blocks are data or drawings
@@ -31,7 +29,7 @@ URL = "http://127.0.0.1:8000"
 KEY = "sk-of-the-tests"
 INSTALLING = "pip install uv && "  # by which this very test was started
 FENCE = re.compile(r"^```(\w*)(?: not run: ([^\n]+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-REGISTERS = re.compile(r"\bpipelines\.(?:model|add)\(\s*\"([^\"]+)\"")
+REGISTERS = re.compile(r"\bpipelines\.(?:model|add|factory)\(\s*\"([^\"]+)\"")
 ROUTE = re.compile(r"^@get\(\"([^\"]+)\"", re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 OUR_FILE = re.compile(r"(?<![\w/.])((?:app|controllers|docs|schemas|tests)/[\w./-]*\w)")
@@ -203,9 +201,7 @@ def test_each_recipe_that_is_named_is_there(page: Path) -> None:
 
 
 def test_the_table_has_all_settings_with_their_defaults() -> None:
-    table = README.read_text(encoding="utf-8").partition("\n## Settings\n")[2].partition("\n## ")[0]
-
-    listed = dict(SETTING.findall(table))
+    listed = dict(SETTING.findall((ROOT / "docs" / "settings.md").read_text(encoding="utf-8")))
 
     assert sorted(listed) == sorted(name.upper() for name in Settings.__struct_fields__)
     assert Settings.load(listed) == Settings()

@@ -97,7 +97,6 @@ def test_the_events_of_a_text_come_in_openais_order(http: httpx.Client) -> None:
     assert {event.response.id for event in events if hasattr(event, "response")} == {events[0].response.id}
 
 
-@pytest.mark.needs("reasoning")
 def test_the_events_of_reasoning_come_before_those_of_the_text(shipped: Server) -> None:
     with httpx.Client(base_url=shipped.url) as http:
         events = events_of(http, "reasoning")
@@ -166,7 +165,6 @@ def test_a_text_is_parsed_by_the_schema_that_was_asked_for(client: OpenAI) -> No
     assert parsed.output_parsed == streamed.output_parsed == Weather(city="Paris", temperature=21)
 
 
-@pytest.mark.needs("tools")
 def test_a_tool_is_asked_for_and_its_result_used_by_the_previous_response(shipped_client: OpenAI) -> None:
     first = shipped_client.responses.create(model="tools", input=QUESTION, tools=[WEATHER])
     (call,) = first.output
@@ -182,7 +180,6 @@ def test_a_tool_is_asked_for_and_its_result_used_by_the_previous_response(shippe
     assert items == ["message", "function_call", "function_call_output"]
 
 
-@pytest.mark.needs("tools")
 def test_a_tool_is_asked_for_in_a_stream_and_its_result_used_by_what_was_sent_again(shipped_client: OpenAI) -> None:
     conversation: list[Any] = [{"role": "user", "content": QUESTION}]
     with shipped_client.responses.stream(model="tools", input=conversation, tools=[WEATHER], store=False) as stream:
@@ -208,7 +205,6 @@ def test_what_chat_completions_call_length_is_incomplete(http: httpx.Client) -> 
     assert [item.status for item in events[-1].response.output] == ["incomplete"]
 
 
-@pytest.mark.needs("events")
 def test_an_event_of_a_service_breaks_no_client(shipped_client: OpenAI) -> None:
     with shipped_client.responses.stream(model="events", input="abc") as stream:
         events: list[Any] = list(stream)

@@ -18,8 +18,6 @@ from langchain_core.messages import HumanMessage, ToolMessage
 from langchain_core.tools import tool
 from langchain_openai import ChatOpenAI
 
-pytestmark = pytest.mark.needs("tools", "reasoning", "events")
-
 QUESTION = "What is the weather in Paris?"
 ANSWER = "The tool says: Rain in What is the weather in Paris?."
 

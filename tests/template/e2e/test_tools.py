@@ -41,7 +41,6 @@ def after(call: ChatCompletionMessageFunctionToolCall, result: str) -> list[Chat
     ]
 
 
-@pytest.mark.needs("tools")
 def test_a_tool_is_asked_for_and_its_result_used(shipped_client: OpenAI) -> None:
     first = shipped_client.chat.completions.create(model="tools", messages=says(QUESTION), tools=[WEATHER])
 
@@ -61,7 +60,6 @@ def test_a_tool_is_asked_for_and_its_result_used(shipped_client: OpenAI) -> None
     assert second.choices[0].finish_reason == "stop"
 
 
-@pytest.mark.needs("tools")
 def test_a_tool_is_asked_for_in_a_stream_and_its_result_used(shipped_client: OpenAI) -> None:
     with shipped_client.chat.completions.stream(model="tools", messages=says(QUESTION), tools=[WEATHER]) as stream:
         done = [event for event in stream if event.type == "tool_calls.function.arguments.done"]
@@ -79,7 +77,6 @@ def test_a_tool_is_asked_for_in_a_stream_and_its_result_used(shipped_client: Ope
     assert answer.finish_reason == "stop"
 
 
-@pytest.mark.needs("tools")
 def test_the_arguments_of_a_tool_are_parsed(shipped_client: OpenAI) -> None:
     completion = shipped_client.chat.completions.parse(model="tools", messages=says(QUESTION), tools=[WEATHER])
 

@@ -37,9 +37,6 @@ CHUNK = {
 each_mode = pytest.mark.parametrize("stream", [False, True])
 
 
-pytestmark = pytest.mark.needs("chat")
-
-
 class Upstream(ThreadingHTTPServer):
     """A server that answers all requests alike, and keeps the last of them."""
 
