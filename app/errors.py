@@ -19,21 +19,6 @@ from typing import Protocol, runtime_checkable
 
 from schemas.errors import ErrorObject, ErrorResponse
 
-__all__ = [
-    "AuthenticationError",
-    "ClientDisconnectedError",
-    "CompletionError",
-    "CompletionTimeoutError",
-    "HeadersTooLargeError",
-    "InvalidRequestError",
-    "InvalidValueError",
-    "ModelNotFoundError",
-    "OverloadedError",
-    "RateLimitError",
-    "clipped",
-    "to_completion_error",
-]
-
 logger = logging.getLogger("app.errors")
 
 MAX_ECHO = 200  # characters of a client's input that an error repeats
@@ -100,18 +85,18 @@ class InvalidValueError(InvalidRequestError):
         super().__init__(f"Invalid value for '{param}': {fact[:1].lower()}{fact[1:]}.", param=param or None)
 
 
+class HeadersTooLargeError(InvalidRequestError):
+    """The request line and the headers are larger than the server allows."""
+
+    def __init__(self, limit: int) -> None:
+        super().__init__(f"The headers are too large: at most {limit} bytes.", status=431)
+
+
 class AuthenticationError(CompletionError):
     """The request has no valid API key."""
 
     def __init__(self, message: str) -> None:
         super().__init__(message, status=401, code=CODES[401], headers={"www-authenticate": "Bearer"})
-
-
-class HeadersTooLargeError(InvalidRequestError):
-    """The first line and the headers of the request are larger than the server allows."""
-
-    def __init__(self, limit: int) -> None:
-        super().__init__(f"The headers are too large: at most {limit} bytes.", status=431)
 
 
 class ModelNotFoundError(CompletionError):
@@ -129,8 +114,7 @@ class RateLimitError(CompletionError):
     def __init__(self, limit: int, *, wait: float, headers: Mapping[str, str]) -> None:
         seconds = max(math.ceil(wait), 1)
         message = f"Rate limit reached: {limit} requests a minute. Try again in {seconds} s."
-        headers = {"retry-after": str(seconds), **headers}
-        super().__init__(message, status=429, code=CODES[429], headers=headers)
+        super().__init__(message, status=429, code=CODES[429], headers={"retry-after": str(seconds), **headers})
 
 
 class ClientDisconnectedError(CompletionError):
@@ -144,14 +128,14 @@ class OverloadedError(CompletionError):
     """The server cannot start another completion now."""
 
     def __init__(self, message: str = "The server is overloaded. Try again in a moment.") -> None:
-        super().__init__(message, status=503, code="overloaded", headers={"retry-after": "1"})
+        super().__init__(message, status=503, code=CODES[503], headers={"retry-after": "1"})
 
 
 class CompletionTimeoutError(CompletionError):
     """The completion took longer than `COMPLETION_TIMEOUT`."""
 
     def __init__(self, seconds: float) -> None:
-        super().__init__(f"The completion took longer than {seconds:g} s.", status=504, code="timeout")
+        super().__init__(f"The completion took longer than {seconds:g} s.", status=504, code=CODES[504])
 
 
 def to_completion_error(error: BaseException) -> CompletionError:
