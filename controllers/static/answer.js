@@ -1,135 +1,134 @@
-// One answer on the page: what its frames bring, shown as they come.
-import { copyButton, element, errorBox, sends } from "./dom.js";
-import { Figures } from "./figures.js";
+// A model's response, shown while it streams in.
+import { copyButton, element, errorBox, isSubmitKey } from "./dom.js";
 import { Markdown } from "./markdown.js";
+import { Stats } from "./stats.js";
 
 export class Answer {
-  /** An answer of a model; `sendResults` is given what its tools have returned, and returns whether that was sent. */
+  /** `sendResults` takes the tool messages that the user fills in, and returns whether they were sent. */
   constructor(model, sendResults) {
     this.sendResults = sendResults;
-    this.calls = []; // tool calls, as they go back to the server
-    this.cards = [];
+    this.calls = []; // tool calls in the API's form
+    this.cards = []; // the element of each tool call
     this.body = element("div", { className: "text" });
     this.markdown = new Markdown(this.body);
-    this.figures = new Figures();
-    this.parts = {};
+    this.stats = new Stats();
+    this.sections = {};
     this.renderAfter = 0; // milliseconds
     this.actions = element("div", { className: "actions" });
     this.root = element(
       "article",
-      { className: "answer", "aria-busy": "true", "aria-label": `Answer of ${model}` },
+      { className: "answer", "aria-busy": "true", "aria-label": `Response from ${model}` },
       element("header", {}, model),
       this.body,
-      this.figures.root,
+      this.stats.root,
       this.actions,
     );
   }
 
-  /** Show what a frame brings. */
-  take(frame) {
-    if (frame.event) this.showEvent(frame.event);
-    if (frame.usage) this.figures.usage = frame.usage;
-    for (const { index, delta, finish_reason: reason } of frame.choices ?? []) {
+  add(chunk) {
+    if (chunk.event) this.addEvent(chunk.event);
+    if (chunk.usage) this.stats.usage = chunk.usage;
+    for (const { index, delta, finish_reason: reason } of chunk.choices ?? []) {
       if (index) {
-        this.note("The model gave more answers; the first is shown.");
+        this.note("The model returned several choices; only the first is shown.");
         continue;
       }
-      if (this.takeDelta(delta ?? {})) this.figures.note();
-      if (reason && !["stop", "tool_calls"].includes(reason)) this.note(`Ended by: ${reason}.`);
+      if (this.addDelta(delta ?? {})) this.stats.countChunk();
+      if (reason && !["stop", "tool_calls"].includes(reason)) this.note(`Finish reason: ${reason}.`);
     }
-    if (!this.frame) this.renderSoon();
+    if (!this.frame) this.scheduleRender();
   }
 
-  /** Render in the next frame; an answer that takes long to render is rendered less often, so that the page can be used. */
-  renderSoon() {
-    this.frame = requestAnimationFrame(() => (performance.now() < this.renderAfter ? this.renderSoon() : this.render()));
+  /** Render in the next animation frame; if rendering is slow, less often, to keep the page responsive. */
+  scheduleRender() {
+    this.frame = requestAnimationFrame(() => (performance.now() < this.renderAfter ? this.scheduleRender() : this.render()));
   }
 
-  /** Whether the delta brought anything. */
-  takeDelta(delta) {
+  /** Add a delta; return whether it had any content. */
+  addDelta(delta) {
     const reasoning = delta.reasoning_content ?? delta.reasoning;
-    if (reasoning) this.showReasoning(reasoning);
+    if (reasoning) this.addReasoning(reasoning);
     if (delta.content) this.markdown.append(delta.content);
     if (delta.refusal) this.markdown.append(delta.refusal);
-    (delta.tool_calls ?? []).forEach((call, position) => this.showCall(call, call.index ?? position));
+    (delta.tool_calls ?? []).forEach((call, position) => this.addCall(call, call.index ?? position));
     return Boolean(reasoning || delta.content || delta.refusal || delta.tool_calls?.length);
   }
 
   render() {
-    const began = performance.now();
+    const startedAt = performance.now();
     this.frame = null;
     this.markdown.render();
-    this.figures.render();
-    if (this.markdown.text && this.parts.reasoning) this.parts.reasoning.classList.remove("thinking");
-    this.renderAfter = began + 2 * (performance.now() - began);
+    this.stats.render();
+    if (this.markdown.text && this.sections.reasoning) this.sections.reasoning.classList.remove("thinking");
+    this.renderAfter = startedAt + 2 * (performance.now() - startedAt);
   }
 
-  /** The model has said all that it wanted to. */
+  /** Handle the regular end of the stream. */
   complete() {
     if (this.calls.length) this.askForResults();
-    else if (!this.markdown.text) this.note("The model said nothing.");
+    else if (!this.markdown.text) this.note("The model returned no text.");
   }
 
-  /** The answer has ended early: its calls may be written by half. */
-  cut(error) {
+  /** Handle an early end, by an error or by the user. Tool calls are dropped, as they may be incomplete. */
+  interrupt(error) {
     this.calls = [];
-    if (error) this.figures.root.before(errorBox(error));
+    if (error) this.stats.root.before(errorBox(error));
     else this.note("Stopped.");
   }
 
-  /** Nothing more comes. */
+  /** Render the last chunks and show the buttons. */
   finish(actions) {
     cancelAnimationFrame(this.frame);
     this.render();
     this.root.removeAttribute("aria-busy");
-    this.parts.reasoning?.classList.remove("thinking");
+    this.sections.reasoning?.classList.remove("thinking");
     const text = () => this.markdown.text;
     this.actions.append(...(text() ? [copyButton("Copy", text)] : []), ...actions);
   }
 
-  /** Ask for what the tools return, which only the reader knows. */
+  /** Ask the user for the results of the tool calls. */
   askForResults() {
-    const fields = this.calls.map((call, index) => element("input", { placeholder: "What it returned", "aria-label": `Result of ${call.function.name}, call ${index + 1}` }));
+    const fields = this.calls.map((call, index) => element("input", { placeholder: "Result", "aria-label": `Result of ${call.function.name}, call ${index + 1}` }));
     fields.forEach((field, index) => this.cards[index].append(field));
-    const form = element("form", { className: "results" }, element("button", {}, this.calls.length > 1 ? "Send the results" : "Send the result"));
+    const form = element("form", { className: "results" }, element("button", {}, this.calls.length > 1 ? "Send results" : "Send result"));
     form.addEventListener("submit", (event) => {
       event.preventDefault();
       if (!this.sendResults(this.calls.map(({ id }, index) => ({ role: "tool", tool_call_id: id, content: fields[index].value })))) return;
       form.remove();
       fields.forEach((field) => (field.disabled = true));
     });
-    fields.forEach((field) => field.addEventListener("keydown", (event) => sends(event) && form.requestSubmit()));
-    this.parts.calls.append(form);
+    fields.forEach((field) => field.addEventListener("keydown", (event) => isSubmitKey(event) && form.requestSubmit()));
+    this.sections.calls.append(form);
   }
 
-  /** A remark of the page's own, made once. */
+  /** Show a remark of the page, once. */
   note(text) {
-    this.part(text, () => element("p", { className: "note" }, text), "after");
+    this.section(text, () => element("p", { className: "note" }, text), "after");
   }
 
-  /** What the model would say of this answer in the next request; null if it said nothing. */
+  /** The assistant message for the next request; null if the response is empty. */
   get message() {
     const content = this.markdown.text;
     if (!content && !this.calls.length) return null;
     return { role: "assistant", content: content || null, ...(this.calls.length ? { tool_calls: this.calls } : {}) };
   }
 
-  /** A part of the answer that stands before or after its text, made when it is first needed. */
-  part(name, make, where) {
-    return (this.parts[name] ??= (() => {
-      const made = make();
-      (where === "after" ? this.figures.root : this.body).before(made);
-      return made;
+  /** Return a section before or after the text, created on first use. */
+  section(name, create, where) {
+    return (this.sections[name] ??= (() => {
+      const created = create();
+      (where === "after" ? this.stats.root : this.body).before(created);
+      return created;
     })());
   }
 
-  showReasoning(text) {
-    const make = () => element("details", { className: "reasoning thinking" }, element("summary", {}, "Reasoning"), element("p"));
-    this.part("reasoning", make, "before").lastChild.append(text);
+  addReasoning(text) {
+    const create = () => element("details", { className: "reasoning thinking" }, element("summary", {}, "Reasoning"), element("p"));
+    this.section("reasoning", create, "before").lastChild.append(text);
   }
 
-  showCall({ id, function: called }, index) {
-    const calls = this.part("calls", () => element("section", { className: "calls", "aria-label": "Tool calls" }), "after");
+  addCall({ id, function: called }, index) {
+    const calls = this.section("calls", () => element("section", { className: "calls", "aria-label": "Tool calls" }), "after");
     const call = (this.calls[index] ??= { id, type: "function", function: { name: "", arguments: "" } });
     call.id ??= id;
     call.function.name += called?.name ?? "";
@@ -137,36 +136,36 @@ export class Answer {
     if (!this.cards[index]) calls.append((this.cards[index] = element("div", { className: "card" }, element("strong"), element("pre", { tabIndex: 0 }))));
     const [name, parameters] = this.cards[index].children;
     name.textContent = call.function.name;
-    parameters.textContent = indented(call.function.arguments);
+    parameters.textContent = indentJson(call.function.arguments);
   }
 
-  showEvent(event) {
-    const { type = "event", data = event } = event; // one of another shape is shown as it is
-    if (type === "citation" || type === "source") return this.showSource(data);
-    const list = this.part("events", () => element("ol", { className: "events", "aria-label": "Events" }), "before");
+  addEvent(event) {
+    const { type = "event", data = event } = event; // an event without `data` is shown whole
+    if (type === "citation" || type === "source") return this.addSource(data);
+    const list = this.section("events", () => element("ol", { className: "events", "aria-label": "Events" }), "before");
     const status = type === "status" && data?.description;
     const details = status ? (data.tool_call ?? data.tool_result) : data;
     const item = element("li", { className: status && !data.done ? "" : "done" });
-    const said = status || type;
-    if (details) item.append(element("details", {}, element("summary", {}, said), element("pre", { tabIndex: 0 }, JSON.stringify(details, null, 2))));
-    else item.append(said);
+    const title = status || type;
+    if (details) item.append(element("details", {}, element("summary", {}, title), element("pre", { tabIndex: 0 }, JSON.stringify(details, null, 2))));
+    else item.append(title);
     list.lastElementChild?.classList.add("done");
     list.append(item);
   }
 
-  showSource(data) {
+  addSource(data) {
     const { source, document, metadata } = data ?? {};
-    const section = this.part("sources", () => element("section", { className: "sources" }, element("h3", {}, "Sources"), element("ol")), "after");
+    const section = this.section("sources", () => element("section", { className: "sources" }, element("h3", {}, "Sources"), element("ol")), "after");
     const name = source?.name ?? metadata?.[0]?.source ?? "Unnamed";
     const text = [document ?? []].flat().join("\n\n").trim();
     section.lastChild.append(element("li", {}, element("details", {}, element("summary", {}, name), element("p", {}, text))));
   }
 }
 
-function indented(json) {
+function indentJson(text) {
   try {
-    return JSON.stringify(JSON.parse(json), null, 2);
+    return JSON.stringify(JSON.parse(text), null, 2);
   } catch {
-    return json; // it is still coming
+    return text; // still incomplete
   }
 }

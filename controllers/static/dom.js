@@ -1,32 +1,31 @@
-// Elements, made so that whatever a model says stays text: nothing here parses HTML.
+// DOM helpers. Text is inserted as text and never parsed as HTML, so a model's output cannot inject markup.
 
-/** An element with properties (a name with a dash, or `role`, is an attribute) and children: elements or text. */
+/** Create an element. A property named `role` or with a dash is an attribute; children are elements or strings. */
 export function element(name, properties = {}, ...children) {
-  const made = document.createElement(name);
+  const created = document.createElement(name);
   for (const [key, value] of Object.entries(properties)) {
-    if (key.includes("-") || key === "role") made.setAttribute(key, value);
-    else made[key] = value;
+    if (key.includes("-") || key === "role") created.setAttribute(key, value);
+    else created[key] = value;
   }
-  made.append(...children);
-  return made;
+  created.append(...children);
+  return created;
 }
 
-/** An error as a sentence, and what it is looked up by. */
+/** Create an alert that shows an `ApiError`. */
 export function errorBox({ message, status, code, requestId }) {
-  const facts = [status, code, requestId && `request ${requestId}`].filter(Boolean).join(" · ");
-  const made = element("div", { className: "error", role: "alert" }, element("p", {}, message));
-  if (facts) made.append(element("small", {}, facts));
-  return made;
+  const details = [status, code, requestId && `request ${requestId}`].filter(Boolean).join(" · ");
+  const box = element("div", { className: "error", role: "alert" }, element("p", {}, message));
+  if (details) box.append(element("small", {}, details));
+  return box;
 }
 
-/** The element of the page with this id. */
 export const byId = (id) => document.getElementById(id);
 
-/** Whether a key that is pressed sends what was written: no Enter that ends the composing of a word, 229 in Safari. */
-export const sends = (event) => event.key === "Enter" && !event.shiftKey && !event.isComposing && event.keyCode !== 229;
+/** Whether a keydown event submits: Enter without Shift, unless it ends an IME composition (key code 229 in Safari). */
+export const isSubmitKey = (event) => event.key === "Enter" && !event.shiftKey && !event.isComposing && event.keyCode !== 229;
 
-/** The key of the API, if this tab keeps one: a browser may forbid it. */
-export function keptKey() {
+/** Return the API key stored for this tab; empty if there is none, or the browser blocks storage. */
+export function loadKey() {
   try {
     return sessionStorage.getItem("key") ?? "";
   } catch {
@@ -34,26 +33,25 @@ export function keptKey() {
   }
 }
 
-/** Keep the key of the API for this tab, where the browser allows it. */
-export function keepKey(key) {
+export function storeKey(key) {
   try {
     sessionStorage.setItem("key", key);
   } catch {
-    // then it is asked for again
+    // storage is blocked: the key is lost on reload
   }
 }
 
-/** A button that copies what `text()` returns, and says so for a moment. */
+/** Create a button that copies what `text()` returns and confirms it for a moment. */
 export function copyButton(label, text) {
   const button = element("button", { type: "button", className: "quiet", textContent: label });
   button.addEventListener("click", async () => {
-    button.textContent = (await copy(text())) ? "Copied" : "Select it by hand";
+    button.textContent = (await copy(text())) ? "Copied" : "Copy failed";
     setTimeout(() => (button.textContent = label), 1500);
   });
   return button;
 }
 
-/** Put a text on the clipboard; false where the browser forbids it, as it does over plain HTTP. */
+/** Copy text to the clipboard; return false if the browser forbids it, as it does over plain HTTP. */
 export async function copy(text) {
   try {
     await navigator.clipboard.writeText(text);

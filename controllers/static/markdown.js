@@ -1,25 +1,25 @@
-// Markdown as models write it, into elements. What it does not know, HTML above all, stays text;
-// an image becomes a link, as the page asks no other host for anything.
+// Renders Markdown to elements. HTML and unknown syntax stay text; an image becomes a link, as the page
+// loads nothing from other hosts.
 import { copyButton, element } from "./dom.js";
 
-const DEEPEST = 12; // of lists and quotes in each other; more is text
+const MAX_DEPTH = 12; // of nested lists and quotes; deeper ones stay text
 
 const FENCE = /^ {0,3}(`{3,}|~{3,})\s*([^\s`]*)[^`]*$/;
 const HEADING = /^ {0,3}(#{1,6})\s+([^]*?)(?:\s+#+)?\s*$/;
-const UNDERLINE = /^ {0,3}(={2,}|-{2,})\s*$/; // which makes a heading of the paragraph above it
+const UNDERLINE = /^ {0,3}(={2,}|-{2,})\s*$/; // makes the paragraph above it a heading
 const RULE = /^ {0,3}([-*_])(?:\s*\1){2,}\s*$/;
 const QUOTE = /^ {0,3}> ?/;
 const ITEM = /^( *)([-*+]|\d{1,9}[.)])([ \t]+|$)/;
-const FIRST_ITEM = /^ *([-*+]|1[.)])([ \t]+|$)/; // as only it may follow a paragraph at once: "1984. It was …" is a sentence
+const FIRST_ITEM = /^ *([-*+]|1[.)])([ \t]+|$)/; // without a blank line before it: "1984. It was …" is a sentence
 const DIVIDER = /^ *\|?( *:?-+:? *\|)+ *(:?-+:? *)?$/;
 
-/** A text that grows: what is complete is built once, only its end is built anew. */
+/** Text that grows. Finished blocks are rendered once; only the end is rendered again. */
 export class Markdown {
   constructor(root) {
     this.root = root;
     this.text = "";
-    this.settled = 0; // how much of the text will never look different
-    this.open = []; // the elements of the rest
+    this.settled = 0; // length of the text whose rendering is final
+    this.open = []; // elements of the rest
   }
 
   append(text) {
@@ -30,22 +30,22 @@ export class Markdown {
     const lines = this.text.slice(this.settled).split("\n");
     const blocks = [...parse(lines.map((line) => line.replace(/\r$/, "")), 0)];
     const nodes = replace(this.root, this.open, blocks.map((block) => block.node));
-    const settled = Math.max(blocks.length - 2, 0); // the next words may change the last two
+    const settled = Math.max(blocks.length - 2, 0); // more text may change the last two
     const end = settled && blocks[settled - 1].end;
     this.settled += lines.slice(0, end).reduce((length, line) => length + line.length + 1, 0);
     this.open = nodes.slice(settled);
   }
 }
 
-/** Let nodes stand where the old ones do, the last of the parent's; returns those that now stand there. */
+/** Replace `old`, the last children of `parent`, and return the nodes that are now there. */
 function replace(parent, old, nodes) {
   old.slice(nodes.length).forEach((node) => node.remove());
-  return nodes.map((node, index) => (index < old.length ? become(old[index], node) : parent.appendChild(node)));
+  return nodes.map((node, index) => (index < old.length ? morph(old[index], node) : parent.appendChild(node)));
 }
 
-/** Make a node look like another. What of it stays the same stays itself: a reader may have selected, scrolled or pressed it. */
-function become(old, node) {
-  if (old.isEqualNode(node) || old.tagName === "BUTTON") return old; // a button may say "Copied" for now
+/** Turn a node into another. Unchanged parts are kept, with the user's selection, scroll position and focus. */
+function morph(old, node) {
+  if (old.isEqualNode(node) || old.tagName === "BUTTON") return old; // a button may say "Copied"
   if (old.nodeType === Node.TEXT_NODE && node.nodeType === Node.TEXT_NODE && node.data.startsWith(old.data)) {
     old.appendData(node.data.slice(old.length));
     return old;
@@ -58,7 +58,7 @@ function become(old, node) {
   return old;
 }
 
-/** The blocks of these lines: an element each, and the line after it. */
+/** Yield the element of each block, and the index of the line after it. */
 function* parse(lines, depth) {
   let at = 0;
   while (at < lines.length) {
@@ -79,8 +79,8 @@ function block(lines, at, depth) {
   if ((match = HEADING.exec(line))) return [element(`h${Math.min(match[1].length + 2, 6)}`, {}, ...inline(match[2])), at + 1];
   if (RULE.test(line)) return [element("hr"), at + 1];
   if (isTable(lines, at)) return table(lines, at);
-  if (depth < DEEPEST && QUOTE.test(line)) return quote(lines, at, depth);
-  if (depth < DEEPEST && (match = ITEM.exec(line))) return list(lines, at, match, depth);
+  if (depth < MAX_DEPTH && QUOTE.test(line)) return quote(lines, at, depth);
+  if (depth < MAX_DEPTH && (match = ITEM.exec(line))) return list(lines, at, match, depth);
   return paragraph(lines, at, depth);
 }
 
@@ -89,7 +89,7 @@ const isTable = (lines, at) => lines[at].includes("|") && DIVIDER.test(lines[at 
 const interrupts = (lines, at, depth, item = FIRST_ITEM) =>
   [FENCE, HEADING, RULE].some((start) => start.test(lines[at])) ||
   isTable(lines, at) ||
-  (depth < DEEPEST && (QUOTE.test(lines[at]) || item.test(lines[at])));
+  (depth < MAX_DEPTH && (QUOTE.test(lines[at]) || item.test(lines[at])));
 
 function paragraph(lines, at, depth) {
   let end = at + 1;
@@ -119,29 +119,29 @@ function quote(lines, at, depth) {
 
 function list(lines, at, [, indent, marker], depth) {
   const ordered = /\d/.test(marker);
-  const made = element(ordered ? "ol" : "ul", ordered ? { start: parseInt(marker) } : {});
+  const created = element(ordered ? "ol" : "ul", ordered ? { start: parseInt(marker) } : {});
   let end = at;
   for (let match; (match = ITEM.exec(lines[end] ?? "")) && /\d/.test(match[2]) === ordered; ) {
     if (match[1].length > indent.length + 1 || RULE.test(lines[end])) break;
-    const width = match[1].length + 2; // of what belongs to the item: nested lists are indented by two or more
+    const width = match[1].length + 2; // least indentation of the item's content
     const inner = [lines[end].slice(match[0].length)];
-    let next = filled(lines, (end += 1));
-    for (; belongs(lines, end, next, width); next = filled(lines, end))
+    let next = skipBlank(lines, (end += 1));
+    for (; continuesItem(lines, end, next, width); next = skipBlank(lines, end))
       for (; end <= next; end += 1) inner.push(dedent(lines[end], match[0].length));
-    made.append(element("li", {}, ...loose(nodes(inner, depth))));
+    created.append(element("li", {}, ...unwrapParagraph(nodes(inner, depth))));
     if (ITEM.test(lines[next] ?? "")) end = next;
   }
-  return end > at ? [made, end] : paragraph(lines, at, DEEPEST);
+  return end > at ? [created, end] : paragraph(lines, at, MAX_DEPTH);
 }
 
-/** The first line from this one on that is not empty. */
-function filled(lines, at) {
+/** Return the index of the next line that is not empty. */
+function skipBlank(lines, at) {
   while (at < lines.length && !lines[at].trim()) at += 1;
   return at;
 }
 
-/** Whether the next line that is not empty goes on with the item that ends here: it is indented, or more of its paragraph. */
-function belongs(lines, end, next, width) {
+/** Return whether the next line continues the list item: it is indented, or goes on with the item's paragraph. */
+function continuesItem(lines, end, next, width) {
   if (next === lines.length) return false;
   return lines[next].search(/\S/) >= width || (next === end && !interrupts(lines, next, 0, ITEM));
 }
@@ -150,8 +150,8 @@ const dedent = (line, width) => line.slice(Math.min(Math.max(line.search(/\S/), 
 
 const nodes = (lines, depth) => [...parse(lines, depth + 1)].map((block) => block.node);
 
-/** The text of a list's item without its paragraph, unless there are several. */
-function loose(children) {
+/** Unwrap the paragraph of a list item, unless there are several. */
+function unwrapParagraph(children) {
   const isParagraph = (child) => child.tagName === "P";
   if (children.filter(isParagraph).length !== 1) return children;
   return children.flatMap((child) => (isParagraph(child) ? [...child.childNodes] : [child]));
@@ -171,20 +171,20 @@ function table(lines, at) {
 const ENTITIES = { lt: "<", gt: ">", amp: "&", quot: '"', "#39": "'", nbsp: "\u00a0" };
 
 const SPECIAL = /[\\`!\[<*_~\nh&]/g;
-const TARGET = String.raw`\(\s*<?((?:[^\s()<>]|\([^\s()<>]*\))*)>?(?:\s+["'][^)]*["'])?\s*\)`; // of a link
-const PAIR = String.raw`\([^\s<>"()]*\)`; // of parentheses, in a link that stands for itself
-const BARE = String.raw`<?((?:https?:\/\/|mailto:)(?:${PAIR}|[^\s<>"()])*(?:${PAIR}|[^\s<>.,;:!?'"()\]*_\x60]))>?`;
-// What may stand where one of SPECIAL is, tried in this order. None may take more than the square of a text's length.
+const TARGET = String.raw`\(\s*<?((?:[^\s()<>]|\([^\s()<>]*\))*)>?(?:\s+["'][^)]*["'])?\s*\)`; // `(url "title")`
+const PARENTHESES = String.raw`\([^\s<>"()]*\)`; // parentheses in a bare URL
+const BARE_URL = String.raw`<?((?:https?:\/\/|mailto:)(?:${PARENTHESES}|[^\s<>"()])*(?:${PARENTHESES}|[^\s<>.,;:!?'"()\]*_\x60]))>?`;
+// What may start at a special character, in order of precedence. None may take more than quadratic time.
 const RULES = [
   [/\\([!-/:-@[-`{-~])/y, (match) => match[1]],
   [/(?<!`)(`+)(?!`)([^]*?[^`])\1(?!`)/y, (match) => element("code", {}, match[2].replace(/^ (.*) $/s, "$1"))],
   [new RegExp(String.raw`!\[([^\]]*)\]${TARGET}`, "y"), (match) => link(match[2], [`image: ${match[1] || match[2]}`])],
   [new RegExp(String.raw`\[((?:[^[\]]|\[[^[\]]*\])+)\]${TARGET}`, "y"), (match) => link(match[2], inline(match[1]))],
-  [new RegExp(BARE, "y"), (match) => link(match[1], [match[1]])],
+  [new RegExp(BARE_URL, "y"), (match) => link(match[1], [match[1]])],
   [/&(lt|gt|amp|quot|#39|nbsp);/y, (match) => ENTITIES[match[1]]],
   [/\\?\n|<br ?\/?>/iy, () => element("br")],
 ];
-// The same of emphasis, and how long its marks are. It is looked for where code and escapes are blank, so that no mark is in them.
+// Emphasis, with the length of its marker. It is matched where code and escapes are blanked out, as their markers do not count.
 const EMPHASIS = [
   [/\*(?!\s)(?:[^*]|\*\*[^*]+\*\*)+?(?<!\s)\*(?!\*)/y, "em", 1],
   [/\*\*(?!\s|\*\*)[^]*?\S\*\*(?!\*)/y, "strong", 2],
@@ -194,8 +194,7 @@ const EMPHASIS = [
 ];
 const LITERAL = /\\[!-/:-@[-`{-~]|(?<!`)(`+)(?!`)[^]*?[^`]\1(?!`)/g;
 
-/** The nodes of a text within a block. */
-export function inline(text) {
+function inline(text) {
   const found = [];
   const plain = text.replace(LITERAL, (literal) => "\0".repeat(literal.length));
   let from = 0;
@@ -203,8 +202,8 @@ export function inline(text) {
     const next = SPECIAL.exec(text);
     if (!next) break;
     const at = next.index;
-    const [length, node] = special(text, plain, at);
-    SPECIAL.lastIndex = at + Math.max(length, 1); // which making what is within has moved
+    const [length, node] = matchAt(text, plain, at);
+    SPECIAL.lastIndex = at + Math.max(length, 1); // moved by the recursion
     if (!length) continue;
     if (at > from) found.push(text.slice(from, at));
     found.push(node);
@@ -214,8 +213,8 @@ export function inline(text) {
   return found;
 }
 
-/** How long what stands at a special character is, and the node of it; 0 if the character means itself. */
-function special(text, plain, at) {
+/** Return the length and the node of what starts at a special character; a length of 0 if it is plain text. */
+function matchAt(text, plain, at) {
   for (const [rule, make] of RULES) {
     rule.lastIndex = at;
     const match = rule.exec(text);
@@ -229,10 +228,10 @@ function special(text, plain, at) {
   return [0];
 }
 
-/** A link if it leads to the web or to a mailbox, else what it says. */
+/** Return a link for http, https and mailto, else a span. */
 function link(href, children) {
   if (!/^(https?:\/\/|mailto:)/i.test(href) || !URL.canParse(href)) return element("span", { title: href }, ...children);
-  const made = element("a", { href, target: "_blank", rel: "noopener noreferrer" }, ...children);
-  made.querySelectorAll("a").forEach((inner) => inner.replaceWith(...inner.childNodes)); // a link has no links in it
-  return made;
+  const anchor = element("a", { href, target: "_blank", rel: "noopener noreferrer" }, ...children);
+  anchor.querySelectorAll("a").forEach((inner) => inner.replaceWith(...inner.childNodes)); // links do not nest
+  return anchor;
 }

@@ -1,7 +1,7 @@
-// The page at /: a conversation with a model of this server.
+// The page at /: a chat with the server's models.
 import { Answer } from "./answer.js";
-import { ApiError, complete, listModels } from "./completions.js";
-import { byId, copy, element, errorBox, keepKey, keptKey, sends } from "./dom.js";
+import { ApiError, complete, fetchDocument, listModels } from "./api.js";
+import { byId, copy, copyButton, element, errorBox, isSubmitKey, loadKey, storeKey } from "./dom.js";
 import { curl, python } from "./snippets.js";
 
 const TOOL = {
@@ -15,34 +15,42 @@ const TOOL = {
 
 const [page, composer, prompt, models, log, key, extra] = ["page", "composer", "prompt", "models", "log", "key", "extra"].map(byId);
 const conversation = []; // the messages so far
-let running = null; // what stops the answer that is under way
+let running = null; // the AbortController of the request in progress
 
-// The models
+// Models
 
 async function loadModels() {
   byId("notice").replaceChildren();
-  sayOfKey("Kept for this tab alone.");
+  showKeyHint("Stored for this tab only.");
   try {
-    const chosen = models.value;
+    const selected = models.value;
     const listed = await listModels(key.value);
     models.replaceChildren(...listed.map(({ id }) => element("option", { value: id }, id)));
-    if (listed.some(({ id }) => id === chosen)) models.value = chosen;
-    byId("offer").replaceChildren(...listed.map(offered));
+    if (listed.some(({ id }) => id === selected)) models.value = selected;
+    byId("model-list").replaceChildren(...listed.map(modelCard));
     if (!listed.length) byId("notice").append(element("p", {}, "This server has no models."));
-    if (key.value) sayOfKey(`Models that it opens: ${listed.length}. Kept for this tab alone.`);
+    if (key.value) showKeyHint(`Models available: ${listed.length}. Stored for this tab only.`);
+    byId("openapi").hidden = false;
   } catch (error) {
-    byId("notice").replaceChildren(errorBox(error));
-    if (error.status === 401) sayOfKey(error.message, true);
+    showError(error);
   }
 }
 
-/** Say by the field of the key what is to say of it: on a phone, the settings cover the rest. */
-function sayOfKey(text, isWrong = false) {
-  byId("key-hint").textContent = text;
-  key.setAttribute("aria-invalid", isWrong);
+function showError(error) {
+  byId("notice").replaceChildren(errorBox(error));
+  byId("notice").scrollIntoView({ block: "nearest" });
+  if (error.status !== 401) return;
+  showKeyHint(error.message, true);
+  byId("openapi").hidden = true;
 }
 
-function offered({ id, owned_by: owner }) {
+/** Show a hint at the key's field: on a phone, the settings cover the page. */
+function showKeyHint(text, isError = false) {
+  byId("key-hint").textContent = text;
+  key.setAttribute("aria-invalid", isError);
+}
+
+function modelCard({ id, owned_by: owner }) {
   const button = element("button", { type: "button" }, element("strong", {}, id), element("span", {}, owner));
   button.addEventListener("click", () => {
     models.value = id;
@@ -53,16 +61,16 @@ function offered({ id, owned_by: owner }) {
 
 // The request
 
-/** What is added to the request by hand; throws a sentence if it is no JSON object. */
+/** Parse the extra JSON; throw a SyntaxError for the user if it is not an object. */
 function extraJson() {
   if (!extra.value.trim()) return {};
   try {
     const value = JSON.parse(extra.value);
     if (value !== null && typeof value === "object" && !Array.isArray(value)) return value;
   } catch {
-    // said below
+    // thrown below
   }
-  throw new SyntaxError('The extra JSON is no object, as {"top_p": 0.9} is.');
+  throw new SyntaxError('Extra JSON must be a JSON object, such as {"top_p": 0.9}.');
 }
 
 function requestBody(messages) {
@@ -77,21 +85,21 @@ function requestBody(messages) {
   };
 }
 
-/** Say that the extra JSON is wrong, where it stands; whether it is right. */
+/** Show whether the extra JSON is valid, and return it. */
 function checkExtra() {
-  const problem = byId("extra-problem");
-  problem.textContent = "";
+  let problem = "";
   try {
     extraJson();
   } catch (error) {
-    problem.textContent = error.message;
+    problem = error.message;
   }
-  extra.setAttribute("aria-invalid", problem.textContent !== "");
-  return problem.textContent === "";
+  byId("extra-problem").textContent = problem;
+  extra.setAttribute("aria-invalid", problem !== "");
+  return !problem;
 }
 
-/** Whether a request may be sent now; if the extra JSON is why not, it is shown. */
-function isReady() {
+/** Return whether a request can be sent now; show the extra JSON if that is why not. */
+function canSend() {
   if (running) return false;
   if (checkExtra()) return true;
   showSettings(extra);
@@ -100,90 +108,89 @@ function isReady() {
 
 // The conversation
 
-async function ask() {
+async function send() {
   const answer = new Answer(models.value, (results) => {
-    if (!isReady()) return false;
-    results.forEach((result) => say(result, result.content));
-    focusNext();
-    ask();
+    if (!canSend()) return false;
+    results.forEach((result) => addMessage(result, result.content));
+    moveFocus();
+    send();
     return true;
   });
   log.append(answer.root);
-  const run = new AbortController();
-  setRunning(run);
+  const controller = new AbortController();
+  setRunning(controller);
   try {
-    for await (const frame of complete(requestBody(conversation), { key: key.value, signal: run.signal })) answer.take(frame);
+    for await (const chunk of complete(requestBody(conversation), { key: key.value, signal: controller.signal })) answer.add(chunk);
     answer.complete();
   } catch (error) {
-    const said = error instanceof ApiError ? error : new ApiError("The server answered, and not as this API does.");
-    answer.cut(run.signal.aborted ? null : said);
-    if (error.status === 401) sayOfKey(error.message, true);
+    const shown = error instanceof ApiError ? error : new ApiError("Unexpected response from the server.");
+    answer.interrupt(controller.signal.aborted ? null : shown);
+    if (error.status === 401) showKeyHint(error.message, true);
   }
-  if (answer.message && answer.root.isConnected) conversation.push(answer.message); // else a new chat has begun
-  const retry = element("button", { type: "button", className: "quiet retry", textContent: "Retry" });
-  retry.addEventListener("click", () => again(answer));
-  answer.finish([retry]);
+  if (answer.message && answer.root.isConnected) conversation.push(answer.message); // not connected: a new chat has begun
+  const button = element("button", { type: "button", className: "quiet retry", textContent: "Retry" });
+  button.addEventListener("click", () => retry(answer));
+  answer.finish([button]);
   setRunning(null);
-  follow();
+  scrollToEnd();
 }
 
-/** What the API must be told of calls that are left without a result. */
-const notRun = () => (conversation.at(-1)?.tool_calls ?? []).map(({ id }) => ({ role: "tool", tool_call_id: id, content: "Not run." }));
+/** Return results for tool calls left open: the API requires one for each. */
+const missingResults = () => (conversation.at(-1)?.tool_calls ?? []).map(({ id }) => ({ role: "tool", tool_call_id: id, content: "Not run." }));
 
-/** Ask for another answer in the place of the last. */
-function again(answer) {
-  if (!isReady()) return;
+function retry(answer) {
+  if (!canSend()) return;
   if (conversation.at(-1)?.role === "assistant") conversation.pop();
   answer.root.remove();
-  focusNext();
-  ask();
+  moveFocus();
+  send();
 }
 
-function say(message, text) {
+function addMessage(message, text) {
   conversation.push(message);
   byId("welcome").hidden = true;
-  log.append(element("article", { className: `said ${message.role}`, "aria-label": message.role === "tool" ? "Result of a tool" : "You" }, text));
-  following = true;
-  follow();
+  log.append(element("article", { className: `message ${message.role}`, "aria-label": message.role === "tool" ? "Tool result" : "You" }, text));
+  isFollowing = true;
+  scrollToEnd();
 }
 
-/** An answer is under way, or none is any more. */
-function setRunning(run) {
-  running = run;
-  const [shown, gone] = run ? ["stop", "send"] : ["send", "stop"];
-  if (document.activeElement === byId(gone)) focusNext();
+/** Show Send or Stop, and announce the state to screen readers. */
+function setRunning(controller) {
+  running = controller;
+  const [shown, hidden] = running ? ["stop", "send"] : ["send", "stop"];
+  if (document.activeElement === byId(hidden)) moveFocus();
   byId(shown).hidden = false;
-  byId(gone).hidden = true;
-  byId("status").textContent = run ? "Answering …" : "The answer has ended.";
+  byId(hidden).hidden = true;
+  byId("status").textContent = running ? "Generating …" : "Response finished.";
 }
 
-/** Move the focus from what goes away: to the prompt, or where that would bring up the keyboard of a phone, to the conversation. */
-function focusNext() {
+/** Move the focus off an element that goes away: to the prompt, or on a phone, where that opens the keyboard, to the page. */
+function moveFocus() {
   (matchMedia("(hover: none)").matches ? page : prompt).focus();
 }
 
-// The end of the conversation stays in view as it grows, until the reader scrolls up, and from when they are back.
+// Scrolling: the end of the conversation stays in view until the user scrolls up
 
-let following = true;
-let lastTop = 0; // where the page was scrolled to
+let isFollowing = true;
+let lastTop = 0; // the previous scroll position
 
-function follow() {
-  if (following) page.scrollTop = page.scrollHeight;
+function scrollToEnd() {
+  if (isFollowing) page.scrollTop = page.scrollHeight;
   lastTop = page.scrollTop;
 }
 
 page.addEventListener("scroll", () => {
-  const left = page.scrollHeight - page.scrollTop - page.clientHeight;
+  const remaining = page.scrollHeight - page.scrollTop - page.clientHeight;
   const isUp = page.scrollTop < lastTop;
-  following = left < (isUp ? 1 : 40) || (following && !isUp);
+  isFollowing = remaining < (isUp ? 1 : 40) || (isFollowing && !isUp);
   lastTop = page.scrollTop;
 });
 
-new ResizeObserver(() => running && follow()).observe(log);
+new ResizeObserver(() => running && scrollToEnd()).observe(log);
 
-// The page
+// The controls
 
-/** Open the settings or close them, where the window is too small for them to stay. */
+/** Open or close the settings, which a wide window always shows. */
 function toggleSettings(open) {
   const isOpen = document.body.classList.toggle("settings-open", open);
   byId("settings-toggle").setAttribute("aria-expanded", isOpen);
@@ -198,16 +205,16 @@ composer.addEventListener("submit", (event) => {
   event.preventDefault();
   const text = prompt.value;
   if (!models.value) return loadModels();
-  if (!text.trim() || !isReady()) return;
+  if (!text.trim() || !canSend()) return;
   prompt.value = "";
   toggleSettings(false);
-  conversation.push(...notRun());
-  say({ role: "user", content: text }, text);
-  ask();
+  conversation.push(...missingResults());
+  addMessage({ role: "user", content: text }, text);
+  send();
 });
 
 prompt.addEventListener("keydown", (event) => {
-  if (!sends(event)) return;
+  if (!isSubmitKey(event)) return;
   event.preventDefault();
   composer.requestSubmit();
 });
@@ -231,22 +238,39 @@ byId("tool").addEventListener("click", () => {
   extra.value = JSON.stringify({ ...extraJson(), tools: [TOOL] }, null, 2);
 });
 
-key.value = keptKey();
-key.addEventListener("input", () => keepKey(key.value));
+key.value = loadKey();
+key.addEventListener("input", () => storeKey(key.value));
 key.addEventListener("change", loadModels);
+
+function showCode(label, code) {
+  byId("code").setAttribute("aria-label", label);
+  byId("snippet").textContent = code;
+  byId("code").showModal();
+}
 
 for (const language of ["curl", "python"]) {
   byId(language).addEventListener("click", async () => {
     if (!checkExtra()) return showSettings(extra);
     const text = prompt.value.trim() ? [{ role: "user", content: prompt.value }] : [];
-    const asked = conversation.slice(0, conversation.findLastIndex(({ role }) => role !== "assistant") + 1);
-    const body = requestBody(text.length ? [...conversation, ...notRun(), ...text] : asked.length ? asked : [{ role: "user", content: "Hello!" }]);
+    const sent = conversation.slice(0, conversation.findLastIndex(({ role }) => role !== "assistant") + 1);
+    const body = requestBody(text.length ? [...conversation, ...missingResults(), ...text] : sent.length ? sent : [{ role: "user", content: "Hello!" }]);
     const code = language === "curl" ? curl(body, key.value) : python(body, extraJson(), key.value);
-    byId("snippet").textContent = code;
-    byId("code").showModal();
-    byId("copied").textContent = (await copy(code)) ? "Copied." : "Select and copy it.";
+    showCode("Request as code", code);
+    byId("copied").textContent = (await copy(code)) ? "Copied." : "Select the text to copy it.";
   });
 }
 
+byId("openapi").addEventListener("click", async (event) => {
+  if (!key.value) return; // the link works
+  event.preventDefault(); // a link cannot send the key
+  try {
+    const json = JSON.stringify(await fetchDocument(key.value), null, 2);
+    showCode("OpenAPI document", json);
+    byId("copied").replaceChildren(copyButton("Copy", () => json));
+  } catch (error) {
+    showError(error);
+  }
+});
+
 await loadModels();
-if (key.getAttribute("aria-invalid") === "true" && !prompt.value) showSettings(key); // later, this would take the focus from who types
+if (key.getAttribute("aria-invalid") === "true" && !prompt.value) showSettings(key); // unless the user is already typing

@@ -1,6 +1,5 @@
-// A request as code. The key is never in it: it stands for itself as the environment variable API_KEY.
+// A request as code. The API key is not in it, but read from the environment variable API_KEY.
 
-/** A command for a shell. */
 export function curl(body, key) {
   const lines = [
     `curl ${body.stream ? "--no-buffer " : ""}${location.origin}/v1/chat/completions`,
@@ -11,14 +10,14 @@ export function curl(body, key) {
   return lines.join(" \\\n  ");
 }
 
-/** A program that uses OpenAI's package; what that does not know goes by its `extra_body`. */
+/** Return a program that uses OpenAI's client, which takes unknown parameters in `extra_body` only. */
 export function python(body, extra, key) {
   const { model, messages, stream, ...rest } = body;
-  const known = Object.entries(rest).filter(([name]) => !(name in extra));
-  const added = Object.fromEntries(Object.entries(rest).filter(([name]) => name in extra));
-  const options = Object.entries({ model, messages, ...Object.fromEntries(known), ...(stream ? { stream } : {}) });
-  if (Object.keys(added).length) options.push(["extra_body", added]);
-  const call = options.map(([name, value]) => `    ${name}=${literal(value, "    ")},\n`).join("");
+  const standard = Object.entries(rest).filter(([name]) => !(name in extra));
+  const extraBody = Object.fromEntries(Object.entries(rest).filter(([name]) => name in extra));
+  const options = Object.entries({ model, messages, ...Object.fromEntries(standard), ...(stream ? { stream } : {}) });
+  if (Object.keys(extraBody).length) options.push(["extra_body", extraBody]);
+  const call = options.map(([name, value]) => `    ${name}=${pythonLiteral(value, "    ")},\n`).join("");
   return [
     ...(key ? ["import os", ""] : []),
     "from openai import OpenAI",
@@ -32,14 +31,13 @@ export function python(body, extra, key) {
   ].join("\n");
 }
 
-/** JSON as Python writes it. */
-function literal(value, indent) {
+function pythonLiteral(value, indent) {
   if (value === null) return "None";
   if (typeof value === "boolean") return value ? "True" : "False";
   if (typeof value !== "object") return JSON.stringify(value);
   const inner = `${indent}    `;
   const isList = Array.isArray(value);
-  const parts = Object.entries(value).map(([key, part]) => `${isList ? "" : `${JSON.stringify(key)}: `}${literal(part, inner)}`);
+  const parts = Object.entries(value).map(([key, part]) => `${isList ? "" : `${JSON.stringify(key)}: `}${pythonLiteral(part, inner)}`);
   const [open, close] = isList ? "[]" : "{}";
   const line = `${open}${parts.join(", ")}${close}`;
   if (line.length <= 72 && !line.includes("\n")) return line;

@@ -1,9 +1,9 @@
-// Light or dark: as the system has it, until the reader chooses. No module, so as to run before the first paint.
+// Light or dark: the system's setting until the user chooses. Not a module, so that it runs before the first paint.
 const root = document.documentElement;
 try {
   root.dataset.theme = localStorage.getItem("theme") ?? "";
 } catch {
-  // the browser lets no page keep anything
+  // the browser blocks storage
 }
 
 addEventListener("DOMContentLoaded", () => {
@@ -13,7 +13,7 @@ addEventListener("DOMContentLoaded", () => {
     try {
       localStorage.setItem("theme", root.dataset.theme);
     } catch {
-      // it is chosen for this page alone
+      // storage is blocked: the choice is lost on reload
     }
   });
 });

@@ -1,4 +1,4 @@
-"""What the pages say when something is wrong: an answer, a key, a server; in a real Chromium."""
+"""What the playground says when something is wrong: an answer, a key, a server; in a real Chromium."""
 
 import json
 import re
@@ -74,7 +74,7 @@ def test_a_server_that_is_gone_is_an_error_too(visit: Open, tmp_path: Path, key:
     finally:
         server.kill()
 
-    expect(answer.get_by_role("alert")).to_contain_text("cut before the answer was complete")
+    expect(answer.get_by_role("alert")).to_contain_text("lost before the response was complete")
     assert request_id_in(answer.get_by_role("alert")).startswith("req_")
     page.get_by_role("button", name="Retry").click()
     expect(page.locator(".answer").get_by_role("alert")).to_contain_text("could not be reached")
@@ -85,9 +85,9 @@ def test_a_call_that_was_cut_is_no_call(visit: Open, shipped: Server) -> None:
     bodies = asked(page)
     answer_with(page, {"choices": [{"delta": {"content": "Hm.", "tool_calls": [CALL]}}]}, end="")
 
-    expect(ask(page, "echo", "Paris").get_by_role("alert")).to_contain_text("cut before")
+    expect(ask(page, "echo", "Paris").get_by_role("alert")).to_contain_text("lost before")
 
-    expect(page.get_by_role("button", name="Send the result")).to_have_count(0)
+    expect(page.get_by_role("button", name="Send result")).to_have_count(0)
     expect(ask(page, "echo", "And now?")).to_contain_text("Retry")
     assert bodies[-1]["messages"][1] == {"role": "assistant", "content": "Hm."}
 
@@ -102,24 +102,24 @@ def test_an_answer_that_is_none_of_this_api_is_said_to_be(visit: Open, shipped: 
 
     alert = ask(page, "echo", "Hello!").get_by_role("alert")
 
-    expect(alert).to_contain_text("not as this API does")
+    expect(alert).to_contain_text("Unexpected response from the server")
 
 
-@pytest.mark.parametrize(("path", "asked", "status"), [("/", "models", 200), ("/schema", "openapi.json", 502)])
-def test_a_page_that_a_proxy_puts_in_is_said_to_be(
-    visit: Open, shipped: Server, path: str, asked: str, status: int
-) -> None:
-    page = visit(shipped, path)
-    page.route(f"**/{asked}", lambda route: route.fulfill(status=status, content_type=HTML, body="<html>"))
+@pytest.mark.parametrize("status", [200, 502])
+def test_a_page_that_a_proxy_puts_in_is_said_to_be(visit: Open, shipped: Server, status: int) -> None:
+    page = visit(shipped)
+    page.route("**/v1/models", lambda route: route.fulfill(status=status, content_type=HTML, body="<html>"))
 
     page.reload()
 
-    expect(page.get_by_role("alert").filter(has_text=f"answered {status}, and not as this API does")).to_be_visible()
+    expect(
+        page.get_by_role("alert").filter(has_text=f"Unexpected response from the server (status {status})")
+    ).to_be_visible()
 
 
 def test_an_empty_answer_and_one_of_several_are_said_to_be(visit: Open, server: Server) -> None:
     page = visit(server)
-    expect(ask(page, "nothing", "Hello!")).to_contain_text("The model said nothing.")
+    expect(ask(page, "nothing", "Hello!")).to_contain_text("The model returned no text.")
     choices = [{"index": index, "delta": {"content": f"answer {index}"}} for index in (0, 1, 2)]
     answer_with(page, {"choices": choices}, {"choices": choices[1:]})
 
@@ -159,7 +159,7 @@ def test_the_models_are_asked_for_again_where_there_are_none(visit: Open, server
     page.unroute("**/v1/models")
     prompt.press("Enter")
 
-    expect(page.locator("#offer li").first).to_be_visible()
+    expect(page.locator("#model-list li").first).to_be_visible()
     expect(page.locator("#notice")).to_be_empty()
     expect(prompt).to_have_value("Hello!")
 
@@ -171,7 +171,7 @@ def test_json_that_is_none_is_not_sent(visit: Open, shipped: Server) -> None:
     page.get_by_label("Your message").fill("Hello!")
     page.keyboard.press("Enter")
 
-    expect(page.locator("#extra-problem")).to_contain_text("The extra JSON is no object")
+    expect(page.locator("#extra-problem")).to_contain_text("Extra JSON must be a JSON object")
     expect(page.get_by_label("Your message")).to_have_value("Hello!")
     expect(page.locator(".answer")).to_have_count(0)
 
@@ -190,10 +190,8 @@ def test_a_wrong_key_is_told_and_a_right_one_is_kept_for_the_tab(visit: Open, cl
     field.press("Tab")
 
     expect(ask(page, "generator", "Hello!").locator(".text")).to_have_text("Hello, world")
-    page.get_by_role("link", name="Docs").click()
-    expect(page.locator(".operation").first).to_be_visible()
     assert page.evaluate("localStorage.length + document.cookie.length") == 0
-    page.get_by_role("link", name="Playground").click()
+    page.reload()
     expect(page.get_by_label("API key")).to_have_value(RIGHT)
 
 
@@ -223,56 +221,50 @@ def test_a_phone_says_by_the_key_what_becomes_of_it(visit: Open, closed: Server)
     field.fill(RIGHT)
     field.press("Enter")
 
-    expect(field).to_have_accessible_description(re.compile(r"Models that it opens: \d\d"))
+    expect(field).to_have_accessible_description(re.compile(r"Models available: \d\d"))
 
 
-@pytest.mark.parametrize("path", ["/", "/static/schema.html"])
-def test_a_key_that_no_header_can_carry_is_told(visit: Open, closed: Server, path: str) -> None:
-    page = visit(closed, path)
+def test_a_key_that_no_header_can_carry_is_told(visit: Open, closed: Server) -> None:
+    page = visit(closed)
     alert, field = page.get_by_role("alert").filter(has_text="key"), page.get_by_label("API key")
     expect(alert).to_contain_text("Send your API key")
 
     field.fill("ключ")
     field.press("Enter")
-    expect(alert).to_contain_text("characters that no header can carry")
+    expect(alert).to_contain_text("characters that a header cannot carry")
     field.fill(RIGHT)
     field.press("Enter")
 
     expect(alert).to_have_count(0)
 
 
-def test_the_documentation_asks_for_a_key_where_one_is_wanted(visit: Open, closed: Server) -> None:
-    page = visit(closed, "/static/schema.html")
-    expect(page.get_by_role("alert")).to_contain_text("Send your API key")
+def test_the_document_is_shown_where_a_link_would_send_no_key(visit: Open, closed: Server) -> None:
+    page = visit(closed, permissions=["clipboard-read", "clipboard-write"])
+    field, link = page.get_by_label("API key"), page.get_by_role("link", name="OpenAPI")
+    expect(field).to_be_focused()
+    expect(link).to_be_hidden()
+    field.fill(RIGHT)
+    field.press("Enter")
 
-    page.get_by_label("API key").fill(RIGHT)
-    page.keyboard.press("Enter")
+    link.click()
+    shown = page.get_by_role("dialog", name="OpenAPI document")
+    shown.get_by_role("button", name="Copy").click()
 
-    expect(page.locator(".operation").first).to_be_visible()
-
-
-def test_the_document_can_be_copied_where_a_link_would_send_no_key(visit: Open, closed: Server) -> None:
-    page = visit(closed, "/static/schema.html", permissions=["clipboard-read", "clipboard-write"])
-    page.get_by_label("API key").fill(RIGHT)
-    page.keyboard.press("Enter")
-
-    page.get_by_role("button", name="Copy the OpenAPI document").click()
-
-    expect(page.get_by_role("button", name="Copied")).to_be_visible()
+    expect(shown.get_by_role("button", name="Copied")).to_be_visible()
     assert "/v1/models" in json.loads(page.evaluate("navigator.clipboard.readText()"))["paths"]
+    shown.get_by_role("button", name="Close").click()
+    page.route("**/openapi.json", lambda route: route.fulfill(status=502, content_type=HTML, body="<html>"))
+    link.click()
+    expect(page.locator("#notice")).to_contain_text("Unexpected response from the server (status 502)")
 
 
-def test_the_pages_do_without_storage(visit: Open, closed: Server) -> None:
-    page = visit(closed, "/static/schema.html")
+def test_the_page_does_without_storage(visit: Open, closed: Server) -> None:
+    page = visit(closed)
     page.add_init_script(WITHOUT_STORAGE)
     page.reload()
 
-    page.get_by_label("API key").fill(RIGHT)
-    page.keyboard.press("Enter")
-    expect(page.locator(".operation").first).to_be_visible()
-    page.get_by_role("link", name="Playground").click()
     page.get_by_role("button", name="Switch between light and dark").click()
     page.get_by_label("API key").fill(RIGHT)
     page.keyboard.press("Enter")
 
-    expect(page.locator("#offer li").first).to_be_visible()
+    expect(page.locator("#model-list li").first).to_be_visible()
