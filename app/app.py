@@ -6,11 +6,11 @@ from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from typing import Any
 
-from litestar import Controller, Litestar, Router
+from litestar import Litestar, Router
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import YamlRenderPlugin
+from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 
 from app import pipelines as pipelines_module
 from app.engine.engine import Engine, Limits
@@ -29,13 +29,7 @@ from app.web.plugin import Admission
 from app.web.run import Serving, drain_on_signal
 from controllers.health import HealthController
 from controllers.openai import OpenAIController
-from controllers.playground import (
-    SECURITY_HEADERS,
-    DocumentationPage,
-    PlaygroundController,
-    StaticController,
-    read_pages,
-)
+from controllers.playground import PlaygroundPlugin  # pack: playground
 from controllers.responses import ResponsesController
 
 __all__ = ["create_app"]
@@ -67,15 +61,20 @@ def create_app(
     telemetry = _telemetry(settings)
     engine = _engine(settings, (*observers, *telemetry))
     app = Litestar(
-        route_handlers=[OpenAIController, ResponsesController, HealthController, *_pages(settings)],
+        route_handlers=[OpenAIController, ResponsesController, HealthController],
         dependencies={**default_dependencies(service), **(dependencies or {})},
-        state=State({"engine": engine, "settings": settings, "pages": read_pages(settings)}),
+        state=State({"engine": engine, "settings": settings}),
         stores={"responses": response_store(settings)},
         exception_handlers={Exception: respond_with_error},
         request_max_body_size=settings.max_body_size,
         lifespan=[_lifespan(engine, settings, service)],
         logging_config=None,
-        plugins=[Serving(settings), Admission(settings), *telemetry],
+        plugins=[
+            Serving(settings),
+            Admission(settings),
+            PlaygroundPlugin(settings),  # pack: playground
+            *telemetry,
+        ],
         openapi_config=_documentation(settings),
     )
     return AccessLog.around(app, engine.observers)
@@ -121,19 +120,16 @@ def _engine(settings: Settings, observers: Sequence[Observer]) -> Engine:
     return Engine(limits, REASONING_FIELDS[settings.reasoning_field], observers)
 
 
-def _pages(settings: Settings) -> list[type[Controller]]:
-    return [StaticController, PlaygroundController] if settings.playground else [StaticController]
-
-
 def _documentation(settings: Settings) -> OpenAPIConfig:
-    """The documents of the API, closed as it is unless the settings open them."""
+    """Serve the OpenAPI document, which needs an API key like the API itself unless the settings make it public."""
+    headers = {"x-content-type-options": "nosniff"}
     opt = {OPEN: True} if settings.public_docs else {}
-    router = Router("/schema", route_handlers=[], include_in_schema=False, opt=opt, response_headers=SECURITY_HEADERS)
+    router = Router("/schema", route_handlers=[], include_in_schema=False, opt=opt, response_headers=headers)
     return OpenAPIConfig(
         title="OpenAI-compatible API",
         version="1",
         openapi_router=router,
-        render_plugins=[DocumentationPage(), YamlRenderPlugin()],
+        render_plugins=[JsonRenderPlugin(), YamlRenderPlugin()],
     )
 
 
