@@ -21,15 +21,18 @@ SKIPPED = {".git", ".venv", ".scaffold", "node_modules"}
 
 
 def without_marked_lines(text: str, left_out: set[str]) -> str:
-    """Return the text without the lines whose packs are all left out, and without an empty line twice in a row."""
+    """Return the text without the lines whose packs are all left out."""
     kept: list[str] = []
-    in_paragraph = False
+    in_paragraph = has_deleted = False
     for line in text.splitlines():
         found = MARK.fullmatch(line)
         is_left_out = found is not None and {*found["packs"].split(", ")} <= left_out
         in_paragraph = line != "" and (in_paragraph or (is_left_out and found is not None and not found["line"]))
-        if not in_paragraph and not is_left_out and (line or kept[-1:] != [""]):
+        if in_paragraph or is_left_out:
+            has_deleted = True
+        elif line or not (has_deleted and kept[-1:] == [""]):
             kept.append(line)
+            has_deleted = False
     return "\n".join(kept).rstrip("\n") + "\n"
 
 

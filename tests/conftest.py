@@ -14,7 +14,6 @@ from litestar.di import Provide
 from litestar.testing import TestClient
 
 from app.app import create_app
-from app.pipelines import pipelines
 from app.registry import Pipelines
 from app.services import Hooks
 from app.settings import Settings
@@ -68,7 +67,7 @@ def servers() -> Iterator[Serve]:
             dependencies: Mapping[str, Provide] | None = None,
             **settings: Any,
         ) -> Client:
-            registry = service if isinstance(service, Pipelines) else pipelines
+            registry = service if isinstance(service, Pipelines) else Pipelines()
             if not isinstance(service, Pipelines) and not hasattr(service, "complete"):
                 service = SimpleNamespace(complete=service, list_models=lambda: ["test"])
             replaced = {} if service is registry else {"completion_service": given(service)}
