@@ -4,7 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
 from contextlib import asynccontextmanager
-from functools import partial, wraps
+from functools import cache, partial, wraps
 from typing import Any
 
 import pytest
@@ -200,8 +200,9 @@ def test_a_model_without_a_name_is_refused(pipelines: Pipelines) -> None:
         lambda model, messages, body, *, more: "",
         lambda: function,
         lambda settings: function,
+        cache(lambda: function),
     ],
-    ids=["one", "two", "four", "keyword", "a factory", "a factory of settings"],
+    ids=["one", "two", "four", "keyword", "a factory", "a factory of settings", "a cached factory"],
 )
 def test_a_function_of_other_arguments_is_refused(pipelines: Pipelines, wrong: Callable[..., Any]) -> None:
     with pytest.raises(TypeError, match=r"must take \(model, messages, body\)"):
@@ -271,15 +272,24 @@ async def test_a_sync_factory_runs_in_a_thread_and_an_async_one_on_the_event_loo
     assert [thread is here for thread in threads] == [False, True]
 
 
+async def test_a_cached_factory_is_a_factory(pipelines: Pipelines) -> None:
+    pipelines.factory("none")(cache(lambda: function))
+    pipelines.factory("settings")(cache(lambda settings: function))
+
+    async with running(pipelines) as service:
+        assert [await answer(service, name) for name in pipelines.models] == ["I am none", "I am settings"]
+
+
 @pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
     ("made", "logged"),
     [
         (OSError("No such file"), "No such file"),
+        (SystemExit(1), "SystemExit"),
         (asyncio.CancelledError(), "CancelledError"),
         (lambda question: "", "it must take (model, messages, body)"),
     ],
-    ids=["an error", "a cancellation", "no model"],
+    ids=["an error", "an exit", "a cancellation", "no model"],
 )
 def test_a_factory_that_fails_is_a_500_and_is_called_again(
     serve: Serve, pipelines: Pipelines, caplog: pytest.LogCaptureFixture, made: Any, logged: str, stream: bool

@@ -1,9 +1,12 @@
 """The models of a registry in applications: preloaded, sharing resources, closed at the end, each application apart."""
 
 import asyncio
+import subprocess
+import sys
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -19,6 +22,7 @@ from app.settings import Settings
 from tests.conftest import Client, Serve, ask, error_of, message_of
 
 pytestmark = pytest.mark.anyio
+ROOT = Path(__file__).parents[3]
 UPSTREAM = Settings(openai_model="gpt", openai_base_url="http://127.0.0.1:1/v1")
 PATIENCE = 30.0  # seconds after which a test gives up
 
@@ -169,6 +173,33 @@ async def test_a_model_that_is_not_served_is_neither_listed_nor_found_nor_named_
             await answer(service)
         assert not service.loading
     assert stateful.events == []
+
+
+@pytest.mark.parametrize("failing", ["first", "second"])
+async def test_one_model_that_fails_to_close_leaves_the_others_and_the_resources_closed(
+    pipelines: Pipelines, failing: str
+) -> None:
+    events: list[str] = []
+
+    @pipelines.resource
+    async def pool() -> AsyncGenerator[str, None]:
+        yield "a pool"
+        events.append("the pool is closed")
+
+    class Stubborn(Stateful):
+        async def close(self) -> None:
+            raise OSError("Stuck")
+
+    for name in ("first", "second"):
+        pipelines.add(name, Stubborn() if name == failing else Stateful(events))
+
+    async with AsyncExitStack() as stack:
+        stack.enter_context(pytest.raises(OSError, match="Stuck"))
+        service = await stack.enter_async_context(running(pipelines))
+        await answer(service, "first")
+        await answer(service, "second")
+
+    assert events == ["started", "asked", "closed", "the pool is closed"]
 
 
 async def test_a_resource_is_opened_first_shared_by_factories_and_closed_after_the_models(pipelines: Pipelines) -> None:
@@ -330,6 +361,28 @@ def test_a_service_that_wraps_the_registry_preloads_and_closes_its_models(pipeli
         assert events == ["started", "asked"]
 
     assert events == ["started", "asked", "closed"]
+
+
+def test_created_is_the_time_of_the_file_of_models_in_every_application_and_process(
+    serve: Serve, pipelines: Pipelines
+) -> None:
+    changed = int((ROOT / "app" / "pipelines.py").stat().st_mtime)
+    pipelines.add("mine", function)
+    pipelines.add("older", function, created=7)
+    code = """
+from litestar.testing import TestClient
+from app.app import create_app
+with TestClient(create_app()) as client:
+    print({model["created"] for model in client.get("/v1/models").json()["data"]})
+"""
+
+    for _ in range(2):
+        models = serve(pipelines).get("/v1/models").json()["data"]
+        assert {model["id"]: model["created"] for model in models} == {"mine": changed, "older": 7}
+    done = subprocess.run(  # noqa: S603 - our own interpreter, with our own code
+        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    assert done.stdout.strip() == f"{{{changed}}}"
 
 
 def test_two_applications_of_one_registry_have_settings_and_models_apart(pipelines: Pipelines) -> None:
