@@ -208,18 +208,22 @@ class PipelineService:
         """Open the resources and preload models; at the end close the models, then the resources."""
         async with AsyncExitStack() as stack:
             for name, resource in self._resources.items():
-                arguments = self._arguments_of(resource, {"settings": self._settings})
-                self._arguments[name] = await stack.enter_async_context(asynccontextmanager(resource)(*arguments))
+                opened = resource(*self._arguments_of(resource, {"settings": self._settings}))
+                self._arguments[name] = await anext(opened)
+                stack.push_async_callback(anext, opened, None)
             preloading = [
                 asyncio.create_task(self._preload(name, registered))
                 for name, registered in self._models.items()
                 if registered.preload and registered.is_managed and registered.when(self._settings)
             ]
-            try:
-                yield
-            finally:
-                await asyncio.gather(*(made.close() for made in self._made.values()))
-                await asyncio.gather(*preloading)
+            stack.push_async_callback(self._close, preloading)
+            yield
+
+    async def _close(self, preloading: Sequence[asyncio.Task[None]]) -> None:
+        closing = (made.close() for made in self._made.values())
+        for error in await asyncio.gather(*closing, *preloading, return_exceptions=True):
+            if isinstance(error, Exception):
+                raise error
 
     async def _make(self, name: str, registered: RegisteredModel) -> Callable[..., Any]:
         made = self._made.setdefault(name, _LazyModel(registered))
@@ -228,8 +232,6 @@ class PipelineService:
     async def _preload(self, name: str, registered: RegisteredModel) -> None:
         try:
             await self._make(name, registered)
-        except asyncio.CancelledError:  # the application stops
-            return
         except Exception:
             logger.exception("The model %r could not be loaded; its first request tries again", name)
 
@@ -274,19 +276,20 @@ class _LazyModel:
             await discard(task.result())
 
     async def _make(self, arguments: Sequence[Any]) -> Callable[..., Any]:
-        made: Any = self._registered.function
-        if self._registered.is_factory:
-            made = await call(made, *arguments)
-            check_service(made)
-        if hasattr(made, "start"):
-            try:
+        made = function = self._registered.function
+        try:
+            if self._registered.is_factory:
+                made = await call(function, *arguments)
+                check_service(made)
+            if hasattr(made, "start"):
                 await call(made.start)
-            except BaseException:
-                if self._registered.is_factory:  # the next request makes another one
-                    await discard(made)
-                raise
-        function: Callable[..., Any] = made
-        return function
+        except BaseException as error:
+            if made is not function:  # the next request makes another one
+                await discard(made)
+            if isinstance(error, SystemExit | KeyboardInterrupt):  # which would stop the event loop
+                raise RuntimeError(f"{_place(function)} raised {error!r}.") from error
+            raise
+        return made
 
 
 def _has_failed(task: asyncio.Task[Any]) -> bool:

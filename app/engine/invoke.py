@@ -96,6 +96,9 @@ class Headers(Mapping[str, str]):
         return headers
 
 
+Cached = type(lru_cache(len))
+
+
 @lru_cache(maxsize=256)
 def _is_quick(function: Callable[..., Any]) -> bool:
     """Whether calling it runs none of its code: what it returns is awaited, or iterated elsewhere."""
@@ -134,7 +137,7 @@ def _binds(signature: inspect.Signature, *args: object, **kwargs: object) -> boo
 
 def _hashable(function: Callable[..., Any]) -> Callable[..., Any]:
     """A callable object's own `__call__`: the object may not be hashable, and hides that it is async."""
-    if isinstance(function, FunctionType | MethodType | BuiltinFunctionType | partial | type):
+    if isinstance(function, FunctionType | MethodType | BuiltinFunctionType | partial | type | Cached):
         return function
     method: Callable[..., Any] = type(function).__call__.__get__(function)
     return method

@@ -336,7 +336,6 @@ async def provide_logged(pipelines: NamedDependency[SkipValidation[PipelineServi
 WRAPPING = {"completion_service": Provide(provide_logged)}
 
 
-@pytest.mark.needs("chat")
 def test_a_service_that_wraps_the_registry_lists_what_the_settings_ask_for() -> None:
     app = create_app(dependencies=WRAPPING, settings=UPSTREAM)
     with TestClient(app) as client:

@@ -42,7 +42,6 @@ def printed(code: str, **environment: str) -> str:
     return done.stdout.strip()
 
 
-@pytest.mark.needs("chat")
 def test_haystack_is_imported_when_its_model_is_made_and_not_before() -> None:
     echo, chat = printed(IMPORTS).splitlines()
 
