@@ -4,6 +4,7 @@ import asyncio
 import gc
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from pathlib import Path
 from typing import Any
 
 from litestar import Litestar, Router
@@ -13,7 +14,7 @@ from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 
 from app import pipelines as pipelines_module
-from app.engine.engine import Engine, Limits
+from app.engine.engine import Engine, Limits, ModelDefaults
 from app.engine.observers import Observer
 from app.engine.threads import Executor, Workers
 from app.registry import Pipelines, PipelineService
@@ -77,7 +78,7 @@ def create_app(
         ],
         openapi_config=_documentation(settings),
     )
-    return AccessLog.around(app, engine.observers)
+    return AccessLog.around(app, tuple(engine.observers))
 
 
 def _telemetry(settings: Settings) -> list[Any]:
@@ -117,7 +118,10 @@ def _engine(settings: Settings, observers: Sequence[Observer]) -> Engine:
         finish_without_client=settings.finish_without_client,
         messages=settings.max_messages,
     )
-    return Engine(limits, REASONING_FIELDS[settings.reasoning_field], observers)
+    # The same in all workers and after a restart, unlike the time of the start
+    created = int(Path(pipelines_module.__file__).stat().st_mtime)
+    defaults = ModelDefaults(settings.owned_by, created)
+    return Engine(limits, REASONING_FIELDS[settings.reasoning_field], defaults=defaults, observers=observers)
 
 
 def _documentation(settings: Settings) -> OpenAPIConfig:

@@ -1,10 +1,11 @@
-"""Whether the server lives, and whether it takes completions: for load balancers and orchestrators."""
+"""Probes for load balancers and orchestrators."""
 
-from typing import Any
+from typing import Any, Literal
 
 from litestar import Controller, Request, get
 from litestar.di import NamedDependency
 from litestar.params import SkipValidation
+from msgspec import Struct
 
 from app.engine.engine import Engine
 from app.errors import OverloadedError
@@ -13,31 +14,36 @@ from app.services import CompletionService
 from app.web.access_log import QUIET
 from app.web.authentication import OPEN
 from controllers.openapi import errors
-from schemas.health import Health
 
 __all__ = ["HealthController"]
 
+
+class Health(Struct, frozen=True):
+    """The state of the server."""
+
+    status: Literal["alive", "ready"]
+
+
 OPTIONS = {QUIET: True, OPEN: True}
-NOT_READY = errors({503: "A model is being loaded, or the server is shutting down."})
 
 
 class HealthController(Controller):
-    """Open to everyone."""
+    """Probes, which need no API key."""
 
     tags = ("health",)
     opt = OPTIONS
-    security = ({},)  # none, whatever the rest of the document asks for
+    security = ({},)
 
     @get("/health", summary="Is the server alive?", response_description="It is.")
     async def health(self) -> Health:
-        """It answers, so it is."""
+        """Answer as long as the event loop does."""
         return Health("alive")
 
     @get(
         "/ready",
         summary="Does the server take completions?",
         response_description="It does.",
-        responses=NOT_READY,
+        responses=errors({503: "A model is being loaded, or the server is shutting down."}),
     )
     async def ready(
         self,
@@ -45,7 +51,7 @@ class HealthController(Controller):
         completion_service: NamedDependency[SkipValidation[CompletionService]],
         pipelines: NamedDependency[SkipValidation[PipelineService]],
     ) -> Health:
-        """Not while it shuts down, nor while its service says that it is `loading`."""
+        """Answer 503 while the server shuts down, and while a preloaded model or the service is `loading`."""
         engine: Engine = request.app.state.engine
         if engine.draining:
             raise OverloadedError("The server is shutting down.")

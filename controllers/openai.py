@@ -1,29 +1,34 @@
 """OpenAI's endpoints for models and chat completions, under `/v1` and without it."""
 
+from functools import partial
 from typing import Any
 
-from litestar import Controller, Request, Response, get, post
+from litestar import Controller, MediaType, Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, RawBody, SkipValidation
 from litestar.status_codes import HTTP_200_OK
 
-from app.engine.engine import Services
-from app.engine.models import full_models
+from app.engine.chat import ChatRenderer
+from app.engine.engine import Engine, Services
+from app.engine.frames import encode
+from app.engine.invoke import Headers
+from app.engine.renderer import MakeRenderer
+from app.engine.request import parse_json
+from app.engine.response import EventStream, client_left
 from app.errors import ModelNotFoundError
 from app.services import CompletionService, Hooks, ModelService
-from app.settings import Settings
 from app.web.access_log import COMPLETES
-from controllers.completing import complete, json_body
-from controllers.openapi import ANSWER, COMPLETION_ERRORS, ERRORS, MODEL_ERRORS, ChatCompletionOperation
+from controllers.openapi import COMPLETION_ERRORS, ERRORS, MODEL_ERRORS, ChatCompletionOperation, spec
+from schemas.chat import ChatCompletion, Json
 from schemas.models import Model, ModelList
 
-__all__ = ["OpenAIController"]
+__all__ = ["OpenAIController", "complete", "json_body"]
 
 
 class OpenAIController(Controller):
-    """The models, and the completions they make.
+    """The models, and chat completions by them.
 
-    It defines none of the dependencies that its handlers name: `app/web/dependencies.py` does, and a
+    It declares none of the dependencies that its handlers name: `app/web/dependencies.py` has their defaults, and a
     subclass, a router or `create_app` may replace any.
     """
 
@@ -31,12 +36,10 @@ class OpenAIController(Controller):
 
     @get(["/v1/models", "/models"], summary="List models", response_description="The models.", responses=ERRORS)
     async def list_models(
-        self,
-        model_service: NamedDependency[SkipValidation[ModelService]],
-        settings: NamedDependency[SkipValidation[Settings]],
+        self, request: Request[Any, Any, Any], model_service: NamedDependency[SkipValidation[ModelService]]
     ) -> ModelList:
-        """All models that a request may name."""
-        return ModelList(data=await full_models(model_service, owned_by=settings.owned_by))
+        """List the models that a request may name."""
+        return ModelList(data=await _engine(request).list_models(model_service))
 
     @get(
         ["/v1/models/{model_id:path}", "/models/{model_id:path}"],
@@ -46,13 +49,13 @@ class OpenAIController(Controller):
     )
     async def retrieve_model(
         self,
+        request: Request[Any, Any, Any],
         model_id: FromPath[str],
         model_service: NamedDependency[SkipValidation[ModelService]],
-        settings: NamedDependency[SkipValidation[Settings]],
     ) -> Model:
-        """One model by its name, which may contain slashes."""
+        """Return one model by its id, which may contain slashes."""
         name = model_id.removeprefix("/")
-        models = {model.id: model for model in await full_models(model_service, owned_by=settings.owned_by)}
+        models = {model.id: model for model in await _engine(request).list_models(model_service)}
         if name not in models:
             raise ModelNotFoundError(name, known=models)
         return models[name]
@@ -61,7 +64,7 @@ class OpenAIController(Controller):
         ["/v1/chat/completions", "/chat/completions"],
         summary="Create a chat completion",
         status_code=HTTP_200_OK,
-        responses=ANSWER | COMPLETION_ERRORS,
+        responses={200: spec(ChatCompletion, "The completion, or a stream of its chunks."), **COMPLETION_ERRORS},
         operation_class=ChatCompletionOperation,
         opt={COMPLETES: True},
     )
@@ -73,6 +76,30 @@ class OpenAIController(Controller):
         model_service: NamedDependency[SkipValidation[ModelService]],
         hooks: NamedDependency[SkipValidation[Hooks]],
     ) -> Response[Any]:
-        """Answer a chat: as one JSON object, or with `stream` as a stream of events."""
+        """Answer a chat with one JSON object, or with `stream` as a stream of events."""
         services = Services(completion_service, model_service, hooks)
         return await complete(request, json_body(request, body), services)
+
+
+def json_body(request: Request[Any, Any, Any], body: bytes) -> Json:
+    """Return the JSON object in the body of a request."""
+    content_type = dict(request.scope["headers"]).get(b"content-type", b"")
+    return parse_json(body, content_type=content_type, depth=request.app.state.settings.max_json_depth)
+
+
+async def complete(
+    request: Request[Any, Any, Any], body: Json, services: Services, renderer: MakeRenderer = ChatRenderer
+) -> Response[Any]:
+    """Run the chat completion that a body asks for, and return its answer as rendered: whole or as a stream."""
+    headers = Headers(request.scope["headers"])
+    completion = await _engine(request).start(body, services, headers, partial(client_left, request.receive), renderer)
+    request.scope["state"]["completion"] = completion.record
+    if completion.stream:
+        frames = completion.frames()
+        return EventStream(await anext(frames), frames)
+    return Response(encode(await completion.collect()), media_type=MediaType.JSON)
+
+
+def _engine(request: Request[Any, Any, Any]) -> Engine:
+    engine: Engine = request.app.state.engine
+    return engine

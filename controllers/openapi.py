@@ -1,58 +1,39 @@
-"""What the API's documentation says beyond the handlers' types."""
+"""What the OpenAPI document says beyond the types of the handlers."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.openapi.spec import Example, OpenAPIMediaType, Operation, Reference, RequestBody, Schema
+from litestar.openapi.spec import Example, OpenAPIMediaType, Operation, RequestBody, Schema
 from litestar.openapi.spec.enums import OpenAPIType
 
-from schemas.chat import ChatCompletion, ChatCompletionRequest
+from schemas.chat import ChatCompletionRequest
 from schemas.errors import ErrorResponse
-from schemas.responses import Response, ResponseRequest
 
-__all__ = [
-    "ANSWER",
-    "COMPLETION_ERRORS",
-    "ERRORS",
-    "MODEL_ERRORS",
-    "RESPONSE",
-    "RESPONSE_ERRORS",
-    "ChatCompletionOperation",
-    "ResponseOperation",
-    "errors",
-]
+__all__ = ["ChatCompletionOperation", "describe", "errors", "spec"]
 
 
-def _spec(kind: type[msgspec.Struct], description: str) -> ResponseSpec:
-    """What a handler may answer; Litestar would invent an example of it, another one at each start."""
+def spec(kind: type[msgspec.Struct], description: str) -> ResponseSpec:
+    """Return the description of a response without an example, which Litestar would invent anew at each start."""
     return ResponseSpec(kind, description=description, generate_examples=False)
 
 
 def errors(descriptions: dict[int, str]) -> dict[int, ResponseSpec]:
-    """Errors by their statuses, for the `responses` of a handler."""
-    return {status: _spec(ErrorResponse, description) for status, description in descriptions.items()}
+    """Return errors by status, for the `responses` of a handler."""
+    return {status: spec(ErrorResponse, description) for status, description in descriptions.items()}
 
 
-ANSWER = {200: _spec(ChatCompletion, "The completion, or a stream of its chunks.")}
-RESPONSE = {200: _spec(Response, "The response.")}
 ERRORS = errors(
     {
-        400: "The request is at fault: `param` names the field.",
+        400: "The request is wrong: `param` names the field.",
         401: "There is no API key, or a wrong one.",
-        429: "These were too many requests: `retry-after` says when to try again.",
+        429: "Too many requests: `retry-after` says when to try again.",
         431: "The headers are too large.",
         500: "The server failed.",
     }
 )
 MODEL_ERRORS = ERRORS | errors({404: "There is no such model: the message names those there are."})
-RESPONSE_ERRORS = ERRORS | errors(
-    {
-        404: "No such response is kept for this caller.",
-        503: "The responses that are kept cannot be reached.",
-    }
-)
 COMPLETION_ERRORS = MODEL_ERRORS | errors(
     {
         413: "The body is too large.",
@@ -62,80 +43,28 @@ COMPLETION_ERRORS = MODEL_ERRORS | errors(
     }
 )
 
-MESSAGES = [{"role": "user", "content": "Hello!"}]
-CHUNK = {"id": "chatcmpl-1", "object": "chat.completion.chunk", "created": 1700000000, "model": "echo"}
-STREAM = "".join(
-    f"data: {data}\n\n"
-    for data in (
-        *(
-            msgspec.json.encode({**CHUNK, "choices": [{"index": 0, "delta": delta, "finish_reason": reason}]}).decode()
-            for delta, reason in (
-                ({"role": "assistant", "content": ""}, None),
-                ({"content": "Hello!"}, None),
-                ({}, "stop"),
-            )
-        ),
-        "[DONE]",
-    )
-)
-COMPLETION = {
-    "id": "chatcmpl-1",
-    "object": "chat.completion",
-    "created": 1700000000,
-    "model": "echo",
-    "choices": [
-        {
-            "index": 0,
-            "message": {"role": "assistant", "content": "Hello!", "refusal": None},
-            "finish_reason": "stop",
-            "logprobs": None,
-        }
-    ],
-}
-
 
 @dataclass
 class ChatCompletionOperation(Operation):
-    """The operation whose body is checked by the engine, and whose answer has two forms."""
+    """The operation of chat completions, whose body the engine checks, and whose answer has two media types."""
 
     def __post_init__(self) -> None:
-        """Describe the body and both forms of the answer."""
-        ask, of_frames = {"model": "echo", "messages": MESSAGES}, "Frames of `ChatCompletionChunk`, then `[DONE]`."
-        self.request_body = _request_body(ChatCompletionRequest, ask)
-        _describe_answer(self, of_frames, whole=COMPLETION, stream=STREAM)
+        """Describe the body and the stream."""
+        example = {"model": "echo", "messages": [{"role": "user", "content": "Hello!"}]}
+        describe(self, ChatCompletionRequest, example, stream="Frames of `ChatCompletionChunk`, then `[DONE]`.")
 
 
-@dataclass
-class ResponseOperation(Operation):
-    """Likewise, for responses."""
-
-    def __post_init__(self) -> None:
-        """Describe the body and both forms of the answer."""
-        self.request_body = _request_body(ResponseRequest, {"model": "echo", "input": "Hello!"})
-        _describe_answer(self, "Named events, the last of which holds the response.")
-
-
-def _request_body(schema: type[msgspec.Struct], ask: dict[str, Any]) -> RequestBody:
-    examples: dict[str, Example | Reference] = {
-        "whole": Example(value=ask),
-        "stream": Example(value={**ask, "model": "echo-stream", "stream": True}),
-    }
-    return RequestBody(
-        required=True, content={"application/json": OpenAPIMediaType(schema=_schema_of(schema), examples=examples)}
-    )
-
-
-def _describe_answer(operation: Operation, frames: str, **examples: Any) -> None:
+def describe(operation: Operation, body: type[msgspec.Struct], example: dict[str, Any], *, stream: str) -> None:
+    """Describe the body of an operation, and its answer as a stream."""
+    media_type = OpenAPIMediaType(schema=_schema_of(body), examples={"request": Example(value=example)})
+    operation.request_body = RequestBody(required=True, content={"application/json": media_type})
     response = (operation.responses or {})["200"]
     content: dict[str, OpenAPIMediaType] = getattr(response, "content")  # noqa: B009 - a reference has none
-    content["text/event-stream"] = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING, description=frames))
-    for kind, name in (("application/json", "whole"), ("text/event-stream", "stream")):
-        if name in examples:
-            content[kind].examples = {name: Example(value=examples[name])}
+    content["text/event-stream"] = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING, description=stream))
 
 
 def _schema_of(struct: type[msgspec.Struct]) -> Any:
-    """The JSON schema of a Struct, in one piece: Litestar passes on what is a dict already."""
+    """Return the JSON schema of a Struct without references, as a dict, which Litestar passes on unchanged."""
     (schema,), parts = msgspec.json.schema_components([struct], ref_template="{name}")
 
     def inline(node: Any) -> Any:

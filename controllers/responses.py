@@ -1,10 +1,12 @@
 """OpenAI's Responses API, by the same models: under `/v1` and without it."""
 
+from dataclasses import dataclass
 from functools import partial
 from typing import Annotated, Any, Literal
 
 from litestar import Controller, MediaType, Request, Response, delete, get, post
 from litestar.di import NamedDependency
+from litestar.openapi.spec import Operation
 from litestar.params import FromPath, FromQuery, QueryParameter, RawBody, SkipValidation
 from litestar.status_codes import HTTP_200_OK
 
@@ -12,15 +14,34 @@ from app.engine.engine import Services
 from app.engine.frames import encode
 from app.engine.request import validate
 from app.responses.form import ResponseForm
-from app.responses.request import input_items, to_chat
+from app.responses.request import current_request, input_items, to_chat
 from app.responses.store import Responses
 from app.services import CompletionService, Hooks, ModelService
 from app.web.access_log import COMPLETES
-from controllers.completing import complete, json_body
-from controllers.openapi import COMPLETION_ERRORS, RESPONSE, RESPONSE_ERRORS, ResponseOperation
+from controllers.openai import complete, json_body
+from controllers.openapi import COMPLETION_ERRORS, ERRORS, describe, errors, spec
 from schemas.responses import DeletedResponse, ResponseItemList, ResponseRequest
+from schemas.responses import Response as ResponseObject
 
 __all__ = ["ResponsesController"]
+
+RESPONSE = {200: spec(ResponseObject, "The response.")}
+RESPONSE_ERRORS = ERRORS | errors(
+    {
+        404: "No such response is kept for this caller.",
+        503: "The responses that are kept cannot be reached.",
+    }
+)
+
+
+@dataclass
+class ResponseOperation(Operation):
+    """The operation that creates a response."""
+
+    def __post_init__(self) -> None:
+        """Describe the body and the stream."""
+        example = {"model": "echo", "input": "Hello!"}
+        describe(self, ResponseRequest, example, stream="Named events, the last of which holds the response.")
 
 
 class ResponsesController(Controller):
@@ -55,7 +76,8 @@ class ResponsesController(Controller):
         chat = to_chat(asked, history, items)
         keeps = request.app.state.settings.store_responses and asked.store is not False
         form = partial(ResponseForm, asked, partial(responses.keep, [*history, *items]) if keeps else None)
-        return await complete(request, chat, Services(completion_service, model_service, hooks), form, sent)
+        current_request.set(sent)
+        return await complete(request, chat, Services(completion_service, model_service, hooks), form)
 
     @get(
         ["/v1/responses/{response_id:str}", "/responses/{response_id:str}"],

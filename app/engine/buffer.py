@@ -1,31 +1,29 @@
-"""The bounded hand-over of items from the one who produces them to the one who sends them."""
+"""A bounded buffer between the producer of a completion's items and the consumer that sends them."""
 
 import asyncio
 import threading
 from collections import deque
 from typing import Generic, TypeVar
 
-__all__ = ["Buffer"]
-
 T = TypeVar("T")
 
 
 class Buffer(Generic[T]):
-    """Items of producers, on the event loop or in threads, for one consumer on the loop.
+    """A buffer for producers on the event loop or in threads, and one consumer on the loop.
 
-    A full buffer makes them wait. The consumer takes all that waits at once: a burst costs
-    one wake-up and not one an item, and a lone item is handed on at once.
+    Producers wait while it is full. The consumer takes all waiting items at once, so that a burst costs one wake-up,
+    and a single item is delivered immediately.
 
     Args:
-        limit: how many items may wait.
-        idle: after how many seconds without an item `take` comes back with none; 0 is never.
+        limit: The number of items that may wait.
+        idle: Seconds without an item after which `take` returns none; 0 is never.
     """
 
     def __init__(self, limit: int, idle: float) -> None:
         self.error: BaseException | None = None
         self.closed = False
         self._items: deque[T] = deque()
-        self._limit = limit  # 0 once it is closed: nobody takes what comes
+        self._limit = limit  # 0 once it is closed
         self._loop = asyncio.get_running_loop()
         self._consumer: asyncio.Future[None] | None = None  # waits for items
         self._waiting: deque[asyncio.Future[None]] = deque()  # for room, on the loop
@@ -36,7 +34,7 @@ class Buffer(Generic[T]):
 
     @property
     def exhausted(self) -> bool:
-        """Whether nothing waits and nothing will come."""
+        """Whether it is closed and empty."""
         return self.closed and not self._items
 
     def put(self, item: T) -> bool:
@@ -47,33 +45,33 @@ class Buffer(Generic[T]):
         return True
 
     def put_anyway(self, item: T) -> None:
-        """Add an item from the loop though there be no room, for those who cannot wait."""
+        """Add an item from the loop even if the buffer is full, for callers that cannot wait."""
         self._items.append(item)
         if self._consumer is not None:
             self._wake(self._consumer)
             self._consumer = None  # one wake-up is enough
 
     async def send(self, item: T) -> None:
-        """Add an item from the loop, now or when there is room."""
+        """Add an item from the loop, when there is room."""
         if not self.put(item):
             await self.put_when_room(item)
 
     async def put_when_room(self, item: T) -> None:
-        """Add an item from the loop as soon as there is room; drop it if nobody will take it."""
+        """Add an item from the loop when there is room; drop it if the buffer is closed."""
         while self._full:
             room = self._loop.create_future()
             self._waiting.append(room)
             await room
         if not self.put(item):
-            await asyncio.sleep(0)  # or a producer that awaits nothing would hold the loop
+            await asyncio.sleep(0)  # a producer that awaits nothing would block the loop
 
     def put_from_thread(self, item: T) -> bool:
-        """Add an item from a thread, when there is room. False says that nobody will take it."""
+        """Add an item from a thread, when there is room. Return False if the buffer is closed."""
         while self._full:
             room = threading.Lock()
             room.acquire()
             self._waiting_threads.append(room)
-            if self._full:  # the consumer may have made room just before it could see who waits
+            if self._full:  # the consumer may have made room before it could see this waiter
                 room.acquire()
         if self._limit:
             self._items.append(item)
@@ -83,22 +81,22 @@ class Buffer(Generic[T]):
         return not self.closed
 
     async def take(self) -> list[T]:
-        """All items that wait, as soon as there are any. None: it is idle, or exhausted."""
+        """Return all waiting items, when there are any; none if it has been idle, or is exhausted."""
         if not self._items and not self.closed:
             consumer = self._consumer = self._loop.create_future()
-            if not self._items:  # a thread may have put one before it could see the future
+            if not self._items:  # a thread may have added one before it could see the future
                 await consumer
             self._consumer = None
-        items = [self._items.popleft() for _ in range(len(self._items))]  # a thread may append meanwhile: that stays
+        items = [self._items.popleft() for _ in range(len(self._items))]  # not one that a thread appends meanwhile
         self._taken_at = self._loop.time()
         self._make_room()
         return items
 
     def close(self, error: BaseException | None = None) -> None:
-        """End the hand-over, once: by the producer, by a timeout, or because the consumer has gone.
+        """Close the buffer; only the first call has an effect.
 
         Args:
-            error: why no more will come, if it is not because there is no more.
+            error: The reason, unless the producer has come to its end.
         """
         if self.closed:
             return

@@ -1,4 +1,4 @@
-"""One completion on its way from a service to a client."""
+"""A running completion: its service runs in a task and fills a buffer, from which the answer is rendered."""
 
 import asyncio
 import sys
@@ -7,29 +7,26 @@ from typing import Any
 
 from app.engine.buffer import Buffer
 from app.engine.frames import KEEP_ALIVE
-from app.engine.items import Item
 from app.engine.observers import Record
-from app.engine.renderer import Form
+from app.engine.renderer import Renderer
+from app.engine.results import Item
 from app.engine.run import Run
 from app.errors import ClientDisconnectedError, CompletionError, CompletionTimeoutError, to_completion_error
 
-__all__ = ["Completion"]
-
-WATCH_AFTER = 0.05  # seconds: most completions are done by then, and need no task that watches their client
+WATCH_AFTER = 0.05  # seconds; most completions end sooner, and need no task that watches their client
 LEFT = ClientDisconnectedError()
-CLOSING_TIME = 0.5  # seconds that a service gets to clean up before it is left behind
+CLOSING_TIME = 0.5  # seconds in which a service should clean up; then it is no longer waited for
 
 
 class Completion:
-    """A service at work in a task of its own, and what it has made so far.
-
-    Whoever takes what it makes, by `collect` or by `frames`, owns it: it stops when they leave.
+    """A completion whose service runs until its result has been consumed by `collect` or `frames`, or is cancelled.
 
     Args:
-        produce: puts the service's items into the buffer.
-        form: how it goes out.
-        run: what the service may ask of the completion.
-        record: what is told of it; says whether the client wants it piece by piece.
+        produce: Puts the service's items into the buffer.
+        buffer: Holds the items that are not rendered yet.
+        renderer: Renders the items.
+        run: The state shared with the service.
+        record: The figures of the completion.
     """
 
     def __init__(
@@ -37,13 +34,13 @@ class Completion:
         produce: Callable[[Buffer[Item]], Awaitable[None]],
         *,
         buffer: Buffer[Item],
-        form: Form,
+        renderer: Renderer,
         run: Run,
         record: Record,
     ) -> None:
         self.record = record
         self._buffer = buffer
-        self._form = form
+        self._renderer = renderer
         self._run = run
         self._task = _start(self._produce(produce))
         self._watch: asyncio.Task[None] | None = None
@@ -51,48 +48,48 @@ class Completion:
 
     @property
     def stream(self) -> bool:
-        """Whether the client wants it piece by piece."""
+        """Whether the client asked for a stream."""
         return self.record.stream
 
     @property
     def done(self) -> bool:
-        """Whether the service has ended; what it made may still wait to be taken."""
+        """Whether the service has ended; some of its items may still be in the buffer."""
         return self._task.done()
 
     async def collect(self) -> Any:
-        """The whole completion in its form, when it is done.
+        """Return the whole answer as the renderer's JSON object.
 
         Raises:
-            CompletionError: the service failed, was too slow, or its client has left.
+            CompletionError: The service failed, was too slow, or its client has left.
         """
-        ending: Exception | None = LEFT  # unless it comes to another
+        ending: Exception | None = LEFT  # unless it ends in another way
         try:
             while not self._buffer.exhausted:
-                self._form.add(await self._buffer.take())
+                self._renderer.add(await self._buffer.take())
             if self._buffer.error is not None:
                 raise to_completion_error(self._buffer.error)
-            completion = await self._form.whole()
+            whole = await self._renderer.whole()
             ending = None
         except Exception as error:
             ending = error
             raise
         else:
-            return completion
+            return whole
         finally:
             self._end(ending)
             await self.close()
 
     async def frames(self) -> AsyncGenerator[bytes, None]:
-        """The stream, as the bytes of one or more frames at a time.
+        """Yield the stream as bytes, one or more frames at a time.
 
-        The first bytes come with the first item, so that an error before it can still be an HTTP
-        error; an error after it is a frame.
+        The first bytes come with the first item, so that an error before it can still be an HTTP error; an error after
+        it is a frame.
 
         Raises:
-            CompletionError: the service failed before its first item.
+            CompletionError: The service failed before its first item.
         """
         started = done = False
-        ending: Exception | None = LEFT  # unless it comes to another
+        ending: Exception | None = LEFT  # unless it ends in another way
         try:
             while not done:
                 items = await self._buffer.take()
@@ -108,22 +105,22 @@ class Completion:
             ending = error
             if not started:
                 raise
-            yield self._form.fail(error) + self._form.last
+            yield self._renderer.fail(error) + self._renderer.last
         finally:
             self._end(ending)
             await self.close()
 
     def watch(self, disconnected: Callable[[], Awaitable[None]]) -> None:
-        """Stop as soon as the client leaves, unless the service wants to run to its end.
+        """Stop when the client leaves, unless the service is to run to its end.
 
         Args:
-            disconnected: waits until the client has left.
+            disconnected: Returns when the client has left.
         """
 
         async def watch() -> None:
             await disconnected()
             if self._run.outlives_client:
-                self.record.ended = "client_left"  # and all goes on, as a response may be kept
+                self.record.ended = "client_left"  # the rest still runs, as a response may be kept
             else:
                 self.cancel(ClientDisconnectedError())
 
@@ -138,13 +135,13 @@ class Completion:
         self._timers.append(loop.call_later(seconds, self.cancel, CompletionTimeoutError(seconds)))
 
     def cancel(self, error: CompletionError) -> None:
-        """Stop the service. What it has made is still sent, and after it the error."""
+        """Stop the service. The items in the buffer are still sent, and then the error."""
         self._run.cancelled = True
         self._buffer.close(error)
         self._task.cancel()
 
     async def close(self) -> None:
-        """Stop the service if it is at work, and wait until it has cleaned up."""
+        """Stop the service if it still runs, and wait until it has cleaned up."""
         for timer in self._timers:
             timer.cancel()
         if self._watch is not None:
@@ -154,7 +151,7 @@ class Completion:
             await asyncio.wait([self._task], timeout=CLOSING_TIME)
 
     def when_done(self, callback: Callable[["Completion"], object]) -> None:
-        """Call back when the service has ended, however it did."""
+        """Call back when the service has ended, for any reason."""
         self._task.add_done_callback(lambda _: callback(self))
 
     async def _produce(self, produce: Callable[[Buffer[Item]], Awaitable[None]]) -> None:
@@ -166,34 +163,33 @@ class Completion:
             self._buffer.close()
 
     def _end(self, error: Exception | None) -> None:
-        """Record how it ended: by which error, if by any."""
-        record, chunks = self.record, self._form.chunks
+        record, chunks = self.record, self._renderer.chunks
         record.id, record.response_model = chunks.head.id, chunks.head.model
         record.finish_reasons = chunks.finish_reasons
         record.add_usage(chunks.usage)
         record.end(error, stopped=self._run.cancelled)
 
     async def _render(self, items: Sequence[Item], *, done: bool) -> tuple[bytes, CompletionError | None]:
-        """All frames of some items, or those before an error, and the error."""
+        """Return the frames of some items, or those before an error and the error."""
         error: BaseException | None = self._buffer.error if done else None
         frames: list[bytes] = []
         try:
-            self._form.write(items, frames)
+            self._renderer.write(items, frames)
             if done and error is None:
-                await self._form.finish(frames)
-        except Exception as mistake:  # in the user's chunk mapper, or in a dict that is no chunk
+                await self._renderer.finish(frames)
+        except Exception as mistake:  # of the user's chunk mapper, or a dict that is no chunk
             error = mistake
         if frames:
             self.record.add(len(frames))
         if error is None and done:
-            frames.append(self._form.last)
+            frames.append(self._renderer.last)
         elif error is None and not items:
             frames.append(KEEP_ALIVE)
         return b"".join(frames), None if error is None else to_completion_error(error)
 
 
 def _start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
-    """Start a task, where Python can in this very turn of the loop: one that need not wait is done by then."""
+    """Start a task, eagerly where Python can: work that need not wait is then done at once."""
     if sys.version_info >= (3, 12):
         return asyncio.Task(work, loop=asyncio.get_running_loop(), eager_start=True)
     return asyncio.create_task(work)

@@ -1,35 +1,34 @@
-"""Starts completions: the way of a request from its body to its service."""
+"""The engine: starts completions from checked requests, and stops them when the server stops."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from functools import partial
 from time import perf_counter
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
+from msgspec.structs import replace
 
 from app.engine.buffer import Buffer
+from app.engine.chat import ChatRenderer
 from app.engine.completion import Completion
 from app.engine.invoke import Arguments, call, call_service
-from app.engine.items import Item, Reader, text_of
-from app.engine.models import model_names
 from app.engine.observers import Observer, Record
-from app.engine.renderer import ChatForm, MakeForm
+from app.engine.renderer import MakeRenderer
 from app.engine.request import check_count, validate
-from app.engine.results import discard, pour
+from app.engine.results import Item, ItemReader, discard, pour, text_of
 from app.engine.run import Run, current_run
 from app.engine.threads import Workers
 from app.errors import ModelNotFoundError, OverloadedError
 from app.services import Body, CompletionService, Hooks, ModelService, PostHook, PreHook
 from schemas.chat import ChatCompletionRequest
-
-__all__ = ["Engine", "Limits", "Services"]
+from schemas.models import Model
 
 SHUTTING_DOWN = "The server is shutting down. Try again in a moment."
 BUFFER_LIMIT = 128  # items of a stream that may wait for its client
 
 
 class Limits(Struct, frozen=True, kw_only=True):
-    """What the engine keeps to; times in seconds, and 0 for none."""
+    """The limits of completions; times in seconds, 0 is no limit."""
 
     concurrent: int
     sync_workers: int
@@ -39,8 +38,15 @@ class Limits(Struct, frozen=True, kw_only=True):
     messages: int = 0
 
 
+class ModelDefaults(Struct, frozen=True):
+    """Fields of listed models that leave them unset; `created` in Unix seconds."""
+
+    owned_by: str
+    created: int
+
+
 class Services(Struct, frozen=True):
-    """What a request is answered with."""
+    """The services and hooks that answer a request."""
 
     completions: CompletionService
     models: ModelService
@@ -48,22 +54,35 @@ class Services(Struct, frozen=True):
 
 
 class Engine:
-    """Runs the completions of a server.
+    """Runs the completions of an application.
 
     Args:
-        limits: how many at once, and for how long.
-        reasoning_fields: the fields of a message that reasoning goes out in.
-        observers: who is told of each completion.
+        limits: The limits of completions.
+        reasoning_fields: The fields of a message in which reasoning is sent.
+        defaults: Fill in the fields of listed models.
+        observers: Are notified of each completion; plugins may append to `Engine.observers`.
     """
 
-    def __init__(self, limits: Limits, reasoning_fields: tuple[str, ...], observers: Sequence[Observer] = ()) -> None:
-        self.observers = tuple(observers)
+    def __init__(
+        self,
+        limits: Limits,
+        reasoning_fields: tuple[str, ...],
+        *,
+        defaults: ModelDefaults,
+        observers: Sequence[Observer] = (),
+    ) -> None:
+        self.observers = list(observers)
         self.draining = False
         self._limits = limits
         self._reasoning_fields = reasoning_fields
+        self._defaults = defaults
         self._workers = Workers(limits.sync_workers)
         self._starting = 0
         self._running: set[Completion] = set()
+
+    async def list_models(self, service: ModelService) -> list[Model]:
+        """Return the models of a service, with unset fields filled in."""
+        return [self._filled_in(model) for model in await _listed(service)]
 
     async def start(
         self,
@@ -71,19 +90,19 @@ class Engine:
         services: Services,
         headers: Mapping[str, str],
         disconnected: Callable[[], Awaitable[None]],
-        form: MakeForm = ChatForm,
+        renderer: MakeRenderer = ChatRenderer,
     ) -> Completion:
-        """Start the completion that a body asks for.
+        """Start the completion that a request asks for.
 
         Args:
-            body: the parsed request.
-            services: what answers it.
-            headers: those of the request that a service may see.
-            disconnected: waits until the client has left.
-            form: makes the form in which it goes out.
+            body: The parsed request.
+            services: Answer the request.
+            headers: The headers of the request that a service may see.
+            disconnected: Returns when the client has left.
+            renderer: Makes the renderer of the answer.
 
         Raises:
-            CompletionError: the request is wrong, the model unknown or the server full.
+            CompletionError: The request is wrong, the model unknown or the server full.
         """
         started_at = perf_counter()
         if self.draining:
@@ -94,16 +113,16 @@ class Engine:
         try:
             run = Run(self._workers, outlives_client=self._limits.finish_without_client)
             current_run.set(run)
-            request, body = await _prepared(body, services, self._limits)
+            request, body = await _prepare(body, services, self._limits)
             record = Record(
                 model=request.model, stream=bool(request.stream), observers=self.observers, started_at=started_at
             )
             record.start()
-            reader = Reader(services.hooks.chunk_mapper or text_of, self._reasoning_fields)
+            reader = ItemReader(services.hooks.chunk_mapper or text_of, self._reasoning_fields)
             completion = Completion(
                 partial(_produce, services, Arguments(request.model, request.messages, body, headers)),
                 buffer=Buffer(BUFFER_LIMIT, idle=self._limits.keep_alive if record.stream else 0),
-                form=form(request, reader),
+                renderer=renderer(request, reader),
                 run=run,
                 record=record,
             )
@@ -118,7 +137,7 @@ class Engine:
         return completion
 
     def drain(self, grace: float) -> None:
-        """Start no more completions, and stop those that still run after some seconds; their clients are told."""
+        """Refuse new completions; stop the running ones after `grace` seconds, with an error to their clients."""
         if not self.draining:
             self.draining = True
             asyncio.get_running_loop().call_later(grace, self._stop)
@@ -133,41 +152,54 @@ class Engine:
         for completion in tuple(self._running):
             completion.cancel(OverloadedError(SHUTTING_DOWN))
 
+    def _filled_in(self, model: str | Model) -> Model:
+        model = Model(id=model) if isinstance(model, str) else model
+        return replace(
+            model,
+            created=self._defaults.created if model.created is UNSET else model.created,
+            owned_by=self._defaults.owned_by if model.owned_by is UNSET else model.owned_by,
+        )
+
+
+async def _prepare(body: Body, services: Services, limits: Limits) -> tuple[ChatCompletionRequest, Body]:
+    """Check a request, call the pre-hook, and check that the model is listed."""
+    request = validate(body, ChatCompletionRequest)
+    if limits.messages:
+        check_count(request.messages, limits.messages)
+    if services.hooks.pre_hook is not None:
+        request = await _call_pre_hook(services.hooks.pre_hook, request)
+        body = request.to_body()
+    names = [model if isinstance(model, str) else model.id for model in await _listed(services.models)]
+    if request.model not in names:
+        raise ModelNotFoundError(request.model, known=names)
+    return request, body
+
 
 async def _produce(services: Services, arguments: Arguments, buffer: Buffer[Item]) -> None:
     result = await call_service(services.completions.complete, arguments)
     if services.hooks.post_hook is not None:
-        result = await _observed(result, services.hooks.post_hook)
+        result = await _call_post_hook(services.hooks.post_hook, result)
     await pour(result, buffer)
 
 
-async def _observed(result: object, post_hook: PostHook) -> object:
-    """The result, or what the post-hook makes of it."""
+async def _listed(service: ModelService) -> Sequence[str | Model]:
+    listed: Sequence[str | Model] = await call(service.list_models)
+    return listed
+
+
+async def _call_pre_hook(pre_hook: PreHook, request: ChatCompletionRequest) -> ChatCompletionRequest:
+    replaced: ChatCompletionRequest | None = await call(pre_hook, request)
+    if replaced is None:
+        return request
+    for name, value in request.extra.items():
+        replaced.extra.setdefault(name, value)  # copying a Struct leaves them out
+    return replaced
+
+
+async def _call_post_hook(post_hook: PostHook, result: object) -> object:
     try:
         replaced = await call(post_hook, result)
     except BaseException:
         await discard(result)
         raise
     return result if replaced is None else replaced
-
-
-async def _prepared(body: Body, services: Services, limits: Limits) -> tuple[ChatCompletionRequest, Body]:
-    """The request as the pre-hook leaves it, for a model that is listed."""
-    request = validate(body, ChatCompletionRequest)
-    if limits.messages:
-        check_count(request.messages, limits.messages)
-    if services.hooks.pre_hook is not None:
-        request = await _hooked(request, services.hooks.pre_hook)
-        body = request.to_body()
-    if request.model not in (names := await model_names(services.models)):
-        raise ModelNotFoundError(request.model, known=names)
-    return request, body
-
-
-async def _hooked(request: ChatCompletionRequest, pre_hook: PreHook) -> ChatCompletionRequest:
-    replaced: ChatCompletionRequest | None = await call(pre_hook, request)
-    if replaced is None:
-        return request
-    for name, value in request.extra.items():
-        replaced.extra.setdefault(name, value)  # which copying a Struct leaves behind
-    return replaced

@@ -1,4 +1,4 @@
-"""Completions and chunks as bytes."""
+"""Encoding: JSON, and the frames of a stream of server-sent events."""
 
 import re
 from collections.abc import Callable
@@ -8,17 +8,15 @@ import msgspec
 
 from schemas.chat import ChatCompletionChunk
 
-__all__ = ["DONE", "KEEP_ALIVE", "encode", "encode_text", "frame", "named_frame", "text_framer"]
-
 DONE = b"data: [DONE]\n\n"
-KEEP_ALIVE = b": keep-alive\n\n"  # a comment: clients skip it, proxies see a living stream
+KEEP_ALIVE = b": keep-alive\n\n"  # a comment, which clients skip
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
 _json = msgspec.json.Encoder()
 
 
 def encode(value: object) -> bytes:
-    """A value as JSON. A lone surrogate, which UTF-8 cannot hold, becomes U+FFFD."""
+    """Return a value as JSON. A lone surrogate, which UTF-8 cannot encode, becomes U+FFFD."""
     try:
         return _json.encode(value)
     except UnicodeEncodeError:
@@ -26,24 +24,24 @@ def encode(value: object) -> bytes:
 
 
 def frame(value: object) -> bytes:
-    """A value as a frame of a stream, on one line."""
+    """Return a value as a frame, on one line."""
     return b"data: %b\n\n" % _on_one_line(encode(value))
 
 
 def named_frame(name: str, value: object) -> bytes:
-    """Likewise, as an event of that name."""
+    """Return a value as a frame with an event name."""
     return b"event: %b\n%b" % (name.encode(), frame(value))
 
 
 def encode_text(text: str) -> bytes:
-    """A text as JSON, on one line."""
+    """Return a string as JSON, on one line."""
     return _json.encode(text) if text.isascii() else _on_one_line(encode(text))
 
 
 def text_framer(chunk: ChatCompletionChunk) -> Callable[[str], bytes]:
-    """What makes a frame of a text, as if the text were the content of this chunk, whose own is empty.
+    """Return a function that makes the frame of a text, as the content of this chunk, whose own content is empty.
 
-    The rest of the chunk is encoded once for all texts: of the time that a chunk takes, that was most.
+    The rest of the chunk is encoded once for all texts, which saves most of the time that a chunk takes.
     """
     before, _, after = frame(chunk).rpartition(b'""')
 
@@ -68,7 +66,7 @@ def _without_surrogates(value: Any) -> Any:
 def _on_one_line(data: bytes) -> bytes:
     if data.isascii():
         return data
-    # httpx, for one, ends a line at these three as well
+    # Some clients, httpx among them, end a line at these three too
     return (
         data.replace(b"\xe2\x80\xa8", rb"\u2028").replace(b"\xe2\x80\xa9", rb"\u2029").replace(b"\xc2\x85", rb"\u0085")
     )

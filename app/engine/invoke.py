@@ -1,4 +1,4 @@
-"""Calling what a user wrote: sync or async, and with the arguments that it names."""
+"""Calls of user functions: sync or async, with the arguments that they name."""
 
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -10,14 +10,13 @@ from msgspec import Struct
 
 from app.engine.run import run_sync
 
-__all__ = ["Arguments", "Headers", "call", "call_service", "check_service", "parameters_of"]
-
 SECRET_HEADERS = frozenset({b"authorization", b"cookie"})
 ARGUMENTS = ("model", "messages", "body")
+CachedFunction = type(lru_cache(len))
 
 
 class Arguments(Struct, frozen=True):
-    """What a service is called with."""
+    """The arguments of a completion service."""
 
     model: str
     messages: list[Any]
@@ -25,14 +24,14 @@ class Arguments(Struct, frozen=True):
     headers: Mapping[str, str]
 
 
-class _Form(Struct, frozen=True):
+class _Signature(Struct, frozen=True):
     by_keyword: bool
-    names_headers: bool
+    takes_headers: bool
 
 
 async def call(function: Callable[..., Any], *args: object, **kwargs: object) -> Any:
-    """Call a function on the event loop if it is async, else in a thread, and await what it returns."""
-    if _is_quick(_hashable(function)):
+    """Call a function on the event loop if it is async, or else in a thread, and await an awaitable result."""
+    if _is_lazy(_hashable(function)):
         result = function(*args, **kwargs)
     else:
         result = await run_sync(function, *args, **kwargs)
@@ -40,11 +39,11 @@ async def call(function: Callable[..., Any], *args: object, **kwargs: object) ->
 
 
 async def call_service(function: Callable[..., Any], arguments: Arguments) -> Any:
-    """Call a service's `complete`, or a model's function, the way its signature asks for."""
-    form = _form_of(_hashable(function))
+    """Call a service's `complete`, or a model's function, as its signature asks for."""
+    signature = _service_signature(_hashable(function))
     values = (arguments.model, arguments.messages, arguments.body)
-    keywords: dict[str, Any] = {"headers": arguments.headers} if form.names_headers else {}
-    if form.by_keyword:
+    keywords: dict[str, Any] = {"headers": arguments.headers} if signature.takes_headers else {}
+    if signature.by_keyword:
         return await call(function, **dict(zip(ARGUMENTS, values, strict=True)), **keywords)
     return await call(function, *values, **keywords)
 
@@ -53,25 +52,25 @@ def check_service(function: Callable[..., Any]) -> None:
     """Check that a function can be called as a service.
 
     Raises:
-        TypeError: it does not take `(model, messages, body)`.
+        TypeError: It does not take `(model, messages, body)`.
     """
-    _form_of(_hashable(function))
+    _service_signature(_hashable(function))
 
 
 def parameters_of(function: Callable[..., Any]) -> tuple[str, ...]:
-    """The names of all that a function takes.
+    """Return the names of a function's parameters.
 
     Raises:
-        TypeError: nothing says what it takes.
+        TypeError: It has no signature.
     """
     return tuple(_signature_of(_hashable(function)).parameters)
 
 
 class Headers(Mapping[str, str]):
-    """The headers of a request that a service may see: read-only, names in lower case, no secrets.
+    """The headers of a request that a service may see: read-only, names in lower case, without secrets.
 
     Args:
-        raw: all headers, as ASGI has them; read when a service asks for the first.
+        raw: All headers, as ASGI has them; decoded when a service asks for the first one.
     """
 
     def __init__(self, raw: Iterable[tuple[bytes, bytes]]) -> None:
@@ -96,12 +95,9 @@ class Headers(Mapping[str, str]):
         return headers
 
 
-Cached = type(lru_cache(len))
-
-
 @lru_cache(maxsize=256)
-def _is_quick(function: Callable[..., Any]) -> bool:
-    """Whether calling it runs none of its code: what it returns is awaited, or iterated elsewhere."""
+def _is_lazy(function: Callable[..., Any]) -> bool:
+    """Return whether calling the function runs none of its code: its result is awaited, or iterated elsewhere."""
     return any(
         check(function)
         for check in (inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspect.isgeneratorfunction)
@@ -109,13 +105,13 @@ def _is_quick(function: Callable[..., Any]) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _form_of(function: Callable[..., Any]) -> _Form:
+def _service_signature(function: Callable[..., Any]) -> _Signature:
     signature = _signature_of(function)
     headers = {"headers": None} if "headers" in signature.parameters else {}
     if _binds(signature, **dict.fromkeys(ARGUMENTS), **headers):
-        return _Form(by_keyword=True, names_headers=bool(headers))
+        return _Signature(by_keyword=True, takes_headers=bool(headers))
     if _binds(signature, *ARGUMENTS, **headers):
-        return _Form(by_keyword=False, names_headers=bool(headers))
+        return _Signature(by_keyword=False, takes_headers=bool(headers))
     name = getattr(function, "__qualname__", repr(function))
     raise TypeError(f"{name}{signature} cannot be called as a model: it must take (model, messages, body).")
 
@@ -136,8 +132,8 @@ def _binds(signature: inspect.Signature, *args: object, **kwargs: object) -> boo
 
 
 def _hashable(function: Callable[..., Any]) -> Callable[..., Any]:
-    """A callable object's own `__call__`: the object may not be hashable, and hides that it is async."""
-    if isinstance(function, FunctionType | MethodType | BuiltinFunctionType | partial | type | Cached):
+    """Return the `__call__` of a callable object: the object may not be hashable, and hides that it is async."""
+    if isinstance(function, FunctionType | MethodType | BuiltinFunctionType | partial | type | CachedFunction):
         return function
     method: Callable[..., Any] = type(function).__call__.__get__(function)
     return method

@@ -1,4 +1,4 @@
-"""The body of a request: from bytes to a checked request, or an error that names the field."""
+"""From the bytes of a body to a checked request, or to an error that names the field."""
 
 import re
 from collections.abc import Sequence
@@ -7,9 +7,7 @@ from typing import Any, TypeVar
 import msgspec
 
 from app.errors import InvalidRequestError, InvalidValueError
-from schemas.chat import Request
-
-__all__ = ["check_count", "parse_json", "validate"]
+from schemas.chat import Json, Request
 
 R = TypeVar("R", bound=Request)
 
@@ -18,16 +16,16 @@ _ESCAPED_COLON = re.compile(rb"(?<!\\)(?:\\\\)*\\u003[aA]")
 _MISSING = re.compile(r"^Object missing required field `(?P<name>.*)`$")
 
 
-def parse_json(raw: bytes, *, content_type: bytes, depth: int = 0) -> dict[str, Any]:
-    """The JSON object that a body holds.
+def parse_json(raw: bytes, *, content_type: bytes, depth: int = 0) -> Json:
+    """Return the JSON object in a body.
 
     Args:
-        raw: the body.
-        content_type: what its header says of it.
-        depth: how deep it may be nested; 0 is no limit.
+        raw: The body.
+        content_type: The value of its header.
+        depth: How deeply it may be nested; 0 is no limit.
 
     Raises:
-        InvalidRequestError: it holds something else, or says so.
+        InvalidRequestError: It is not a JSON object.
     """
     if content_type and not content_type.partition(b";")[0].rstrip().lower().endswith(b"json"):
         raise InvalidRequestError(
@@ -47,11 +45,11 @@ def parse_json(raw: bytes, *, content_type: bytes, depth: int = 0) -> dict[str, 
     return body
 
 
-def validate(body: dict[str, Any], kind: type[R]) -> R:
-    """The request that a body holds.
+def validate(body: Json, kind: type[R]) -> R:
+    """Return the checked request of a parsed body.
 
     Raises:
-        InvalidRequestError: a field is missing, of the wrong type or out of range.
+        InvalidRequestError: A field is missing, of the wrong type or out of range.
     """
     try:
         return kind.from_body(body)
@@ -60,10 +58,10 @@ def validate(body: dict[str, Any], kind: type[R]) -> R:
 
 
 def check_count(messages: Sequence[object], limit: int) -> None:
-    """Count messages.
+    """Check the number of messages.
 
     Raises:
-        InvalidRequestError: there are more than that.
+        InvalidRequestError: There are more than the limit.
     """
     if len(messages) > limit:
         raise InvalidRequestError(f"There are {len(messages)} messages: at most {limit} are taken.", param="messages")
@@ -78,8 +76,7 @@ def _invalid_field(message: str) -> InvalidRequestError:
     return InvalidValueError(path, fact=fact)
 
 
-def _is_deeper(body: dict[str, Any], depth: int) -> bool:
-    """Look through a body, level by level."""
+def _is_deeper(body: Json, depth: int) -> bool:
     level: list[Any] = [body]
     for _ in range(depth):
         inner = (each.values() if type(each) is dict else each for each in level)
@@ -90,7 +87,7 @@ def _is_deeper(body: dict[str, Any], depth: int) -> bool:
 
 
 def _has_duplicate_keys(raw: bytes, value: object) -> bool:
-    """Whether a key was dropped in decoding: then its colon is missing when the rest is encoded again."""
+    """Return whether decoding dropped a key: its colon is then missing when the value is encoded again."""
     colons = raw.count(b":") + (len(_ESCAPED_COLON.findall(raw)) if b"\\u003" in raw else 0)
     return colons != msgspec.json.encode(value).count(b":")
 

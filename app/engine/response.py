@@ -9,18 +9,16 @@ from litestar.response import ServerSentEvent
 from litestar.response.base import ASGIResponse
 from litestar.types import Receive, Send
 
-__all__ = ["EventStream", "client_left"]
-
 
 class EventStream(ServerSentEvent):
-    """A `ServerSentEvent` whose frames are made already.
+    """A `ServerSentEvent` response whose frames are encoded already.
 
-    Litestar's own would split each of them again, and hop to a thread and open a task group for
-    each response; here the owner of the frames watches the client.
+    Litestar's own would split each frame again, and start a thread and a task group for each response; here the
+    completion watches the client.
 
     Args:
-        first: the bytes to start with.
-        rest: the bytes that follow; closed when the stream ends, however it does.
+        first: The first bytes.
+        rest: The bytes that follow; closed when the stream ends, for any reason.
     """
 
     def __init__(self, first: bytes, rest: AsyncGenerator[bytes, None]) -> None:
@@ -29,7 +27,7 @@ class EventStream(ServerSentEvent):
         self._rest = rest
 
     def to_asgi_response(self, app: Any, request: Request[Any, Any, Any], **options: Any) -> ASGIResponse:
-        """The response that Litestar sends, with the headers and cookies of all layers."""
+        """Return the response that Litestar sends, with the headers and cookies of all layers."""
         options["headers"] = {**(options.get("headers") or {}), **self.headers}
         options["cookies"] = [*self.cookies, *(options.get("cookies") or ())]
         options |= {"media_type": self.media_type, "status_code": self.status_code or options.get("status_code")}
@@ -54,6 +52,6 @@ class _ASGIEventStream(ASGIResponse):
 
 
 async def client_left(receive: Receive) -> None:
-    """Wait until the client has closed its connection; the body must have been read."""
+    """Return when the client has closed its connection; the body must have been read."""
     while (await receive())["type"] != "http.disconnect":
         pass

@@ -1,4 +1,4 @@
-"""What code may ask of the completion it runs in, however deep: the run travels as a context variable."""
+"""The run of a completion, as the code that produces it sees it: it travels as a context variable."""
 
 import asyncio
 from collections.abc import Callable
@@ -7,14 +7,14 @@ from typing import ParamSpec, TypeVar
 
 from app.engine.threads import Workers
 
-__all__ = ["Run", "current_run", "finish_without_client", "is_cancelled", "run_sync"]
+__all__ = ["finish_without_client", "is_cancelled", "run_sync"]
 
 P = ParamSpec("P")
 T = TypeVar("T")
 
 
 class Run:
-    """A completion, seen by the code that makes it."""
+    """The state that a completion shares with the code that produces it."""
 
     def __init__(self, workers: Workers, *, outlives_client: bool) -> None:
         self.workers = workers
@@ -26,10 +26,10 @@ current_run: ContextVar[Run] = ContextVar("current_run")
 
 
 def is_cancelled() -> bool:
-    """Whether nobody waits for the completion any more.
+    """Return whether the completion has been stopped.
 
-    Async code is cancelled and sync generators are closed without asking. Ask in blocking code that
-    yields nothing for long, and return when it says yes.
+    Async code is cancelled and sync generators are closed by the server. Blocking code that yields nothing for long
+    should ask, and return if it has been stopped.
     """
     run = current_run.get(None)
     return run is not None and run.cancelled
@@ -42,10 +42,10 @@ def finish_without_client() -> None:
 
 
 async def run_sync(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call blocking code in a thread of the server's pool for completions.
+    """Call blocking code in a thread of the engine's pool.
 
     Raises:
-        OverloadedError: all threads of the pool are busy.
+        OverloadedError: All threads of the pool are busy.
     """
     run = current_run.get(None)
     if run is None:

@@ -10,7 +10,7 @@ from haystack import Document
 from haystack.dataclasses import StreamingChunk, ToolCallDelta, ToolCallResult
 from msgspec import Struct
 
-from app.engine.items import Item
+from app.engine.results import Item
 from schemas.chat import Delta
 
 __all__ = ["AgentStream", "Event", "citation"]

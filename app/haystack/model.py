@@ -12,8 +12,7 @@ from typing import Any, TypeAlias
 from haystack import Pipeline
 
 from app.engine.buffer import Buffer
-from app.engine.items import Item
-from app.engine.results import CallbackStream
+from app.engine.results import CallbackStream, Item
 from app.engine.run import run_sync
 from app.errors import InvalidRequestError
 from app.haystack.errors import translated

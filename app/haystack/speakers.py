@@ -10,7 +10,7 @@ from haystack.dataclasses import ChatMessage, StreamingChunk
 from msgspec import Struct
 
 from app.engine.buffer import Buffer
-from app.engine.items import Item
+from app.engine.results import Item
 from app.haystack.events import AgentStream
 from app.haystack.parameters import ABOUT_TOOLS
 from schemas.chat import Delta

@@ -11,8 +11,8 @@ from haystack.dataclasses import (
     select_streaming_callback,
 )
 
-from app.engine.items import Json
 from app.local.model import LocalModel, to_request
+from schemas.chat import Json
 
 __all__ = ["LocalChatGenerator"]
 

@@ -14,11 +14,11 @@ from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
 from app.engine.buffer import Buffer
-from app.engine.items import Item, Json
-from app.engine.results import CallbackStream
+from app.engine.results import CallbackStream, Item
 from app.engine.run import is_cancelled, run_sync
 from app.errors import CompletionError, InvalidRequestError
 from app.services import Body, Messages
+from schemas.chat import Json
 
 __all__ = ["LocalModel", "OnItem", "is_installed", "local_model", "to_request"]
 

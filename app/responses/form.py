@@ -6,12 +6,12 @@ from secrets import token_hex
 from msgspec import UNSET
 
 from app.engine.chunks import Chunks, Head
-from app.engine.items import Item, Json, Reader
+from app.engine.results import Item, ItemReader
 from app.errors import CompletionError
 from app.responses.events import Events
 from app.responses.own import own_events
 from app.responses.usage import chat_usage
-from schemas.chat import ChatCompletionRequest
+from schemas.chat import ChatCompletionRequest, Json
 from schemas.responses import Response, ResponseRequest
 
 __all__ = ["ResponseForm"]
@@ -50,7 +50,7 @@ class ResponseForm:
         asked: ResponseRequest,
         keep: Callable[[Response], Awaitable[None]] | None,
         request: ChatCompletionRequest,
-        reader: Reader,
+        reader: ItemReader,
     ) -> None:
         head = _Head(request.model, id=f"resp_{token_hex(16)}")
         echoed = {name: value for name in ECHOED if (value := getattr(asked, name)) is not None and value is not UNSET}

@@ -5,7 +5,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 
-from app.engine.items import Item, is_event, is_response
+from app.engine.results import Item, is_response, is_response_event
 from app.responses.request import new_item_id
 from schemas.responses import Response
 
@@ -20,7 +20,7 @@ def own_events(item: Item) -> list[Json] | None:
     """The events that an item is, or stands for; None if it is something else."""
     if type(item) is str:
         return None
-    if is_event(item):
+    if is_response_event(item):
         return [_dict_of(item)]
     return list(_events_of(_dict_of(item))) if is_response(item) else None
 

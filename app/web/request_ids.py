@@ -2,15 +2,15 @@
 
 import logging
 import re
-from contextvars import ContextVar
 from secrets import token_hex
 
 from litestar.types import Scope
 
-__all__ = ["RequestIdFilter", "current_request_id", "note_request_id"]
+from app.engine.observers import current_request_id
+
+__all__ = ["RequestIdFilter", "note_request_id"]
 
 _SANE = re.compile(rb"[A-Za-z0-9._-]{1,128}\Z")
-_current: ContextVar[str] = ContextVar("request_id", default="-")
 
 
 def note_request_id(scope: Scope) -> str:
@@ -20,13 +20,8 @@ def note_request_id(scope: Scope) -> str:
     """
     own = dict(scope["headers"]).get(b"x-request-id", b"")
     request_id = own.decode() if _SANE.match(own) else f"req_{token_hex(16)}"
-    _current.set(request_id)
+    current_request_id.set(request_id)
     return request_id
-
-
-def current_request_id() -> str:
-    """The id of the request that is being served."""
-    return _current.get()
 
 
 class RequestIdFilter(logging.Filter):
@@ -34,5 +29,5 @@ class RequestIdFilter(logging.Filter):
 
     def filter(self, record: logging.LogRecord) -> bool:
         """Let the record pass, with the id."""
-        record.request_id = _current.get()
+        record.request_id = current_request_id.get()
         return True

@@ -17,7 +17,7 @@ pytest.importorskip("xllamacpp", reason="the extra `local` is not installed")
 from haystack import Pipeline
 from haystack.dataclasses import ChatMessage, StreamingChunk
 
-from app.engine.items import Item
+from app.engine.results import Item
 from app.engine.run import Run, current_run
 from app.engine.threads import Workers
 from app.errors import CompletionError, InvalidRequestError

@@ -16,10 +16,10 @@ from openai.types.chat import ChatCompletion
 from pydantic import BaseModel
 
 from app.app import create_app as create_project_app
-from app.engine.items import Json
 from app.engine.run import is_cancelled
 from app.local.model import LocalModel, OnItem
 from app.registry import Pipelines
+from schemas.chat import Json
 from tests.template.e2e.clients import client_of, says
 from tests.template.e2e.connection import Connection, chat
 from tests.template.e2e.journal import JournalController, run_of

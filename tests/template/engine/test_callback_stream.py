@@ -6,8 +6,7 @@ from collections.abc import Awaitable, Callable
 import pytest
 
 from app.engine.buffer import Buffer
-from app.engine.items import Item
-from app.engine.results import CallbackStream
+from app.engine.results import CallbackStream, Item
 from app.engine.run import run_sync
 from tests.conftest import SERVER_ERROR, Serve, ask, chunks_of, completion, error_of, returning, stream
 

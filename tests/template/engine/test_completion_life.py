@@ -7,11 +7,11 @@ from typing import Any
 import pytest
 
 from app.engine.buffer import Buffer
+from app.engine.chat import ChatRenderer
 from app.engine.completion import Completion
 from app.engine.frames import DONE, KEEP_ALIVE
-from app.engine.items import Item, Reader, text_of
 from app.engine.observers import Record
-from app.engine.renderer import ChatForm
+from app.engine.results import Item, ItemReader, text_of
 from app.engine.run import Run
 from app.engine.threads import Workers
 from app.errors import ClientDisconnectedError, CompletionError
@@ -27,7 +27,7 @@ def completion_of(
     return Completion(
         produce,
         buffer=Buffer(8, idle=idle),
-        form=ChatForm(ChatCompletionRequest(model="test", messages=[]), Reader(text_of, ())),
+        renderer=ChatRenderer(ChatCompletionRequest(model="test", messages=[]), ItemReader(text_of, ())),
         run=Run(Workers(1), outlives_client=outlives_client),
         record=Record(model="test", stream=True),
     )

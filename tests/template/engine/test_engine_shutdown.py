@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator
 import pytest
 
 from app.engine.completion import Completion
-from app.engine.engine import Engine, Limits, Services
+from app.engine.engine import Engine, Limits, ModelDefaults, Services
 from app.engine.frames import DONE
 from app.errors import OverloadedError
 from app.services import Body, Hooks, Messages
@@ -47,7 +47,7 @@ async def start(engine: Engine, service: Service, *, stream: bool = False) -> Co
 @pytest.fixture
 def engine() -> Engine:
     limits = Limits(concurrent=8, sync_workers=8, timeout=0, keep_alive=0, finish_without_client=False)
-    return Engine(limits, ("reasoning_content",))
+    return Engine(limits, ("reasoning_content",), defaults=ModelDefaults("me", 7))
 
 
 async def test_an_engine_that_drains_starts_nothing(engine: Engine) -> None:

@@ -8,7 +8,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from app.engine.items import Reader, is_completion, text_of
+from app.engine.results import ItemReader, is_completion, text_of
 from app.services import Hooks
 from schemas.chat import ChatCompletion, ChatCompletionChunk, Choice, ChunkChoice, Delta, Message
 from tests.conftest import (
@@ -203,7 +203,7 @@ def test_reasoning_of_a_whole_completion_goes_out_in_those_fields_too(serve: Ser
 def test_a_reader_reads_a_usage_as_a_chunk_without_choices() -> None:
     usage = UsageFactory.build()
 
-    assert list(Reader(text_of, ()).read(usage)) == [{"choices": [], "usage": msgspec.to_builtins(usage)}]
+    assert list(ItemReader(text_of, ()).read(usage)) == [{"choices": [], "usage": msgspec.to_builtins(usage)}]
 
 
 @pytest.mark.parametrize("value", ["text", 1, None, Delta(), {"choices": []}, {"choices": [{"delta": {}}]}, Status()])

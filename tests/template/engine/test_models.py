@@ -6,12 +6,14 @@ from typing import Any
 
 import pytest
 
-from app.engine.models import full_models, model_names
+from app.engine.engine import Engine, Limits, ModelDefaults
 from app.services import ModelService
 from schemas.models import Model
 from tests.conftest import Json, Serve, ask, message_of
 from tests.factories import ModelFactory
 
+LIMITS = Limits(concurrent=1, sync_workers=1, timeout=0, keep_alive=0, finish_without_client=False)
+ENGINE = Engine(LIMITS, (), defaults=ModelDefaults("me", 7))
 LISTED: list[str | Model] = ["plain", Model(id="a/b", owned_by="me"), Model(id="old", created=7)]
 
 
@@ -53,27 +55,24 @@ def test_models_may_be_names_or_whole_and_listed_sync_or_async(serve: Serve, lis
 
 @pytest.mark.anyio
 async def test_a_whole_model_is_not_changed() -> None:
-    models = [ModelFactory.build(created=7, owned_by="me") for _ in range(3)]
+    models = [ModelFactory.build(created=8, owned_by="another") for _ in range(3)]
 
-    assert await full_models(listing(models), owned_by="another") == models
+    assert await ENGINE.list_models(listing(models)) == models
 
 
 @pytest.mark.anyio
 async def test_what_a_model_leaves_out_is_filled_in_the_same_way_each_time() -> None:
     service = listing(["a"])
 
-    (first,), (second,) = [await full_models(service, owned_by="me") for _ in range(2)]
+    (first,), (second,) = [await ENGINE.list_models(service) for _ in range(2)]
 
     assert first == second
-    assert first.owned_by == "me"
-    assert isinstance(first.created, int)
-    assert first.created > 1_700_000_000
+    assert (first.owned_by, first.created) == ("me", 7)
 
 
 @pytest.mark.anyio
 async def test_a_service_may_list_none() -> None:
-    assert await full_models(listing([]), owned_by="me") == []
-    assert await model_names(listing([])) == []
+    assert await ENGINE.list_models(listing([])) == []
 
 
 @pytest.mark.anyio
@@ -81,7 +80,7 @@ async def test_fields_of_a_subclass_of_model_are_kept() -> None:
     class Priced(Model, kw_only=True, frozen=True):
         price: float
 
-    (model,) = await full_models(listing([Priced(id="a", price=1.5)]), owned_by="me")
+    (model,) = await ENGINE.list_models(listing([Priced(id="a", price=1.5)]))
 
     assert isinstance(model, Priced)
     assert (model.price, model.owned_by) == (1.5, "me")

@@ -5,7 +5,8 @@ from typing import Any
 
 import pytest
 
-from app.engine.tool_calls import ToolCalls, new_call_id
+from app.engine.chunks import _ToolCalls as ToolCalls
+from app.engine.chunks import new_call_id
 from schemas.chat import ChatCompletion, Choice, Delta, FunctionCallDelta, Message, ToolCallDelta
 from tests.conftest import (
     Json,

@@ -9,12 +9,11 @@ from haystack import Pipeline
 from haystack.components.agents import Agent
 
 from app.engine.buffer import Buffer
+from app.engine.chat import ChatRenderer
 from app.engine.completion import Completion
 from app.engine.frames import DONE
-from app.engine.items import Item, Reader, text_of
 from app.engine.observers import Record
-from app.engine.renderer import ChatForm
-from app.engine.results import pour
+from app.engine.results import Item, ItemReader, pour, text_of
 from app.engine.run import Run as Context
 from app.engine.threads import Workers
 from app.errors import ClientDisconnectedError
@@ -69,7 +68,7 @@ def completion_of(model: HaystackModel, *, stream: bool, outlives_client: bool =
     return Completion(
         produce,
         buffer=Buffer(LIMIT, idle=0),
-        form=ChatForm(ChatCompletionRequest(model="test", messages=[]), Reader(text_of, ())),
+        renderer=ChatRenderer(ChatCompletionRequest(model="test", messages=[]), ItemReader(text_of, ())),
         run=Context(Workers(1), outlives_client=outlives_client),
         record=Record(model="test", stream=stream),
     )

@@ -1,67 +1,102 @@
-"""A whole completion, collected from the same chunks that a stream would send."""
+"""The renderer of chat completions: chunks in a stream, or one completion collected from the same chunks."""
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
+from functools import cached_property
 from typing import Any
 
-from app.engine.chunks import HEAD_KEYS, Chunk, Chunks, Head, finish_reason
-from app.engine.items import Item, Json
-from app.engine.tool_calls import arguments_text, new_call_id
+from app.engine.chunks import HEAD_KEYS, Chunk, Chunks, Head, finish_reason, new_call_id
+from app.engine.frames import DONE, frame, text_framer
+from app.engine.results import Item, ItemReader, arguments_text
+from app.errors import CompletionError
+from schemas.chat import ChatCompletionRequest, Json
 
-__all__ = ["Collector"]
+CHUNK_KEYS = HEAD_KEYS | {"choices", "usage"}
+CHOICE_KEYS = {"index", "delta", "finish_reason"}
+
+
+class ChatRenderer:
+    """Renders a chat completion, or the chunks of one; see `app.engine.renderer.Renderer`."""
+
+    last = DONE
+
+    def __init__(self, request: ChatCompletionRequest, reader: ItemReader) -> None:
+        self.chunks = Chunks(Head(request.model), reader, include_usage=request.include_usage)
+        self._collector = Collector(self.chunks)
+
+    def write(self, items: Sequence[Item], frames: list[bytes]) -> None:
+        """Append a frame for each chunk."""
+        for chunk in self.chunks.read(items):
+            frames.append(self._text_frame(chunk) if isinstance(chunk, str) else frame(chunk))  # noqa: PERF401 - those before an error stay
+
+    async def finish(self, frames: list[bytes]) -> None:
+        """Append the finish reasons and the usage."""
+        frames.extend(map(frame, self.chunks.finish()))
+
+    def fail(self, error: CompletionError) -> bytes:
+        """Return a frame with the error."""
+        return frame(error.to_response())
+
+    def add(self, items: Sequence[Item]) -> None:
+        """Collect the items."""
+        self._collector.add(items)
+
+    async def whole(self) -> Any:
+        """Return the completion."""
+        return self._collector.completion()
+
+    @cached_property
+    def _text_frame(self) -> Callable[[str], bytes]:
+        return text_framer(self.chunks.text(""))  # with the first text, the head of all chunks is known
 
 
 class Collector:
-    """Adds up the chunks of a response.
+    """Collects the chunks of a response into a completion.
 
-    Where the one and only item is a whole answer, a completion or a text, nothing is added up.
+    If there is one item only and it is a completion or text, it is not split into chunks first.
     """
 
     def __init__(self, chunks: Chunks) -> None:
         self._chunks = chunks
         self._first: list[Item] = []  # held back while it may be the only one
-        self._adds_up = False
-        self._answers: defaultdict[int, _Answer] = defaultdict(_Answer)
+        self._has_several = False
+        self._choices: defaultdict[int, _Choice] = defaultdict(_Choice)
         self._extra: Json = {}
 
     def add(self, items: Sequence[Item]) -> None:
-        """Add the items that follow those added before."""
+        """Add items that follow those added before."""
         self._first += items
-        if self._adds_up or len(self._first) > 1:
-            self._adds_up = True
-            self._add_up(self._chunks.read(self._first))
+        if self._has_several or len(self._first) > 1:
+            self._has_several = True
+            self._collect(self._chunks.read(self._first))
             self._first.clear()
 
     def completion(self) -> Json:
-        """The completion of all that was added."""
+        """Return the completion of all items."""
         if self._first and (whole := self._chunks.whole(self._first[0])) is not None:
             completion = _filled_in(whole, self._chunks.head)
             self._chunks.usage = completion.get("usage")
             self._chunks.finish_reasons = [choice["finish_reason"] for choice in completion["choices"]]
             return completion
-        self._add_up(self._chunks.read(self._first))
-        self._add_up(self._chunks.finish())
-        choices = [answer.choice(index) for index, answer in sorted(self._answers.items())]
+        self._collect(self._chunks.read(self._first))
+        self._collect(self._chunks.finish())
+        choices = [choice.whole(index) for index, choice in sorted(self._choices.items())]
         completion = self._chunks.head.open("chat.completion", self._extra) | {"choices": choices}
         return completion | ({"usage": self._chunks.usage} if self._chunks.usage else {})
 
-    def _add_up(self, chunks: Iterable[Chunk]) -> None:
+    def _collect(self, chunks: Iterable[Chunk]) -> None:
         for chunk in chunks:
             if isinstance(chunk, str):
-                self._answers[0].texts["content"].append(chunk)
+                self._choices[0].texts["content"].append(chunk)
             elif "event" not in chunk:
-                self._extra |= {name: chunk[name] for name in chunk.keys() - _CHUNK_KEYS}
+                self._extra |= {name: chunk[name] for name in chunk.keys() - CHUNK_KEYS}
                 for source in chunk["choices"]:
-                    self._answers[source["index"]].add(source)
+                    self._choices[source["index"]].add(source)
 
 
-_CHUNK_KEYS = HEAD_KEYS | {"choices", "usage"}
-_CHOICE_KEYS = {"index", "delta", "finish_reason"}
-
-
-class _Answer:
-    """One of the answers of a completion, so far."""
+class _Choice:
+    """One choice of a completion, as far as it is collected."""
 
     def __init__(self) -> None:
         self.texts: defaultdict[str, list[str]] = defaultdict(list)
@@ -75,26 +110,21 @@ class _Answer:
                 _merge(self._message, {name: value})
             elif name != "role":
                 self.texts[name].append(value)
-        _merge(self._extra, {name: choice[name] for name in choice.keys() - _CHOICE_KEYS})
+        _merge(self._extra, {name: choice[name] for name in choice.keys() - CHOICE_KEYS})
         self._finish_reason = choice["finish_reason"] or self._finish_reason
 
-    def choice(self, index: int) -> Json:
+    def whole(self, index: int) -> Json:
         texts = {name: "".join(parts) for name, parts in self.texts.items()}
         message: Json = {"role": "assistant", "content": "", "refusal": None} | texts | self._message
         if calls := message.get("tool_calls"):
             message["content"] = message["content"] or None
             message["tool_calls"] = [_without_index(call) for call in calls]
-        return {
-            "index": index,
-            "message": message,
-            "finish_reason": self._finish_reason,
-            "logprobs": None,
-            **self._extra,
-        }
+        rest = {"finish_reason": self._finish_reason, "logprobs": None, **self._extra}
+        return {"index": index, "message": message, **rest}
 
 
 def _merge(target: Json, delta: Json) -> None:
-    """Add a delta the way OpenAI's client does: text and lists grow, objects merge, the rest is replaced."""
+    """Add a delta as OpenAI's client does: strings and lists grow, objects merge, the rest is replaced."""
     for name, value in delta.items():
         match target.get(name), value:
             case str(known), str() if name != "type":
@@ -104,11 +134,11 @@ def _merge(target: Json, delta: Json) -> None:
             case dict(known), dict():
                 _merge(known, value)
             case _:
-                target[name] = deepcopy(value)  # the service's own, which may serve it again
+                target[name] = deepcopy(value)  # the service may send the same object again
 
 
 def _merged_lists(known: list[Any], delta: list[Any]) -> list[Any]:
-    """Objects with an `index` that is known already grow, all else is new."""
+    """Merge objects with an `index` that is known already, and append everything else."""
     merged = list(known)
     for value in delta:
         index = value.get("index") if isinstance(value, dict) else None
@@ -122,7 +152,7 @@ def _merged_lists(known: list[Any], delta: list[Any]) -> list[Any]:
 
 
 def _filled_in(completion: Json, head: Head) -> Json:
-    """A service's own completion, with what OpenAI requires where it says nothing."""
+    """Return a service's completion with the fields that OpenAI requires."""
     head.adopt(completion)
     choices = [_filled_in_choice(index, choice) for index, choice in enumerate(completion["choices"])]
     return head.open("chat.completion", completion) | {"choices": choices}
