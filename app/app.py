@@ -19,12 +19,11 @@ from app.engine.threads import Executor, Workers
 from app.registry import Pipelines, PipelineService
 from app.responses.memory import response_store
 from app.settings import Settings, SettingsError
-from app.web.access_log import AccessLog
 from app.web.authentication import OPEN
 from app.web.dependencies import default_dependencies
 from app.web.errors import respond_with_error
 from app.web.exposure import warn_if_exposed
-from app.web.logs import configure_logging
+from app.web.logs import configure_logging, with_access_log
 from app.web.plugin import Admission
 from app.web.run import Serving, drain_on_signal
 from controllers.health import HealthController
@@ -78,7 +77,7 @@ def create_app(
         plugins=[Serving(settings), Admission(settings), *telemetry],
         openapi_config=_documentation(settings),
     )
-    return AccessLog.around(app, engine.observers)
+    return with_access_log(app, engine.observers)
 
 
 def _telemetry(settings: Settings) -> list[Any]:

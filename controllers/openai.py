@@ -12,7 +12,7 @@ from app.engine.models import full_models
 from app.errors import ModelNotFoundError
 from app.services import CompletionService, Hooks, ModelService
 from app.settings import Settings
-from app.web.access_log import COMPLETES
+from app.web.logs import COMPLETES
 from controllers.completing import complete, json_body
 from controllers.openapi import ANSWER, COMPLETION_ERRORS, ERRORS, MODEL_ERRORS, ChatCompletionOperation
 from schemas.models import Model, ModelList

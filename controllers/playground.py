@@ -16,8 +16,8 @@ from msgspec import Struct
 
 from app.errors import InvalidRequestError
 from app.settings import Settings
-from app.web.access_log import QUIET
 from app.web.authentication import OPEN
+from app.web.logs import QUIET
 
 __all__ = ["SECURITY_HEADERS", "DocumentationPage", "Pages", "PlaygroundController", "StaticController", "read_pages"]
 

@@ -2,17 +2,19 @@
 
 import logging
 from collections.abc import Callable
+from contextvars import ContextVar
 from time import perf_counter
 from typing import Literal, Protocol, TypeAlias
 
 from msgspec import Struct, field
 
 from app.errors import ClientDisconnectedError, CompletionError, CompletionTimeoutError, OverloadedError
-from app.web.request_ids import current_request_id
 
-__all__ = ["Ending", "Observer", "Record"]
+__all__ = ["Ending", "Observer", "Record", "current_request_id"]
 
 logger = logging.getLogger("app.engine")
+
+current_request_id: ContextVar[str] = ContextVar("request_id", default="-")  # set by whatever serves the request
 
 Ending: TypeAlias = Literal["done", "client_left", "error", "timeout", "rejected"]
 
@@ -58,7 +60,7 @@ class Record(Struct, eq=False, weakref=True, kw_only=True):
     stream: bool = False
     observers: tuple[Observer, ...] = ()
     started_at: float = field(default_factory=perf_counter)
-    request_id: str = field(default_factory=current_request_id)
+    request_id: str = field(default_factory=current_request_id.get)
     first_chunk: float | None = None
     gap: float | None = None
     chunks: int = 0

@@ -19,7 +19,7 @@ from msgspec import Struct
 from prometheus_client import Counter, Gauge, Histogram, multiprocess
 
 from app.engine.observers import Record
-from app.web.access_log import QUIET
+from app.web.logs import QUIET
 from app.web.authentication import OPEN
 
 __all__ = ["Metrics"]
