@@ -57,7 +57,7 @@ class Engine:
     """
 
     def __init__(self, limits: Limits, reasoning_fields: tuple[str, ...], observers: Sequence[Observer] = ()) -> None:
-        self.observers = tuple(observers)
+        self.observers = list(observers)
         self.draining = False
         self._limits = limits
         self._reasoning_fields = reasoning_fields
@@ -96,7 +96,7 @@ class Engine:
             current_run.set(run)
             request, body = await _prepared(body, services, self._limits)
             record = Record(
-                model=request.model, stream=bool(request.stream), observers=self.observers, started_at=started_at
+                model=request.model, stream=bool(request.stream), observers=tuple(self.observers), started_at=started_at
             )
             record.start()
             reader = Reader(services.hooks.chunk_mapper or text_of, self._reasoning_fields)
