@@ -5,7 +5,6 @@ import gc
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
 from pathlib import Path
-from typing import Any
 
 from litestar import Litestar, Router
 from litestar.datastructures import State
@@ -19,13 +18,13 @@ from app.engine.observers import Observer
 from app.engine.threads import Executor, Workers
 from app.registry import Pipelines, PipelineService
 from app.responses.memory import response_store
-from app.settings import Settings, SettingsError
-from app.web.access_log import AccessLog
+from app.settings import Settings
+from app.telemetry.plugin import TelemetryPlugin  # pack: telemetry
 from app.web.authentication import OPEN
 from app.web.dependencies import default_dependencies
 from app.web.errors import respond_with_error
 from app.web.exposure import warn_if_exposed
-from app.web.logs import configure_logging
+from app.web.logs import configure_logging, with_access_log
 from app.web.plugin import Admission
 from app.web.run import Serving, drain_on_signal
 from controllers.health import HealthController
@@ -59,8 +58,7 @@ def create_app(
     """
     settings = settings or Settings.load()
     service = PipelineService(pipelines, settings)
-    telemetry = _telemetry(settings)
-    engine = _engine(settings, (*observers, *telemetry))
+    engine = _engine(settings, observers)
     app = Litestar(
         route_handlers=[OpenAIController, ResponsesController, HealthController],
         dependencies={**default_dependencies(service), **(dependencies or {})},
@@ -74,39 +72,11 @@ def create_app(
             Serving(settings),
             Admission(settings),
             PlaygroundPlugin(settings),  # pack: playground
-            *telemetry,
+            TelemetryPlugin(settings),  # pack: telemetry
         ],
         openapi_config=_documentation(settings),
     )
-    return AccessLog.around(app, tuple(engine.observers))
-
-
-def _telemetry(settings: Settings) -> list[Any]:
-    """The observers, plugins as well, that the settings turn on; nobody else imports their packages."""
-    telemetry: list[Any] = []
-    if settings.metrics:
-        with _extra("metrics", setting="METRICS"):
-            from app.telemetry.metrics import Metrics
-
-        telemetry.append(Metrics())
-    if settings.tracing:
-        with _extra("otel", setting="TRACING"):
-            from app.telemetry.tracing import Tracing
-
-        telemetry.append(Tracing(settings.owned_by))
-    return telemetry
-
-
-@contextmanager
-def _extra(name: str, *, setting: str) -> Iterator[None]:
-    """Say what to install where an import fails for want of it."""
-    try:
-        yield
-    except ImportError as error:
-        raise SettingsError(
-            f"{setting} needs packages that are not installed: {error}. Install the extra `{name}`, "
-            f"e.g. by `uv run --extra {name} litestar run`."
-        ) from None
+    return with_access_log(app, engine.observers)
 
 
 def _engine(settings: Settings, observers: Sequence[Observer]) -> Engine:

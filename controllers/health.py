@@ -11,8 +11,8 @@ from app.engine.engine import Engine
 from app.errors import OverloadedError
 from app.registry import PipelineService
 from app.services import CompletionService
-from app.web.access_log import QUIET
 from app.web.authentication import OPEN
+from app.web.logs import QUIET
 from controllers.openapi import errors
 
 __all__ = ["HealthController"]

@@ -17,7 +17,7 @@ from app.engine.request import parse_json
 from app.engine.response import EventStream, client_left
 from app.errors import ModelNotFoundError
 from app.services import CompletionService, Hooks, ModelService
-from app.web.access_log import COMPLETES
+from app.web.logs import COMPLETES
 from controllers.openapi import COMPLETION_ERRORS, ERRORS, MODEL_ERRORS, ChatCompletionOperation, spec
 from schemas.chat import ChatCompletion, Json
 from schemas.models import Model, ModelList

@@ -11,8 +11,8 @@ from litestar.plugins import InitPlugin
 
 from app.errors import InvalidRequestError
 from app.settings import Settings
-from app.web.access_log import QUIET
 from app.web.authentication import OPEN
+from app.web.logs import QUIET
 
 __all__ = ["PlaygroundPlugin"]
 

@@ -17,7 +17,7 @@ from app.responses.form import ResponseForm
 from app.responses.request import current_request, input_items, to_chat
 from app.responses.store import Responses
 from app.services import CompletionService, Hooks, ModelService
-from app.web.access_log import COMPLETES
+from app.web.logs import COMPLETES
 from controllers.openai import complete, json_body
 from controllers.openapi import COMPLETION_ERRORS, ERRORS, describe, errors, spec
 from schemas.responses import DeletedResponse, ResponseItemList, ResponseRequest

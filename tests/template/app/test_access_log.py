@@ -15,6 +15,7 @@ from litestar.testing import TestClient
 
 from app.app import create_app
 from app.errors import CompletionError, OverloadedError
+from app.registry import Pipelines
 from app.services import Body, Hooks, Messages
 from app.settings import Settings
 from schemas.chat import ChatCompletion, Choice, Message, Usage
@@ -239,10 +240,10 @@ def test_a_person_reads_the_same_in_a_line_of_text(serve: Serve, capsys: pytest.
 def test_the_health_is_logged_only_if_somebody_wants_to_know(
     serve: Serve, capsys: pytest.CaptureFixture[str], path: str
 ) -> None:
-    serve(model, log_format="json").get(path)
+    serve(Pipelines(), log_format="json").get(path)
     assert lines(capsys) == []
 
-    serve(model, log_format="json", log_level="DEBUG").get(path)
+    serve(Pipelines(), log_format="json", log_level="DEBUG").get(path)
     (line,) = lines(capsys)
     assert (line["level"], line["path"]) == ("DEBUG", path)
 

@@ -76,7 +76,7 @@ def test_a_wrong_setting_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_setting_whose_packages_are_missing_stops_the_start_with_what_to_do(
     monkeypatch: pytest.MonkeyPatch, setting: str, module: str, extra: str
 ) -> None:
-    for name in [f"app.{setting}", *(name for name in sys.modules if name.startswith("litestar.plugins."))]:
+    for name in [f"app.telemetry.{setting}", *(name for name in sys.modules if name.startswith("litestar.plugins."))]:
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setitem(sys.modules, module, None)
     settings: dict[str, Any] = {setting: True}

@@ -4,6 +4,7 @@ import json
 import logging
 import sys
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 
@@ -59,6 +60,18 @@ def test_a_line_in_json_tells_the_same(
     line = json.loads(capsys.readouterr().err)
     assert line.pop("time").endswith("+00:00")
     assert line == {"level": "INFO", "logger": "app.mine", "request_id": "-", "message": "Hello, \u2028\ud800\n!"}
+
+
+def test_fields_of_any_type_are_values_of_json(
+    log: logging.Logger, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    configure_logging("INFO", "json")
+    monkeypatch.setattr(logging.getLogger(), "handlers", [])
+
+    log.info("Hello!", extra={"fields": {"huge": 2**70, "infinite": float("inf"), "path": Path("a"), "text": "é"}})
+
+    line = json.loads(capsys.readouterr().err)
+    assert (line["huge"], line["path"], line["text"]) == (2**70, "a", "é")
 
 
 @pytest.mark.parametrize("name", ["app.mine", "uvicorn.error", "another"])

@@ -16,7 +16,7 @@ from app.registry import Pipelines
 from app.services import Body, Messages
 from app.settings import Settings
 from schemas.chat import Usage
-from tests.conftest import Client, given
+from tests.conftest import Client
 
 Figures = dict[tuple[str, tuple[tuple[str, str], ...]], float]
 
@@ -38,7 +38,7 @@ def name() -> str:
 def client(name: str) -> Iterator[Client]:
     pipelines = Pipelines()
     pipelines.add(name, model)
-    app = create_app(settings=Settings(metrics=True), dependencies={"completion_service": given(pipelines)})
+    app = create_app(settings=Settings(metrics=True), pipelines=pipelines)
     with TestClient(app, raise_server_exceptions=False) as client:
         yield client
 

@@ -17,7 +17,7 @@ from app.registry import Pipelines
 from app.services import Body, Messages
 from app.settings import Settings
 from schemas.chat import Usage
-from tests.conftest import Client, given
+from tests.conftest import Client
 
 tracer = trace.get_tracer("the user's own")
 
@@ -53,9 +53,7 @@ def client(exporter: InMemorySpanExporter) -> Iterator[Client]:
     pipelines = Pipelines()
     pipelines.add("on-the-loop", on_the_loop)
     pipelines.add("in-a-thread", in_a_thread)
-    app = create_app(
-        settings=Settings(tracing=True, owned_by="acme"), dependencies={"completion_service": given(pipelines)}
-    )
+    app = create_app(settings=Settings(tracing=True, owned_by="acme"), pipelines=pipelines)
     with TestClient(app, raise_server_exceptions=False) as client:
         exporter.clear()
         yield client

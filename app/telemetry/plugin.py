@@ -1,0 +1,42 @@
+"""Litestar plugin that adds the telemetry the settings enable."""
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from litestar.config.app import AppConfig
+from litestar.plugins import InitPlugin
+
+from app.settings import Settings, SettingsError
+
+__all__ = ["TelemetryPlugin"]
+
+
+class TelemetryPlugin(InitPlugin):
+    """Adds metrics (`METRICS`) and traces (`TRACING`); the packages of each are imported only if its setting is on."""
+
+    def __init__(self, settings: Settings) -> None:
+        self._settings = settings
+
+    def on_app_init(self, app_config: AppConfig) -> AppConfig:
+        """Add middleware, routes and observers of completions."""
+        if self._settings.metrics:
+            with _extra("metrics", setting="METRICS"):
+                from app.telemetry.metrics import add_metrics
+            add_metrics(app_config)
+        if self._settings.tracing:
+            with _extra("otel", setting="TRACING"):
+                from app.telemetry.tracing import add_tracing
+            add_tracing(app_config, provider=self._settings.owned_by)
+        return app_config
+
+
+@contextmanager
+def _extra(name: str, *, setting: str) -> Iterator[None]:
+    """Raise an error that names the extra to install if an import fails."""
+    try:
+        yield
+    except ImportError as error:
+        raise SettingsError(
+            f"{setting} needs packages that are not installed: {error}. Install the extra `{name}`, "
+            f"e.g. by `uv run --extra {name} litestar run`."
+        ) from None
