@@ -4,7 +4,9 @@ import msgspec
 import pytest
 
 from app.pipelines import pipelines
+from app.registry import PipelineService
 from app.services import CompletionService, Hooks, ModelService
+from app.settings import Settings
 
 
 class Completes:
@@ -20,8 +22,9 @@ class Lists:
 def test_a_service_is_known_by_its_methods() -> None:
     assert (isinstance(Completes(), CompletionService), isinstance(Completes(), ModelService)) == (True, False)
     assert (isinstance(Lists(), CompletionService), isinstance(Lists(), ModelService)) == (False, True)
-    assert isinstance(pipelines, CompletionService)
-    assert isinstance(pipelines, ModelService)
+    service = PipelineService(pipelines, Settings())
+    assert isinstance(service, CompletionService)
+    assert isinstance(service, ModelService)
 
 
 def test_no_hook_is_set_unless_given() -> None:

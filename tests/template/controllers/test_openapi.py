@@ -1,17 +1,15 @@
 """What the API's documentation says."""
 
-import json
 from collections.abc import Iterator
 from typing import Any
 
-import msgspec
 import pytest
 from litestar.testing import TestClient
 
 from app.app import create_app
 from app.settings import Settings
 from controllers.openai import OpenAIController
-from schemas.chat import ChatCompletion, ChatCompletionChunk, ChatCompletionRequest, Request
+from schemas.chat import ChatCompletionRequest, Request
 from schemas.responses import ResponseRequest
 from tests.conftest import Json
 
@@ -116,29 +114,22 @@ def test_the_request_is_documented_with_all_its_parameters(document: Json, path:
 
 
 @pytest.mark.parametrize(("path", "kind"), REQUESTS)
-def test_the_examples_of_the_request_are_valid(document: Json, path: str, kind: type[Request]) -> None:
+def test_the_example_of_the_request_is_valid(document: Json, path: str, kind: type[Request]) -> None:
     content = document["paths"][path]["post"]["requestBody"]["content"]["application/json"]
 
-    examples = [example["value"] for example in content["examples"].values()]
-    assert [kind.from_body(example).to_body().get("stream", False) for example in examples] == [False, True]
+    (example,) = [example["value"] for example in content["examples"].values()]
+    assert kind.from_body(example).to_body() == example
     with TestClient(create_app(settings=Settings())) as client:
-        assert all(client.post(path, json=example).status_code == 200 for example in examples)
+        assert client.post(path, json=example).status_code == 200
 
 
 @pytest.mark.parametrize("path", COMPLETIONS)
-def test_both_forms_of_the_answer_are_documented_with_examples(document: Json, path: str) -> None:
+def test_both_media_types_of_the_answer_are_documented(document: Json, path: str) -> None:
     content: Json = document["paths"][path]["post"]["responses"]["200"]["content"]
 
     assert list(content) == ["application/json", "text/event-stream"]
     schema = resolved(document, content["application/json"]["schema"])
     assert {"id", "object", "created", "model", "choices", "usage"} <= set(schema["properties"])
-    for example in content["application/json"]["examples"].values():
-        msgspec.convert(example["value"], ChatCompletion)
-    for example in content["text/event-stream"]["examples"].values():
-        *frames, done, rest = example["value"].split("\n\n")
-        assert (done, rest) == ("data: [DONE]", "")
-        for frame in frames:
-            msgspec.convert(json.loads(frame.removeprefix("data: ")), ChatCompletionChunk)
 
 
 STATUSES = {
