@@ -23,10 +23,9 @@ from app.telemetry.plugin import TelemetryPlugin  # pack: telemetry
 from app.web.authentication import OPEN
 from app.web.dependencies import default_dependencies
 from app.web.errors import respond_with_error
-from app.web.exposure import warn_if_exposed
 from app.web.logs import configure_logging, with_access_log
 from app.web.plugin import Admission
-from app.web.run import Serving, drain_on_signal
+from app.web.run import RunCommand
 from controllers.health import HealthController
 from controllers.openai import OpenAIController
 from controllers.playground import PlaygroundPlugin  # pack: playground
@@ -69,7 +68,7 @@ def create_app(
         lifespan=[_lifespan(engine, settings, service)],
         logging_config=None,
         plugins=[
-            Serving(settings),
+            RunCommand(),
             Admission(settings),
             PlaygroundPlugin(settings),  # pack: playground
             TelemetryPlugin(settings),  # pack: telemetry
@@ -113,11 +112,9 @@ def _lifespan(
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         configure_logging(settings.log_level, settings.log_format)
-        if not settings.keys:
-            warn_if_exposed()
         asyncio.get_running_loop().set_default_executor(Executor(Workers(settings.sync_workers)))
         async with service.running():
-            with drain_on_signal(engine, settings.shutdown_grace), _frozen():
+            with _frozen():
                 yield
             await engine.close()
 

@@ -1,126 +1,117 @@
-"""How `litestar run` serves: by our protocol, and to a graceful end."""
+"""The `run` command: Litestar's own, with the application's settings for uvicorn's logs, HTTP and shutdown."""
 
-import asyncio
+import logging
 import math
 import os
 import signal
-import threading
-from collections.abc import Iterator
-from contextlib import contextmanager, nullcontext, suppress
-from pathlib import Path
-from tempfile import TemporaryDirectory
-from types import FrameType
+import socket
+import tempfile
+from copy import copy
+from ipaddress import ip_address
 
 import uvicorn
-import uvicorn.config
-from click import Group, get_current_context
-from litestar import Litestar
+from click import Group
+from litestar.cli._utils import (  # as the plugins of other servers do: there is no public way
+    LitestarEnv,
+    create_ssl_files,
+    isatty,
+    show_app_info,
+    validate_ssl_file_paths,
+)
+from litestar.cli.commands.core import _server_lifespan
 from litestar.plugins import CLIPlugin
 
-from app.engine.engine import Engine
-from app.engine.frames import encode
 from app.settings import Settings
-from app.web.logs import logging_config
+from app.web.logs import configure_logging, logging_config
 
-__all__ = ["Serving", "drain_on_signal", "running_server"]
+__all__ = ["RunCommand"]
 
-PROTOCOL = "app.web.http:Protocol"
-RELOADING = ("reload", "reload_dir", "reload_include", "reload_exclude")
-STOPPING = (signal.SIGINT, signal.SIGTERM)
+HTTP = "app.web.http:Http"
+
+logger = logging.getLogger("app.run")
 
 
-class Serving(CLIPlugin):
-    """What surrounds the server in the process of the command line.
-
-    Args:
-        settings: how it logs.
-    """
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
+class RunCommand(CLIPlugin):
+    """Litestar plugin that replaces the command `litestar run`, and keeps its options."""
 
     def on_cli_init(self, cli: Group) -> None:
-        """Add no commands."""
-        return
-
-    @contextmanager
-    def server_lifespan(self, app: Litestar) -> Iterator[None]:
-        """Serve by our protocol, and exit with 0 on SIGTERM.
-
-        uvicorn raises the signal once more when it has ended, which would kill the process; and
-        with several workers it runs in a child that the signal would never reach.
-        """
-        uvicorn.config.HTTP_PROTOCOLS["auto"] = PROTOCOL
-        os.environ.setdefault("UVICORN_HTTP", PROTOCOL)  # for a child
-        before = signal.signal(signal.SIGTERM, _pass_on)
-        try:
-            config = logging_config(self._settings.log_level, self._settings.log_format)
-            uvicorn.config.LOGGING_CONFIG.clear()
-            uvicorn.config.LOGGING_CONFIG.update(config)  # so that it logs as we do, from its first line on
-            with _folder_of_children(config) if _has_children() else nullcontext():
-                yield
-        finally:
-            signal.signal(signal.SIGTERM, before)
+        """Add the command."""
+        command = copy(cli.commands["run"])
+        command.callback = run
+        cli.add_command(command)
 
 
-def running_server() -> uvicorn.Server | None:
-    """The server of this process, by the signal that ends it, if it is uvicorn's."""
-    server = getattr(signal.getsignal(signal.SIGTERM), "__self__", None)
-    return server if isinstance(server, uvicorn.Server) else None
+def run(
+    env: LitestarEnv,
+    *,
+    host: str,
+    port: int,
+    fd: int | None,
+    uds: str | None,
+    wc: int,
+    reload: bool,
+    reload_dir: tuple[str, ...],
+    reload_include: tuple[str, ...],
+    reload_exclude: tuple[str, ...],
+    debug: bool,
+    pdb: bool,
+    ssl_certfile: str | None,
+    ssl_keyfile: str | None,
+    create_self_signed_cert: bool,
+) -> None:
+    """Serve the application with uvicorn.
 
-
-def _has_children() -> bool:
-    """Whether other processes are to serve: several workers, or one that is started again and again."""
-    context = get_current_context(silent=True)
-    options = {} if context is None else context.params
-    return options.get("wc", 1) > 1 or any(options.get(name) for name in RELOADING)
-
-
-@contextmanager
-def _folder_of_children(logging: object) -> Iterator[None]:
-    """Where children read how to log, and keep the figures that they share."""
-    with TemporaryDirectory(prefix="litestar-") as folder:
-        file = Path(folder, "logging.json")
-        file.write_bytes(encode(logging))
-        os.environ.setdefault("UVICORN_LOG_CONFIG", str(file))
-        os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", folder)
-        yield
-
-
-@contextmanager
-def drain_on_signal(engine: Engine, grace: float) -> Iterator[None]:
-    """Drain the engine as soon as the server is told to stop.
-
-    Args:
-        engine: refuses new completions from then on.
-        grace: seconds that those at work may take to finish.
+    Its completions are stopped by `app.web.http.Http`, once uvicorn begins to shut down.
     """
-    if threading.current_thread() is not threading.main_thread():  # as in a test: no signal comes here
-        yield
-        return
-    loop = asyncio.get_running_loop()
-    before = {number: signal.getsignal(number) for number in STOPPING}
-    server = running_server()
-    if server is not None:  # else it would wait for ever for what no longer answers
-        server.config.timeout_graceful_shutdown = math.ceil(grace) + 1
+    settings: Settings = env.app.state.settings
+    find_files = create_ssl_files if create_self_signed_cert else validate_ssl_file_paths
+    certificate, key = find_files(ssl_certfile, ssl_keyfile, *([host] if create_self_signed_cert else []))
+    os.environ.update({name: "1" for name, is_on in (("LITESTAR_DEBUG", debug), ("LITESTAR_PDB", pdb)) if is_on})
+    configure_logging(settings.log_level, settings.log_format)
+    _warn_if_exposed(settings, None if uds else _host_of(host, fd))
+    if isatty() and not os.getenv("LITESTAR_QUIET_CONSOLE"):
+        show_app_info(env.app)
+    # uvicorn raises the signal again when it has stopped, which would end this process with an error
+    signal.signal(signal.SIGTERM, lambda number, frame: None)
+    with _server_lifespan(env.app), tempfile.TemporaryDirectory(prefix="litestar-") as shared:
+        if wc > 1:
+            os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", shared)  # pack: telemetry
+        uvicorn.run(
+            env.app_path,
+            factory=env.is_app_factory,
+            app_dir=str(env.cwd),
+            host=host,
+            port=port,
+            fd=fd,
+            uds=uds,
+            workers=wc,
+            reload=reload or any((reload_dir, reload_include, reload_exclude)),
+            reload_dirs=list(reload_dir) or None,
+            reload_includes=list(reload_include) or None,
+            reload_excludes=list(reload_exclude) or None,
+            ssl_certfile=certificate,
+            ssl_keyfile=key,
+            http=HTTP,
+            log_config=logging_config(settings.log_level, settings.log_format),
+            timeout_graceful_shutdown=math.ceil(settings.shutdown_grace) + 1,
+        )
 
-    def stop(number: int, frame: FrameType | None) -> None:
-        loop.call_soon_threadsafe(engine.drain, grace)
-        if callable(handler := before[signal.Signals(number)]):
-            handler(number, frame)
 
-    for number in STOPPING:
-        signal.signal(number, stop)
+def _warn_if_exposed(settings: Settings, host: str | None) -> None:
+    if not settings.keys and host is not None and not _is_loopback(host):
+        logger.warning("No API_KEYS are set, and the server listens on %s: whoever reaches it may use it.", host)
+
+
+def _host_of(host: str, fd: int | None) -> str | None:
+    """Return the address of the socket; None if it is a file."""
+    if fd is None:
+        return host
+    with socket.socket(fileno=os.dup(fd)) as inherited:
+        return None if inherited.family == socket.AF_UNIX else str(inherited.getsockname()[0])
+
+
+def _is_loopback(host: str) -> bool:
     try:
-        yield
-    finally:
-        for number, handler in before.items():
-            signal.signal(number, handler)
-
-
-def _pass_on(number: int, frame: FrameType | None) -> None:
-    """Pass a signal on to the child that serves, if one does."""
-    with suppress(OSError):  # not Linux, or no child
-        children = Path(f"/proc/self/task/{os.getpid()}/children").read_text(encoding="ascii")
-        for child in children.split():
-            os.kill(int(child), number)
+        return ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -62,6 +62,7 @@ class Server:
         options: Sequence[str] = (),
         files: Sequence[int] = (),
     ) -> None:
+        self.workers = workers
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = log
@@ -172,6 +173,10 @@ class Server:
     def wait_for_log(self, text: str) -> str:
         """Wait until a text is in the log, and return the log."""
         return eventually(lambda: self.log, lambda log: text in log)
+
+    def wait_until_it_shuts_down(self) -> None:
+        """Wait until each worker has begun to shut down."""
+        eventually(lambda: self.log.count("Shutting down"), lambda begun: begun >= self.workers)
 
     def _command(self, *options: str) -> list[str]:
         return litestar(*options)

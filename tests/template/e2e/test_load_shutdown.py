@@ -90,7 +90,7 @@ async def test_streams_that_finish_within_the_grace_complete_and_no_more_are_beg
 
         patient.send(signal.SIGTERM)
 
-        await asyncio.to_thread(patient.wait_for_log, "Shutting down")
+        await asyncio.to_thread(patient.wait_until_it_shuts_down)
         for guest in late:
             guest.send(question[-1:])
         refusals = await together(guest.answer() for guest in late)
