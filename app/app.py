@@ -16,15 +16,15 @@ from app import pipelines as pipelines_module
 from app.engine.engine import Engine, Limits, ModelDefaults
 from app.engine.observers import Observer
 from app.engine.threads import Executor, Workers
+from app.limits.plugin import LimitsPlugin  # pack: limits
 from app.registry import Pipelines, PipelineService
 from app.responses.memory import response_store
 from app.settings import Settings
 from app.telemetry.plugin import TelemetryPlugin  # pack: telemetry
-from app.web.authentication import OPEN
+from app.web.authentication import PUBLIC, KeysPlugin, cors_config
 from app.web.dependencies import default_dependencies
 from app.web.errors import respond_with_error
 from app.web.logs import configure_logging, with_access_log
-from app.web.plugin import Admission
 from app.web.run import RunCommand
 from controllers.health import HealthController
 from controllers.openai import OpenAIController
@@ -65,11 +65,13 @@ def create_app(
         stores={"responses": response_store(settings)},
         exception_handlers={Exception: respond_with_error},
         request_max_body_size=settings.max_body_size,
+        cors_config=cors_config(settings),
         lifespan=[_lifespan(engine, settings, service)],
         logging_config=None,
         plugins=[
             RunCommand(),
-            Admission(settings),
+            KeysPlugin(settings),
+            LimitsPlugin(settings),  # pack: limits
             PlaygroundPlugin(settings),  # pack: playground
             TelemetryPlugin(settings),  # pack: telemetry
         ],
@@ -96,7 +98,7 @@ def _engine(settings: Settings, observers: Sequence[Observer]) -> Engine:
 def _documentation(settings: Settings) -> OpenAPIConfig:
     """Serve the OpenAPI document, which needs an API key like the API itself unless the settings make it public."""
     headers = {"x-content-type-options": "nosniff"}
-    opt = {OPEN: True} if settings.public_docs else {}
+    opt = {PUBLIC: True} if settings.public_docs else {}
     router = Router("/schema", route_handlers=[], include_in_schema=False, opt=opt, response_headers=headers)
     return OpenAPIConfig(
         title="OpenAI-compatible API",

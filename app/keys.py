@@ -1,4 +1,4 @@
-"""API keys: known by their hashes, and never shown."""
+"""API keys, which are kept as hashes only."""
 
 import hmac
 from collections.abc import Iterable
@@ -10,14 +10,14 @@ __all__ = ["Keys", "KeysFile"]
 
 
 class Keys(frozenset[bytes]):
-    """The hashes of keys. The keys themselves are forgotten as soon as they are read."""
+    """The hashes of some keys."""
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The keys of a text, with commas between them.
+        """Return the keys of a text, separated by commas.
 
         Raises:
-            ValueError: it holds none.
+            ValueError: It contains none.
         """
         return cls._hashed(text.split(","))
 
@@ -25,13 +25,13 @@ class Keys(frozenset[bytes]):
     def _hashed(cls, keys: Iterable[str]) -> Self:
         found = cls(_hash(key.strip().encode()) for key in keys if key.strip())
         if not found:
-            raise ValueError("It holds no key")  # rather than a server that is open by mistake
+            raise ValueError("It holds no key")  # rather than leave the server open by mistake
         return found
 
     def owner_of(self, key: bytes) -> str | None:
-        """An id of the key that tells nothing about it, or None if it is not one of these.
+        """Return an id of the key that does not reveal it, or None if it is not one of these.
 
-        Each hash is compared, and in constant time: how long it takes tells nothing either.
+        Each hash is compared, in constant time, so that the duration reveals nothing either.
         """
         digest = _hash(key)
         matches = [hmac.compare_digest(digest, known) for known in self]
@@ -42,14 +42,14 @@ class Keys(frozenset[bytes]):
 
 
 class KeysFile(Keys):
-    """The keys of a file."""
+    """The hashes of the keys in a file."""
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """The keys of the file at this path: one a line, besides lines that are empty or begin with `#`.
+        """Return the keys of the file at this path: one a line; empty lines and those that begin with `#` are skipped.
 
         Raises:
-            ValueError: it cannot be read, or holds none.
+            ValueError: It cannot be read, or contains none.
         """
         try:
             lines = Path(text).read_text(encoding="utf-8").splitlines()

@@ -11,7 +11,7 @@ from app.engine.engine import Engine
 from app.errors import OverloadedError
 from app.registry import PipelineService
 from app.services import CompletionService
-from app.web.authentication import OPEN
+from app.web.authentication import PUBLIC
 from app.web.logs import QUIET
 from controllers.openapi import errors
 
@@ -24,7 +24,7 @@ class Health(Struct, frozen=True):
     status: Literal["alive", "ready"]
 
 
-OPTIONS = {QUIET: True, OPEN: True}
+OPTIONS = {QUIET: True, PUBLIC: True}
 
 
 class HealthController(Controller):

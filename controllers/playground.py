@@ -11,7 +11,7 @@ from litestar.plugins import InitPlugin
 
 from app.errors import InvalidRequestError
 from app.settings import Settings
-from app.web.authentication import OPEN
+from app.web.authentication import PUBLIC
 from app.web.logs import QUIET
 
 __all__ = ["PlaygroundPlugin"]
@@ -44,7 +44,7 @@ class PlaygroundPlugin(InitPlugin):
 @get(
     ["/", "/static/{name:str}"],
     include_in_schema=False,
-    opt={QUIET: True, OPEN: True},  # public: the user enters the API key on the page
+    opt={QUIET: True, PUBLIC: True},  # public: the user enters the API key on the page
     response_headers=HEADERS,
     sync_to_thread=False,
 )

@@ -1,4 +1,4 @@
-"""Which host names the server answers to: a page that points a name of its own at this server is refused.
+"""Allowed hosts: requests for any other host name are refused, as DNS rebinding sends them.
 
 Litestar's own middleware takes the port for a part of the name, and its answer passes no exception handler.
 """
@@ -11,7 +11,7 @@ from litestar.middleware import ASGIMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import InvalidRequestError
-from app.web.authentication import OPEN
+from app.web.authentication import PUBLIC
 
 __all__ = ["AllowedHosts"]
 
@@ -19,14 +19,14 @@ _NAME = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]+?)\.?(?::\d*)?")
 
 
 class AllowedHosts(ASGIMiddleware):
-    """Refuses requests to any other host. A route that needs no key, as a probe asks for, answers to all.
+    """Refuses requests for other hosts. Public routes, which probes use, answer to any.
 
     Args:
-        hosts: names, on whatever port; `*.example.com` is all that ends so, but not `example.com`.
+        hosts: Names, on any port; `*.example.com` stands for all names that end so, but not for `example.com`.
     """
 
     scopes = (ScopeType.HTTP, ScopeType.WEBSOCKET)
-    exclude_opt_key = OPEN
+    exclude_opt_key = PUBLIC
 
     def __init__(self, hosts: Iterable[str]) -> None:
         names = [host.lower() for host in hosts]
@@ -34,10 +34,10 @@ class AllowedHosts(ASGIMiddleware):
         self._endings = tuple(name.removeprefix("*") for name in names if name.startswith("*."))
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        """Let the request pass, if it is for one of the hosts.
+        """Pass the request on if it is for one of the hosts.
 
         Raises:
-            InvalidRequestError: it is not.
+            InvalidRequestError: It is not.
         """
         sent = [value.decode("latin-1").lower() for name, value in scope["headers"] if name == b"host"]
         if len(sent) != 1 or not self._allows(sent[0]):

@@ -5,25 +5,12 @@ from contextlib import contextmanager
 
 from litestar.stores.base import Store
 
-from app.limits.buckets import Buckets, Rate
 from app.settings import SettingsError
 
-__all__ = ["shared_buckets", "shared_store"]
+__all__ = ["shared_store"]
 
 NAMESPACE = "openai-api:response"
 TIMEOUT = 5.0  # seconds that Redis may take to answer
-
-
-def shared_buckets(rate: Rate, url: str) -> Buckets:
-    """Rate limits that are counted for all.
-
-    Raises:
-        SettingsError: `REDIS_URL` cannot be used.
-    """
-    with _explained():
-        from app.limits.redis_buckets import RedisBuckets
-
-        return RedisBuckets(rate, url)
 
 
 def shared_store(url: str) -> Store:
