@@ -76,8 +76,11 @@ class ResponsesController(Controller):
         chat = to_chat(asked, history, items)
         keeps = request.app.state.settings.store_responses and asked.store is not False
         form = partial(ResponseForm, asked, partial(responses.keep, [*history, *items]) if keeps else None)
-        current_request.set(sent)
-        return await complete(request, chat, Services(completion_service, model_service, hooks), form)
+        token = current_request.set(sent)
+        try:
+            return await complete(request, chat, Services(completion_service, model_service, hooks), form)
+        finally:  # uvicorn starts a pipelined request in the context of the one before it
+            current_request.reset(token)
 
     @get(
         ["/v1/responses/{response_id:str}", "/responses/{response_id:str}"],
