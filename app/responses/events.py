@@ -12,8 +12,8 @@ from msgspec import Struct
 from app.engine.chunks import Chunk
 from app.engine.frames import encode, encode_text, named_frame
 from app.errors import CompletionError
+from app.responses.ids import output_item_id
 from app.responses.kinds import ARGUMENTS, CALLS, DELTAS, TEXT, Kind
-from app.responses.request import PREFIXES
 from app.responses.usage import response_usage
 from schemas.responses import (
     ErrorCode,
@@ -165,7 +165,11 @@ class Events:
     def _begin_item(self, kind: Kind, **fields: Any) -> OutputItem:
         self._end_growing()
         output = self.response.output
-        item = kind.item(id=item_id(kind.item, self.response.id, len(output)), status="in_progress", **fields)
+        item = kind.item(
+            id=output_item_id(str(kind.item.__struct_config__.tag), self.response.id, len(output)),
+            status="in_progress",
+            **fields,
+        )
         output.append(item)
         self.tell("response.output_item.added", output_index=len(output) - 1, item=item)
         return item
@@ -231,8 +235,3 @@ class _Growing:
         text = "".join(self.texts)
         setattr(self.holder, self.kind.field, text)
         return text
-
-
-def item_id(kind: type[Struct], response_id: str, position: int) -> str:
-    """The id of an item of a response, by which the response can be found."""
-    return f"{PREFIXES[str(kind.__struct_config__.tag)]}_{response_id.partition('_')[2]}{position:04x}"

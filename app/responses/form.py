@@ -1,7 +1,6 @@
 """The form of a response: what a completion is to who asks by the Responses API."""
 
 from collections.abc import Awaitable, Callable, Sequence
-from secrets import token_hex
 
 from msgspec import UNSET
 
@@ -9,6 +8,7 @@ from app.engine.chunks import Chunks, Head
 from app.engine.results import Item, ItemReader
 from app.errors import CompletionError
 from app.responses.events import Events
+from app.responses.ids import new_response_id
 from app.responses.own import own_events
 from app.responses.usage import chat_usage
 from schemas.chat import ChatCompletionRequest, Json
@@ -52,7 +52,7 @@ class ResponseForm:
         request: ChatCompletionRequest,
         reader: ItemReader,
     ) -> None:
-        head = _Head(request.model, id=f"resp_{token_hex(16)}")
+        head = _Head(request.model, id=new_response_id())
         echoed = {name: value for name in ECHOED if (value := getattr(asked, name)) is not None and value is not UNSET}
         response = Response(
             id=head.id,

@@ -6,7 +6,7 @@ from typing import Any, TypeAlias
 import msgspec
 
 from app.engine.results import Item, is_response, is_response_event
-from app.responses.request import new_item_id
+from app.responses.ids import new_item_id
 from schemas.responses import Response
 
 __all__ = ["own_events"]

@@ -11,6 +11,7 @@ from msgspec import Struct
 
 from app.engine.frames import encode
 from app.errors import CompletionError, InvalidRequestError, OverloadedError
+from app.responses.ids import response_id_of
 from schemas.responses import Response, ResponseItemList
 
 __all__ = ["ResponseNotFoundError", "Responses", "StoredResponse"]
@@ -19,7 +20,6 @@ Json: TypeAlias = dict[str, Any]
 
 logger = logging.getLogger("app.responses")
 
-HEX = 32  # digits of a response's id, which its items' ids have too
 NAMED = 100  # characters of an id that an error repeats
 
 
@@ -144,7 +144,7 @@ class Responses:
         """The item of that id; `kept` remembers those of the responses that were looked into."""
         if item_id not in kept:
             with suppress(ResponseNotFoundError):
-                response = await self.get(f"resp_{item_id.partition('_')[2][:HEX]}")
+                response = await self.get(response_id_of(item_id))
                 kept |= {item["id"]: item for item in response.conversation}
         if item_id not in kept:
             raise _missing(item_id)
