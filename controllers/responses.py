@@ -13,7 +13,7 @@ from litestar.status_codes import HTTP_200_OK
 from app.engine.engine import Services
 from app.engine.frames import encode
 from app.engine.request import validate
-from app.responses.form import ResponseForm
+from app.responses.renderer import ResponseRenderer
 from app.responses.request import current_request, input_items, to_chat
 from app.responses.store import Responses
 from app.services import CompletionService, Hooks, ModelService
@@ -75,10 +75,10 @@ class ResponsesController(Controller):
         items = await responses.resolved(input_items(asked), history)
         chat = to_chat(asked, history, items)
         keeps = request.app.state.settings.store_responses and asked.store is not False
-        form = partial(ResponseForm, asked, partial(responses.keep, [*history, *items]) if keeps else None)
+        renderer = partial(ResponseRenderer, asked, partial(responses.keep, [*history, *items]) if keeps else None)
         token = current_request.set(sent)
         try:
-            return await complete(request, chat, Services(completion_service, model_service, hooks), form)
+            return await complete(request, chat, Services(completion_service, model_service, hooks), renderer)
         finally:  # uvicorn starts a pipelined request in the context of the one before it
             current_request.reset(token)
 
