@@ -18,7 +18,7 @@ from app.engine.observers import Observer
 from app.engine.threads import Executor, Workers
 from app.limits.plugin import LimitsPlugin  # pack: limits
 from app.registry import Pipelines, PipelineService
-from app.responses.memory import response_store
+from app.responses.plugin import ResponsesPlugin  # pack: responses
 from app.settings import Settings
 from app.telemetry.plugin import TelemetryPlugin  # pack: telemetry
 from app.web.authentication import PUBLIC, KeysPlugin, cors_config
@@ -29,7 +29,6 @@ from app.web.run import RunCommand
 from controllers.health import HealthController
 from controllers.openai import OpenAIController
 from controllers.playground import PlaygroundPlugin  # pack: playground
-from controllers.responses import ResponsesController
 
 __all__ = ["create_app"]
 
@@ -59,10 +58,9 @@ def create_app(
     service = PipelineService(pipelines, settings)
     engine = _engine(settings, observers)
     app = Litestar(
-        route_handlers=[OpenAIController, ResponsesController, HealthController],
+        route_handlers=[OpenAIController, HealthController],
         dependencies={**default_dependencies(service), **(dependencies or {})},
         state=State({"engine": engine, "settings": settings}),
-        stores={"responses": response_store(settings)},
         exception_handlers={Exception: respond_with_error},
         request_max_body_size=settings.max_body_size,
         cors_config=cors_config(settings),
@@ -73,6 +71,7 @@ def create_app(
             KeysPlugin(settings),
             LimitsPlugin(settings),  # pack: limits
             PlaygroundPlugin(settings),  # pack: playground
+            ResponsesPlugin(settings),  # pack: responses
             TelemetryPlugin(settings),  # pack: telemetry
         ],
         openapi_config=_documentation(settings),

@@ -1,4 +1,4 @@
-"""OpenAI's Responses API, by the same models: under `/v1` and without it."""
+"""OpenAI's Responses API, under `/v1` and without it."""
 
 from dataclasses import dataclass
 from functools import partial
@@ -13,9 +13,9 @@ from litestar.status_codes import HTTP_200_OK
 from app.engine.engine import Services
 from app.engine.frames import encode
 from app.engine.request import validate
-from app.responses.form import ResponseForm
+from app.responses.renderer import ResponseRenderer
 from app.responses.request import current_request, input_items, to_chat
-from app.responses.store import Responses
+from app.responses.store import KeptResponses
 from app.services import CompletionService, Hooks, ModelService
 from app.web.logs import COMPLETES
 from controllers.openai import complete, json_body
@@ -23,14 +23,11 @@ from controllers.openapi import COMPLETION_ERRORS, ERRORS, describe, errors, spe
 from schemas.responses import DeletedResponse, ResponseItemList, ResponseRequest
 from schemas.responses import Response as ResponseObject
 
-__all__ = ["ResponsesController"]
-
+PATHS = ["/v1/responses", "/responses"]
+KEPT = [f"{path}/{{response_id:str}}" for path in PATHS]
 RESPONSE = {200: spec(ResponseObject, "The response.")}
-RESPONSE_ERRORS = ERRORS | errors(
-    {
-        404: "No such response is kept for this caller.",
-        503: "The responses that are kept cannot be reached.",
-    }
+KEPT_ERRORS = ERRORS | errors(
+    {404: "No such response is kept for this caller.", 503: "The responses that are kept cannot be reached."}
 )
 
 
@@ -45,7 +42,7 @@ class ResponseOperation(Operation):
 
 
 class ResponsesController(Controller):
-    """Responses: made by the services that chats are answered by, and kept for their callers.
+    """Responses, made by the services that answer chats and kept for their callers.
 
     As with `OpenAIController`, each dependency may be replaced.
     """
@@ -53,7 +50,7 @@ class ResponsesController(Controller):
     tags = ("responses",)
 
     @post(
-        ["/v1/responses", "/responses"],
+        PATHS,
         summary="Create a response",
         status_code=HTTP_200_OK,
         responses=RESPONSE | COMPLETION_ERRORS,
@@ -68,44 +65,43 @@ class ResponsesController(Controller):
         model_service: NamedDependency[SkipValidation[ModelService]],
         hooks: NamedDependency[SkipValidation[Hooks]],
     ) -> Response[Any]:
-        """Make a response: as one JSON object, or with `stream` as a stream of events."""
+        """Make a response: one JSON object, or with `stream` a stream of events."""
         sent = json_body(request, body)
-        asked, responses = validate(sent, ResponseRequest), _responses_of(request)
-        history = await responses.history(asked.previous_response_id or "")
-        items = await responses.resolved(input_items(asked), history)
+        asked, kept = validate(sent, ResponseRequest), _kept_responses(request)
+        history = await kept.history(asked.previous_response_id) if asked.previous_response_id else []
+        items = await kept.resolve(input_items(asked), history)
         chat = to_chat(asked, history, items)
         keeps = request.app.state.settings.store_responses and asked.store is not False
-        form = partial(ResponseForm, asked, partial(responses.keep, [*history, *items]) if keeps else None)
-        current_request.set(sent)
-        return await complete(request, chat, Services(completion_service, model_service, hooks), form)
+        renderer = partial(ResponseRenderer, asked, partial(kept.keep, [*history, *items]) if keeps else None)
+        token = current_request.set(sent)
+        try:
+            return await complete(request, chat, Services(completion_service, model_service, hooks), renderer)
+        finally:  # uvicorn starts a pipelined request in the context of the one before it
+            current_request.reset(token)
 
-    @get(
-        ["/v1/responses/{response_id:str}", "/responses/{response_id:str}"],
-        summary="Retrieve a response",
-        responses=RESPONSE | RESPONSE_ERRORS,
-    )
+    @get(KEPT, summary="Retrieve a response", responses=RESPONSE | KEPT_ERRORS)
     async def retrieve_response(self, request: Request[Any, Any, Any], response_id: FromPath[str]) -> Response[bytes]:
-        """A response that was kept."""
-        stored = await _responses_of(request).get(response_id)
-        return Response(encode(stored.response), media_type=MediaType.JSON)
+        """Return a kept response."""
+        kept = await _kept_responses(request).get(response_id)
+        return Response(encode(kept.response), media_type=MediaType.JSON)
 
     @delete(
-        ["/v1/responses/{response_id:str}", "/responses/{response_id:str}"],
+        KEPT,
         summary="Delete a response",
         response_description="The response is forgotten.",
         status_code=HTTP_200_OK,
-        responses=RESPONSE_ERRORS,
+        responses=KEPT_ERRORS,
     )
     async def delete_response(self, request: Request[Any, Any, Any], response_id: FromPath[str]) -> DeletedResponse:
-        """Forget a response. Those that go on from it stay."""
-        await _responses_of(request).delete(response_id)
+        """Delete a kept response; those that continue it stay."""
+        await _kept_responses(request).delete(response_id)
         return DeletedResponse(id=response_id)
 
     @get(
-        ["/v1/responses/{response_id:str}/input_items", "/responses/{response_id:str}/input_items"],
+        [f"{path}/input_items" for path in KEPT],
         summary="List the input items of a response",
         response_description="The items.",
-        responses=RESPONSE_ERRORS,
+        responses=KEPT_ERRORS,
     )
     async def list_input_items(
         self,
@@ -115,12 +111,11 @@ class ResponsesController(Controller):
         order: FromQuery[Literal["asc", "desc"]] = "desc",
         after: FromQuery[str] = "",
     ) -> ResponseItemList:
-        """The items that a response was made from, those of the responses before it too."""
-        stored = await _responses_of(request).get(response_id)
-        return stored.page(limit=limit, newest_first=order == "desc", after=after)
+        """Return the items that a response was made from, those of earlier responses too."""
+        kept = await _kept_responses(request).get(response_id)
+        return kept.page(limit=limit, newest_first=order == "desc", after=after)
 
 
-def _responses_of(request: Request[Any, Any, Any]) -> Responses:
+def _kept_responses(request: Request[Any, Any, Any]) -> KeptResponses:
     owner: str | None = request.scope.get("user")
-    store = request.app.stores.get("responses")
-    return Responses(store, owner, request.app.state.settings.responses_expire)
+    return KeptResponses(request.app.stores.get("responses"), owner, request.app.state.settings.responses_expire)

@@ -1,42 +1,18 @@
 """The request for a response, the response, and its items.
 
-Declared request fields are checked; fields that are not declared pass to the service unchanged.
+Declared request fields are checked; undeclared ones pass to the service unchanged.
 Source: https://platform.openai.com/docs/api-reference/responses
 """
 
-from typing import Annotated, Any, Literal, NotRequired, TypeAlias, TypedDict
+from typing import Annotated, Literal, NotRequired, TypedDict
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 from schemas.chat import Json, Request, Role, TokenLimit
 
-__all__ = [
-    "CustomToolCall",
-    "DeletedResponse",
-    "ErrorCode",
-    "FunctionToolCall",
-    "IncompleteDetails",
-    "IncompleteReason",
-    "InputItem",
-    "InputTokensDetails",
-    "OutputItem",
-    "OutputMessage",
-    "OutputRefusal",
-    "OutputText",
-    "OutputTokensDetails",
-    "ReasoningItem",
-    "Response",
-    "ResponseError",
-    "ResponseItemList",
-    "ResponseRequest",
-    "ResponseUsage",
-    "Status",
-    "SummaryText",
-]
-
 
 class ContentPart(TypedDict, total=False):
-    """A part of what a message, a tool's output or reasoning holds; other keys pass."""
+    """Part of a message, of a tool's output or of reasoning; other keys pass."""
 
     type: Annotated[str, Meta(examples=["input_text", "input_image", "input_file", "output_text", "refusal"])]
     text: str
@@ -45,7 +21,7 @@ class ContentPart(TypedDict, total=False):
 
 
 class InputItem(TypedDict, total=False):
-    """A message, or what else there is in a conversation, by its `type`; keys that are not declared here are kept."""
+    """Item of a conversation, a message by default; undeclared keys are kept."""
 
     type: Annotated[str, Meta(examples=["message", "function_call", "function_call_output", "reasoning"])]
     id: str | None
@@ -60,7 +36,7 @@ class InputItem(TypedDict, total=False):
 
 
 class ResponseTool(TypedDict):
-    """A tool that the model may call: functions are not nested, as they are in a chat."""
+    """Tool that the model may call; unlike in a chat, a function is not nested."""
 
     type: Annotated[str, Meta(examples=["function"])]
     name: NotRequired[str]
@@ -68,20 +44,20 @@ class ResponseTool(TypedDict):
 
 
 class Reasoning(TypedDict):
-    """How hard to think."""
+    """Options of reasoning."""
 
     effort: NotRequired[str | None]
 
 
 class TextOptions(TypedDict):
-    """The form of the text; `format` may be a JSON schema."""
+    """Options of the text; `format` may be a JSON schema."""
 
     format: NotRequired[Json | None]
     verbosity: NotRequired[str | None]
 
 
 class ResponseRequest(Request):
-    """A request for a response. A field that the client left out is `UNSET`."""
+    """Request for a response. A field that the client left out is `UNSET`."""
 
     model: Annotated[str, Meta(min_length=1, examples=["echo"])]
     input: str | list[InputItem] | UnsetType = UNSET
@@ -103,8 +79,7 @@ class ResponseRequest(Request):
 
 
 Status = Literal["in_progress", "completed", "incomplete", "failed"]
-IncompleteReason = Literal["max_output_tokens", "content_filter"]
-ErrorCode = Literal["server_error", "rate_limit_exceeded", "invalid_prompt"]  # OpenAI has more, which are not ours
+ErrorCode = Literal["server_error", "rate_limit_exceeded", "invalid_prompt"]  # OpenAI has more
 
 
 class OutputText(Struct, kw_only=True, tag_field="type", tag="output_text"):
@@ -116,19 +91,19 @@ class OutputText(Struct, kw_only=True, tag_field="type", tag="output_text"):
 
 
 class OutputRefusal(Struct, kw_only=True, tag_field="type", tag="refusal"):
-    """A refusal, where the text would be."""
+    """Refusal in place of a text."""
 
     refusal: str = ""
 
 
 class SummaryText(Struct, kw_only=True, tag_field="type", tag="summary_text"):
-    """Text of reasoning."""
+    """Summary of reasoning, or a part of it."""
 
     text: str = ""
 
 
 class OutputMessage(Struct, kw_only=True, tag_field="type", tag="message"):
-    """What the assistant said. As with all items, one without an id gets one."""
+    """Answer of the assistant. As with all items, one without an id gets one."""
 
     id: str = ""
     status: Status = "completed"
@@ -137,7 +112,7 @@ class OutputMessage(Struct, kw_only=True, tag_field="type", tag="message"):
 
 
 class ReasoningItem(Struct, kw_only=True, tag_field="type", tag="reasoning"):
-    """What the model thought."""
+    """Reasoning of the model."""
 
     id: str = ""
     status: Status = "completed"
@@ -145,7 +120,7 @@ class ReasoningItem(Struct, kw_only=True, tag_field="type", tag="reasoning"):
 
 
 class FunctionToolCall(Struct, kw_only=True, tag_field="type", tag="function_call"):
-    """A function that the model wants called; `arguments` is a JSON object as text."""
+    """Call of a function; `arguments` is a JSON object as text."""
 
     id: str = ""
     status: Status = "completed"
@@ -155,7 +130,7 @@ class FunctionToolCall(Struct, kw_only=True, tag_field="type", tag="function_cal
 
 
 class CustomToolCall(Struct, kw_only=True, tag_field="type", tag="custom_tool_call"):
-    """A tool that the model wants called, with any text."""
+    """Call of a custom tool; `input` is any text."""
 
     id: str = ""
     status: Status = "completed"
@@ -164,24 +139,24 @@ class CustomToolCall(Struct, kw_only=True, tag_field="type", tag="custom_tool_ca
     input: str = ""
 
 
-OutputItem: TypeAlias = OutputMessage | ReasoningItem | FunctionToolCall | CustomToolCall
+OutputItem = OutputMessage | ReasoningItem | FunctionToolCall | CustomToolCall
 
 
 class InputTokensDetails(Struct, kw_only=True):
-    """Tokens that a cache had, or has now."""
+    """Input tokens read from a cache or written to it."""
 
     cached_tokens: int = 0
     cache_write_tokens: int = 0
 
 
 class OutputTokensDetails(Struct, kw_only=True):
-    """Tokens that were thought, and not said."""
+    """Output tokens spent on reasoning."""
 
     reasoning_tokens: int = 0
 
 
 class ResponseUsage(Struct, kw_only=True):
-    """How many tokens it took."""
+    """Numbers of tokens."""
 
     input_tokens: int
     input_tokens_details: InputTokensDetails
@@ -191,22 +166,22 @@ class ResponseUsage(Struct, kw_only=True):
 
 
 class ResponseError(Struct, kw_only=True):
-    """Why a response failed."""
+    """Reason why a response failed."""
 
     code: ErrorCode
     message: str
 
 
 class IncompleteDetails(Struct, kw_only=True):
-    """Why a response is cut off."""
+    """Reason why a response was cut off."""
 
-    reason: IncompleteReason
+    reason: Literal["max_output_tokens", "content_filter"]
 
 
 class Response(Struct, kw_only=True):
-    """What the model made of a request, and what the request asked for; times in Unix seconds.
+    """Response, with the parameters of its request; times in Unix seconds.
 
-    A service that returns one says `output` and, if it likes, `usage`: the rest is the server's to say.
+    A service that returns one sets `output` and perhaps `usage`; the server sets the rest.
     """
 
     id: str = ""
@@ -238,7 +213,7 @@ class Response(Struct, kw_only=True):
 
 
 class DeletedResponse(Struct, kw_only=True, frozen=True):
-    """Says that a response is no longer kept."""
+    """Confirmation that a response was deleted."""
 
     id: str
     object: Literal["response"] = "response"
@@ -246,10 +221,10 @@ class DeletedResponse(Struct, kw_only=True, frozen=True):
 
 
 class ResponseItemList(Struct, kw_only=True, frozen=True):
-    """Items that a response was made from, each with an `id`."""
+    """Page of the items that a response was made from, each with an `id`."""
 
     object: Literal["list"] = "list"
-    data: list[dict[str, Any]]
+    data: list[Json]
     first_id: str | None
     last_id: str | None
     has_more: bool

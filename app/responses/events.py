@@ -1,238 +1,233 @@
-"""The events of a response: a rising number for each, in OpenAI's order, and the response that they add up to.
+"""Events of a response, numbered and in OpenAI's order, and the response that they add up to.
 
 Source: https://platform.openai.com/docs/api-reference/responses-streaming
 """
 
 from collections.abc import Iterator
 from time import time
-from typing import Any, TypeAlias
+from typing import Any
 
 from msgspec import Struct
 
 from app.engine.chunks import Chunk
 from app.engine.frames import encode, encode_text, named_frame
 from app.errors import CompletionError
-from app.responses.kinds import ARGUMENTS, CALLS, DELTAS, TEXT, Kind
-from app.responses.request import PREFIXES
-from app.responses.usage import response_usage
+from app.responses.ids import output_item_id
+from schemas.chat import Json
 from schemas.responses import (
+    CustomToolCall,
     ErrorCode,
+    FunctionToolCall,
     IncompleteDetails,
-    IncompleteReason,
     OutputItem,
+    OutputMessage,
+    OutputRefusal,
+    OutputText,
     ReasoningItem,
     Response,
     ResponseError,
+    ResponseUsage,
     Status,
+    SummaryText,
 )
 
-__all__ = ["Events"]
-
-Json: TypeAlias = dict[str, Any]
-
-CUT_OFF: dict[str, IncompleteReason] = {
-    "length": "max_output_tokens",
-    "content_filter": "content_filter",
+INCOMPLETE = {  # by the finish reason
+    "length": IncompleteDetails(reason="max_output_tokens"),
+    "content_filter": IncompleteDetails(reason="content_filter"),
 }
-ERROR_CODES: dict[str, ErrorCode] = {  # by the type of an error: OpenAI's clients know no others
+ERROR_CODES: dict[str, ErrorCode] = {  # by the type of the error; OpenAI's clients accept no other codes
     "rate_limit_error": "rate_limit_exceeded",
     "invalid_request_error": "invalid_prompt",
 }
 
 
-class Events:
-    """Adds chunks up to a response, and tells of each step.
+class TextKind(Struct, frozen=True):
+    """Kind of text in a response: the item that holds it, or the part of an item, and the names in its events."""
 
-    Args:
-        response: the one that begins.
-    """
+    item: type[OutputItem]
+    field: str  # of the item or the part
+    event: str
+    part: type[OutputText | OutputRefusal | SummaryText] | None = None
+    part_event: str = ""
+    parts: str = ""  # the item's field that lists its parts
+    more: Json = {}  # further fields of the text's events
+
+
+TEXT = TextKind(OutputMessage, "text", "output_text", OutputText, "content_part", "content", {"logprobs": []})
+REFUSAL = TextKind(OutputMessage, "refusal", "refusal", OutputRefusal, "content_part", "content")
+REASONING = TextKind(ReasoningItem, "text", "reasoning_summary_text", SummaryText, "reasoning_summary_part", "summary")
+ARGUMENTS = TextKind(FunctionToolCall, "arguments", "function_call_arguments")
+INPUT = TextKind(CustomToolCall, "input", "custom_tool_call_input")
+
+
+class Events:
+    """Adds chunks to a response, and an event to `frames` for each step."""
 
     def __init__(self, response: Response) -> None:
         self.response = response
-        self.frames: list[bytes] | None = None  # what events are appended to, if anybody reads them
+        self.frames: list[bytes] | None = None  # None if the client does not read events
         self._number = 0
-        self._growing: _Growing | None = None  # the text that goes on, unless another begins
-        self._calls: dict[int, _Growing] = {}  # they may interleave, so all go on to the end
-        self._own_items: dict[object, int] = {}  # where those are that the service tells of, by their ids
+        self._text: _OpenText | None = None  # until another item begins
+        self._calls: dict[int, _OpenText] = {}  # until the response ends, as their deltas may interleave
+        self._native_items: dict[object, int] = {}  # positions of the service's own items, by id
 
     def begin(self) -> None:
-        """Tell of the response, once and before all else."""
+        """Send the first events, once."""
         if self._number == 0:
-            self.tell("response.created", response=self.response)
-            self.tell("response.in_progress", response=self.response)
+            self._send("response.created", response=self.response)
+            self._send("response.in_progress", response=self.response)
 
     def add(self, chunk: Chunk) -> None:
-        """Add a chunk; of several answers, the first alone is a response's."""
+        """Add a chunk; only the first of several choices is part of the response."""
         self.begin()
         if isinstance(chunk, str):
-            self._grow(TEXT, chunk)
+            self._add_text(TEXT, chunk)
             return
         if "event" in chunk:
-            self.tell("custom:event", event=chunk["event"])  # clients skip what they do not know
+            self._send("custom:event", event=chunk["event"])  # clients skip types that they do not know
         for choice in chunk["choices"]:
             if choice["index"] == 0:
-                self._delta(choice["delta"])
+                self._add_delta(choice["delta"])
 
-    def complete(self, finish_reason: str, usage: Json | None) -> None:
-        """End well, or cut off."""
+    def add_native(self, event: Json) -> None:
+        """Add an event of the service's own: it gets a new number, and its item a place in the output."""
         self.begin()
-        response, reason = self.response, CUT_OFF.get(finish_reason)
-        response.usage = response_usage(usage) if isinstance(usage, dict) else None
-        if reason is None:
-            response.status, response.completed_at = "completed", int(time())
-        else:
-            response.status, response.incomplete_details = "incomplete", IncompleteDetails(reason=reason)
-        for growing in self._open():
-            last = growing.position == len(response.output) - 1
-            self._end_item(growing, response.status if last else "completed")
-        self.tell(f"response.{response.status}", response=response)
+        if event["type"] in ("response.output_item.added", "response.output_item.done"):
+            self._add_native_item(event["item"], done=event["type"] == "response.output_item.done")
+            return
+        fields = {name: value for name, value in event.items() if name not in ("type", "sequence_number")}
+        if event.get("item_id") in self._native_items:
+            fields["output_index"] = self._native_items[event["item_id"]]
+        self._send(event["type"], **fields)
+
+    def complete(self, finish_reason: str, usage: ResponseUsage | None) -> None:
+        """End the response: completed, or incomplete if the finish reason says so."""
+        self.begin()
+        response = self.response
+        response.usage, response.incomplete_details = usage, INCOMPLETE.get(finish_reason)
+        response.status = "incomplete" if response.incomplete_details else "completed"
+        response.completed_at = None if response.incomplete_details else int(time())
+        for text in self._open_texts():
+            is_last = text.position == len(response.output) - 1
+            self._end_item(text, response.status if is_last else "completed")
+        self._send(f"response.{response.status}", response=response)
 
     def fail(self, error: CompletionError) -> None:
-        """End by an error; what was made so far stays."""
+        """End the response by an error; its output so far stays."""
         self.begin()
         code = ERROR_CODES.get(error.type, "server_error")
         self.response.status, self.response.error = "failed", ResponseError(code=code, message=error.message)
-        for growing in self._open():
-            growing.settle()
-            growing.item.status = "incomplete"
-        self.tell("response.failed", response=self.response)
+        for text in self._open_texts():
+            text.settle()
+            text.item.status = "incomplete"
+        self._send("response.failed", response=self.response)
 
-    def pass_on(self, event: Json) -> None:
-        """Tell an event of the service's own in its place: it gets its number, and an item its place in the output."""
-        self.begin()
-        kind = event["type"]
-        if kind in ("response.output_item.added", "response.output_item.done"):
-            self._own_item(event["item"], done=kind.endswith("done"))
-            return
-        fields = {name: value for name, value in event.items() if name not in ("type", "sequence_number")}
-        if (position := self._own_items.get(event.get("item_id"))) is not None:
-            fields["output_index"] = position
-        self.tell(kind, **fields)
-
-    def tell(self, event: str, /, **fields: object) -> None:
-        """Tell of something."""
+    def _send(self, type: str, /, **fields: object) -> None:
         if self.frames is not None:
-            self.frames.append(named_frame(event, {"type": event, **fields, "sequence_number": self._number}))
+            self.frames.append(named_frame(type, {"type": type, **fields, "sequence_number": self._number}))
         self._number += 1
 
-    def _open(self) -> Iterator["_Growing"]:
-        return filter(None, (self._growing, *self._calls.values()))
+    def _open_texts(self) -> Iterator["_OpenText"]:
+        return filter(None, (self._text, *self._calls.values()))
 
-    def _delta(self, delta: Json) -> None:
-        for name, kind in DELTAS:
-            text = delta.get(name)
-            if isinstance(text, str) and text and (name != "reasoning" or "reasoning_content" not in delta):
-                self._grow(kind, text)
+    def _add_delta(self, delta: Json) -> None:
+        reasoning = delta.get("reasoning_content", delta.get("reasoning"))  # a setting sends both
+        for kind, text in ((REASONING, reasoning), (TEXT, delta.get("content")), (REFUSAL, delta.get("refusal"))):
+            if text and isinstance(text, str):
+                self._add_text(kind, text)
         for call in delta.get("tool_calls") or ():
-            self._call(call)
+            self._add_call(call)
 
-    def _grow(self, kind: Kind, text: str) -> None:
-        growing = self._growing
-        if growing is None or growing.kind is not kind:
-            growing = self._growing = self._begin_text(kind)
-        self._add(growing, text)
+    def _add_text(self, kind: TextKind, piece: str) -> None:
+        text = self._text
+        if text is None or text.kind is not kind:
+            if text is not None and text.kind.item is kind.item:  # another part of the same item
+                self._end_text(text)
+                text = _OpenText(kind, text.item, text.position)
+            else:
+                text = self._begin_item(kind)
+            self._text = text
+            self._send(f"response.{kind.part_event}.added", **text.place, part=text.holder)
+        self._add_piece(text, piece)
 
-    def _call(self, call: Json) -> None:
-        growing = self._calls.get(call["index"])
+    def _add_call(self, call: Json) -> None:
+        text = self._calls.get(call["index"])
         called = call.get("function") or call.get("custom") or {}
-        if growing is None:
-            kind = CALLS.get(call["type"], ARGUMENTS)
-            item = self._begin_item(kind, call_id=call["id"], name=called.get("name") or "")
-            growing = self._calls[call["index"]] = _Growing(kind, item, len(self.response.output) - 1)
-        elif name := called.get("name"):
-            growing.item.name = name  # type: ignore[union-attr]  # it is a call
-        if text := called.get(growing.kind.field):
-            self._add(growing, text)
+        name = called.get("name") or ""
+        if text is None:
+            kind = INPUT if call["type"] == "custom" else ARGUMENTS
+            text = self._calls[call["index"]] = self._begin_item(kind, call_id=call["id"], name=name)
+        elif name and isinstance(text.item, FunctionToolCall | CustomToolCall):
+            text.item.name = name
+        if piece := called.get(text.kind.field):
+            self._add_piece(text, piece)
 
-    def _add(self, growing: "_Growing", text: str) -> None:
-        growing.texts.append(text)
+    def _add_piece(self, text: "_OpenText", piece: str) -> None:
+        text.pieces.append(piece)
         if self.frames is not None:
-            self.frames.append(b'%b%d,"delta":%b}\n\n' % (growing.head, self._number, encode_text(text)))
+            self.frames.append(b'%b%d,"delta":%b}\n\n' % (text.delta_head, self._number, encode_text(piece)))
         self._number += 1
 
-    def _begin_text(self, kind: Kind) -> "_Growing":
-        """Begin a part, in the same item if that goes on."""
-        before = self._growing
-        if before is not None and before.kind.item is kind.item:
-            self._end_text(before)
-            item, position = before.item, before.position
-        else:
-            item, position = self._begin_item(kind), len(self.response.output) - 1
-        growing = _Growing(kind, item, position)
-        self.tell(f"{kind.about}.added", **growing.place, part=growing.holder)
-        return growing
-
-    def _begin_item(self, kind: Kind, **fields: Any) -> OutputItem:
-        self._end_growing()
-        output = self.response.output
-        item = kind.item(id=item_id(kind.item, self.response.id, len(output)), status="in_progress", **fields)
-        output.append(item)
-        self.tell("response.output_item.added", output_index=len(output) - 1, item=item)
-        return item
-
-    def _own_item(self, item: Json, *, done: bool) -> None:
-        encode(item)  # or the response that holds it could not even fail
-        output: list[Any] = self.response.output  # the document lists our own items alone
-        if item["id"] not in self._own_items:
-            self._end_growing()
-            self._own_items[item["id"]] = len(output)
+    def _add_native_item(self, item: Json, *, done: bool) -> None:
+        encode(item)  # if that fails, it must do so before `response.failed` would contain the item
+        output: list[Any] = self.response.output  # annotated with our own items, for the API's documentation
+        position = self._native_items.setdefault(item["id"], len(output))
+        if position == len(output):
+            self._end_last_text()
             output.append(item)
-            self.tell("response.output_item.added", output_index=len(output) - 1, item=item)
+            self._send("response.output_item.added", output_index=position, item=item)
         if done:
-            output[position := self._own_items[item["id"]]] = item
-            self.tell("response.output_item.done", output_index=position, item=item)
+            output[position] = item
+            self._send("response.output_item.done", output_index=position, item=item)
 
-    def _end_growing(self) -> None:
-        """End the item whose text went on: it can be told apart from what follows."""
-        if self._growing is not None:
-            self._end_item(self._growing, "completed")
-            self._growing = None
+    def _begin_item(self, kind: TextKind, **fields: Any) -> "_OpenText":
+        self._end_last_text()
+        output, position = self.response.output, len(self.response.output)
+        item_id = output_item_id(str(kind.item.__struct_config__.tag), self.response.id, position)
+        item = kind.item(id=item_id, status="in_progress", **fields)
+        output.append(item)
+        self._send("response.output_item.added", output_index=position, item=item)
+        return _OpenText(kind, item, position)
 
-    def _end_text(self, growing: "_Growing") -> None:
-        kind = growing.kind
-        text = {kind.field: growing.settle()}
-        self.tell(f"{kind.text}.done", **growing.place, **kind.more, **text)
+    def _end_last_text(self) -> None:
+        if self._text is not None:
+            self._end_item(self._text, "completed")
+            self._text = None
+
+    def _end_text(self, text: "_OpenText") -> None:
+        kind = text.kind
+        whole = {kind.field: text.settle()}
+        self._send(f"response.{kind.event}.done", **text.place, **kind.more, **whole)
         if kind.part is not None:
-            self.tell(f"{kind.about}.done", **growing.place, part=growing.holder)
+            self._send(f"response.{kind.part_event}.done", **text.place, part=text.holder)
 
-    def _end_item(self, growing: "_Growing", status: Status) -> None:
-        self._end_text(growing)
-        growing.item.status = status
-        self.tell("response.output_item.done", output_index=growing.position, item=growing.item)
+    def _end_item(self, text: "_OpenText", status: Status) -> None:
+        self._end_text(text)
+        text.item.status = status
+        self._send("response.output_item.done", output_index=text.position, item=text.item)
 
 
-class _Growing:
-    """A text that grows.
+class _OpenText:
+    """Text whose end has not come yet."""
 
-    Args:
-        kind: what it is.
-        item: where it is.
-        position: of the item in the output.
-    """
-
-    def __init__(self, kind: Kind, item: OutputItem, position: int) -> None:
+    def __init__(self, kind: TextKind, item: OutputItem, position: int) -> None:
         self.kind = kind
         self.item = item
-        self.position = position
-        self.texts: list[str] = []
+        self.position = position  # of the item in the output
+        self.pieces: list[str] = []
         self.place: Json = {"item_id": item.id, "output_index": position}
         self.holder: Struct = item
         if kind.part is not None:
             self.holder = kind.part()
-            parts: list[Any] = item.summary if isinstance(item, ReasoningItem) else item.content  # type: ignore[union-attr]  # calls have no parts
+            parts: list[Struct] = getattr(item, kind.parts)
+            self.place[f"{kind.parts}_index"] = len(parts)
             parts.append(self.holder)
-            self.place[kind.index] = len(parts) - 1
-        event = f"{kind.text}.delta"  # of which all but number and text is encoded once
-        self.head = b"%b," % named_frame(event, {"type": event, **self.place, **kind.more})[: -len(b"}\n\n")]
-        self.head += b'"sequence_number":'
+        event = f"response.{kind.event}.delta"  # encoded once, but for its number and its text
+        frame = named_frame(event, {"type": event, **self.place, **kind.more})
+        self.delta_head = frame.removesuffix(b"}\n\n") + b',"sequence_number":'
 
     def settle(self) -> str:
-        """Put the text where it belongs."""
-        text = "".join(self.texts)
+        """Set the field that holds the text, and return the text."""
+        text = "".join(self.pieces)
         setattr(self.holder, self.kind.field, text)
         return text
-
-
-def item_id(kind: type[Struct], response_id: str, position: int) -> str:
-    """The id of an item of a response, by which the response can be found."""
-    return f"{PREFIXES[str(kind.__struct_config__.tag)]}_{response_id.partition('_')[2]}{position:04x}"

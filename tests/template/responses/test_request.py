@@ -3,6 +3,7 @@
 from typing import Any
 
 import pytest
+from httpx import ASGITransport, AsyncClient
 
 from app.responses.request import responses_request
 from app.services import Hooks
@@ -238,6 +239,20 @@ def test_the_request_is_there_as_it_was_sent(client: Client, seen: Seen) -> None
     respond(client, tools=[{"type": "web_search"}], include=["x"])
     assert seen.request == {"model": "test", "input": "Hi", "tools": [{"type": "web_search"}], "include": ["x"]}
     ask(client)
+    assert seen.request is None
+
+
+@pytest.mark.anyio
+async def test_a_chat_in_the_context_of_a_response_before_it_has_no_request_for_a_response(
+    client: Client, seen: Seen
+) -> None:
+    transport = ASGITransport(app=client.app)
+    async with AsyncClient(transport=transport, base_url="http://test") as pipelined:  # it serves in the caller's task
+        await pipelined.post("/v1/responses", json={"model": "test", "input": "Hi"})
+        assert seen.request is not None
+        await pipelined.post(
+            "/v1/chat/completions", json={"model": "test", "messages": [{"role": "user", "content": "Hi"}]}
+        )
     assert seen.request is None
 
 

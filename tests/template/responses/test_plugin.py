@@ -1,10 +1,11 @@
-"""Where responses are kept."""
+"""The store of kept responses."""
 
+import asyncio
 from datetime import timedelta
 
 import pytest
 
-from app.responses.memory import OVERHEAD, BoundedStore, response_store
+from app.responses.plugin import OVERHEAD, BoundedStore, response_store
 from app.settings import Secret, Settings, SettingsError
 
 pytestmark = pytest.mark.anyio
@@ -45,6 +46,31 @@ async def test_what_has_expired_is_not_there_and_takes_no_room() -> None:
     await store.set("b", "two", 100)
     assert await store.expires_in("a") is None
     assert 90 < (await store.expires_in("b") or 0) <= 100
+
+
+async def test_a_value_that_was_read_stays_longer_than_one_that_was_not() -> None:
+    store = BoundedStore(2 * (OVERHEAD + 1))
+    await store.set("a", "a")
+    await store.set("b", "b")
+    await store.get("a")
+    await store.set("c", "c")
+    assert [key for key in "abc" if await store.exists(key)] == ["a", "c"]
+
+
+async def test_an_expired_value_makes_room_before_one_that_has_not_expired() -> None:
+    store = BoundedStore(2 * (OVERHEAD + 1))
+    await store.set("a", "a")
+    await store.set("b", "b", timedelta(milliseconds=1))
+    await asyncio.sleep(0.002)
+    await store.set("c", "c")
+    assert [key for key in "abc" if await store.exists(key)] == ["a", "c"]
+
+
+async def test_a_larger_value_takes_the_place_of_the_one_before_it() -> None:
+    store = BoundedStore(OVERHEAD + 1)
+    await store.set("a", "a")
+    await store.set("a", "too large")
+    assert not await store.exists("a")
 
 
 async def test_reading_may_renew() -> None:
