@@ -1,9 +1,9 @@
-"""The composition root: what `litestar run` finds."""
+"""The composition root: `litestar run` finds `create_app` here."""
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager, contextmanager
+from collections.abc import AsyncIterator, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
 
 from litestar import Litestar, Router
@@ -32,12 +32,6 @@ from controllers.playground import PlaygroundPlugin  # pack: playground
 
 __all__ = ["create_app"]
 
-REASONING_FIELDS = {
-    "reasoning_content": ("reasoning_content",),
-    "reasoning": ("reasoning",),
-    "both": ("reasoning_content", "reasoning"),
-}
-
 
 def create_app(
     *,
@@ -46,17 +40,17 @@ def create_app(
     observers: Sequence[Observer] = (),
     pipelines: Pipelines = pipelines_module.pipelines,
 ) -> Litestar:
-    """Compose the application: cheap, and free of side effects, as `litestar run` does it twice.
+    """Compose the application. It is cheap and has no side effects, as `litestar run` calls it twice.
 
     Args:
-        settings: the settings; those of the environment and of `.env` unless given.
-        dependencies: providers by name, which replace those of `app/web/dependencies.py`.
-        observers: who is told of each completion, beside what the settings turn on.
+        settings: The settings; by default those of the environment and of `.env`.
+        dependencies: Providers by name, which replace the defaults of `app/web/dependencies.py`.
+        observers: Objects that are notified of each completion.
         pipelines: The registry of models; by default that of `app/pipelines.py`.
     """
     settings = settings or Settings.load()
-    service = PipelineService(pipelines, settings)
     engine = _engine(settings, observers)
+    service = PipelineService(pipelines, settings)
     app = Litestar(
         route_handlers=[OpenAIController, HealthController],
         dependencies={**default_dependencies(service), **(dependencies or {})},
@@ -64,17 +58,17 @@ def create_app(
         exception_handlers={Exception: respond_with_error},
         request_max_body_size=settings.max_body_size,
         cors_config=cors_config(settings),
-        lifespan=[_lifespan(engine, settings, service)],
+        openapi_config=_openapi_config(settings),
         logging_config=None,
+        lifespan=[_lifespan(settings, engine, service)],
         plugins=[
             RunCommand(),
             KeysPlugin(settings),
             LimitsPlugin(settings),  # pack: limits
-            PlaygroundPlugin(settings),  # pack: playground
             ResponsesPlugin(settings),  # pack: responses
             TelemetryPlugin(settings),  # pack: telemetry
+            PlaygroundPlugin(settings),  # pack: playground
         ],
-        openapi_config=_documentation(settings),
     )
     return with_access_log(app, engine.observers)
 
@@ -88,16 +82,16 @@ def _engine(settings: Settings, observers: Sequence[Observer]) -> Engine:
         finish_without_client=settings.finish_without_client,
         messages=settings.max_messages,
     )
+    fields = ("reasoning_content", "reasoning") if settings.reasoning_field == "both" else (settings.reasoning_field,)
     # The same in all workers and after a restart, unlike the time of the start
     created = int(Path(pipelines_module.__file__).stat().st_mtime)
-    defaults = ModelDefaults(settings.owned_by, created)
-    return Engine(limits, REASONING_FIELDS[settings.reasoning_field], defaults=defaults, observers=observers)
+    return Engine(limits, fields, defaults=ModelDefaults(settings.owned_by, created), observers=observers)
 
 
-def _documentation(settings: Settings) -> OpenAPIConfig:
-    """Serve the OpenAPI document, which needs an API key like the API itself unless the settings make it public."""
+def _openapi_config(settings: Settings) -> OpenAPIConfig:
+    """Return the configuration of the OpenAPI document, which needs an API key unless the settings make it public."""
     headers = {"x-content-type-options": "nosniff"}
-    opt = {PUBLIC: True} if settings.public_docs else {}
+    opt = {PUBLIC: settings.public_docs}
     router = Router("/schema", route_handlers=[], include_in_schema=False, opt=opt, response_headers=headers)
     return OpenAPIConfig(
         title="OpenAI-compatible API",
@@ -108,25 +102,18 @@ def _documentation(settings: Settings) -> OpenAPIConfig:
 
 
 def _lifespan(
-    engine: Engine, settings: Settings, service: PipelineService
+    settings: Settings, engine: Engine, service: PipelineService
 ) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         configure_logging(settings.log_level, settings.log_format)
         asyncio.get_running_loop().set_default_executor(Executor(Workers(settings.sync_workers)))
         async with service.running():
-            with _frozen():
+            gc.freeze()  # spares the collector what lives as long as the server, which halves its longest pause
+            try:
                 yield
+            finally:
+                gc.unfreeze()
             await engine.close()
 
     return lifespan
-
-
-@contextmanager
-def _frozen() -> Iterator[None]:
-    """Spare the garbage collector what lives as long as the server: that halves its longest pause."""
-    gc.freeze()
-    try:
-        yield
-    finally:
-        gc.unfreeze()
