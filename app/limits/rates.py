@@ -8,11 +8,13 @@ Litestar's own middleware has one lock for all callers, is not atomic across pro
 import logging
 import math
 import time
+from importlib.util import find_spec
 from typing import Protocol
 
 from limits import RateLimitItemPerMinute, WindowStats
 from limits.aio.storage import RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter as AsyncRateLimiter
+from limits.errors import ConfigurationError
 from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 from litestar.enums import ScopeType
@@ -130,6 +132,9 @@ class RedisCounter:
 
 
 def _redis(url: str) -> RedisStorage:
+    if find_spec("redis") is None:
+        raise SettingsError("REDIS_URL needs the extra `redis`: uv run --extra redis litestar run.")
+    url = url.replace("unix://", "redis+unix://", 1) if url.startswith("unix://") else url
     try:
         return RedisStorage(
             f"async+{url}",
@@ -138,9 +143,7 @@ def _redis(url: str) -> RedisStorage:
             socket_timeout=TIMEOUT,
             socket_connect_timeout=TIMEOUT,
         )
-    except ImportError:
-        raise SettingsError("REDIS_URL needs the extra `redis`: uv run --extra redis litestar run.") from None
-    except ValueError:  # its message may hold a part of the password
+    except (ConfigurationError, ValueError):  # their messages may hold a part of the password
         raise SettingsError("REDIS_URL is no address of a Redis, as redis://localhost:6379 is.") from None
 
 
