@@ -10,30 +10,6 @@ from typing import Annotated, Any, Literal, NotRequired, Self, TypedDict
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-__all__ = [
-    "ChatCompletion",
-    "ChatCompletionChunk",
-    "ChatCompletionRequest",
-    "Choice",
-    "ChunkChoice",
-    "Delta",
-    "FinishReason",
-    "FunctionCall",
-    "FunctionCallDelta",
-    "FunctionDefinition",
-    "Json",
-    "Message",
-    "Request",
-    "RequestMessage",
-    "Role",
-    "StreamOptions",
-    "TokenLimit",
-    "Tool",
-    "ToolCall",
-    "ToolCallDelta",
-    "Usage",
-]
-
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 TokenLimit = Annotated[int, Meta(ge=1)]
 Role = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]*\Z", examples=["user", "system", "assistant", "tool"])]

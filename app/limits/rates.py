@@ -26,8 +26,6 @@ from app.errors import RateLimitError
 from app.settings import SettingsError
 from app.web.authentication import PUBLIC
 
-__all__ = ["RATE_LIMIT_HEADERS", "RateLimits", "counter_for"]
-
 RATE_LIMIT_HEADERS = ("x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests")
 TIMEOUT = 1.0  # seconds that Redis may take to answer
 PAUSE = 5.0  # seconds for which a Redis that did not answer is not asked again

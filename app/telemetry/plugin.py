@@ -8,8 +8,6 @@ from litestar.plugins import InitPlugin
 
 from app.settings import Settings, SettingsError
 
-__all__ = ["TelemetryPlugin"]
-
 
 class TelemetryPlugin(InitPlugin):
     """Adds metrics (`METRICS`) and traces (`TRACING`); the packages of each are imported only if its setting is on."""

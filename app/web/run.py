@@ -24,8 +24,6 @@ from litestar.plugins import CLIPlugin
 from app.settings import Settings
 from app.web.logs import configure_logging, logging_config
 
-__all__ = ["RunCommand"]
-
 HTTP = "app.web.http:Http"
 
 logger = logging.getLogger("app.run")
