@@ -35,7 +35,7 @@ class Request(Struct, kw_only=True, dict=True):
         return request
 
     def to_body(self) -> Json:
-        """The request as a service sees it: all that is set, declared or not."""
+        """Return the body that a service gets: all fields that are set, declared or not."""
         declared = {name: getattr(self, name) for name in self.__struct_fields__}
         return {name: value for name, value in declared.items() if value is not UNSET} | self.extra
 
