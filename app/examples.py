@@ -8,8 +8,6 @@ from app.registry import Pipelines
 from app.services import Body, Messages, last_text
 from schemas.chat import ChatCompletion, Choice, Delta, FunctionCall, Message, ToolCall
 
-__all__ = ["models"]
-
 models = Pipelines()
 
 

@@ -6,8 +6,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import Self
 
-__all__ = ["Keys", "KeysFile"]
-
 
 class Keys(frozenset[bytes]):
     """The hashes of some keys."""

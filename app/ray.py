@@ -9,8 +9,6 @@ from ray import serve
 from app.app import create_app
 from app.settings import Settings
 
-__all__ = ["build", "deployment"]
-
 SCALING = {"max_replicas": 4, "target_ongoing_requests": 50}
 SPARE_REQUESTS = 100  # a full replica still lists its models, and refuses completions with OpenAI's error object
 CLOSING_TIME = 5.0  # seconds after SHUTDOWN_GRACE until Ray kills a replica

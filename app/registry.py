@@ -98,10 +98,9 @@ class Pipelines:
     def factory(self, name: str, **options: Unpack[Options]) -> Callable[[F], F]:
         """Register the decorated function as the factory of a model; see `add` for the options.
 
-        A factory returns what `add` takes. It runs once in each application, at the first request for its model (or at
-        the start, with `preload=True`): in a thread, or on the event loop if it is async. It takes any of `settings`
-        and the names of resources as parameters. If what it returns has the methods `start` or `close`, they are
-        called before the first answer and when the application stops.
+        A factory returns what `add` takes. Each application calls it once, at the first request for its model, in a
+        thread unless it is async. It takes any of `settings` and the names of resources as parameters. If what it
+        returns has the methods `start` or `close`, they are called before the first answer and at the end.
         """
 
         def register(function: F) -> F:
@@ -113,9 +112,8 @@ class Pipelines:
     def resource(self, function: Resource) -> Resource:
         """Register the decorated async generator as a resource that models share, under the name of the function.
 
-        Each application opens it before the first request and closes it after the last one: the code before `yield`
-        runs at the start, the code after it at the end. The generator takes nothing or `settings`; factories get the
-        value it yields by naming a parameter like the function.
+        Each application runs the code before `yield` at its start and the code after it at its end; factories get the
+        value by naming a parameter like the function. The generator takes nothing or `settings`.
         """
         name = function.__name__
         if name == "settings" or name in self._resources:
@@ -130,12 +128,10 @@ class Pipelines:
             name: The id by which clients ask for the model; may contain slashes.
             function: Answers the messages, see `app.services.CompletionService.complete`. A callable object may have
                 the methods `start` and `close`, as with `factory`.
-            **options: `owned_by`, `created` (Unix seconds): fields of the listed model; by default the setting
-                `OWNED_BY` and the time at which `app/pipelines.py` was last changed.
-                `prompt`: a question the model can answer, asked by the conformance tests.
-                `outlives_client`: a completion runs to its end although its client has left.
-                `preload`: the model is made when the application starts, while others already answer.
-                `when`: a function of the settings; the model is listed and served only if it returns something true.
+            **options: `owned_by` and `created` (Unix seconds), by default the setting `OWNED_BY` and the time at which
+                `app/pipelines.py` was changed; `prompt`, a question that the conformance tests ask;
+                `outlives_client`, to run to the end although the client has left; `preload`, to make the model when
+                the application starts; `when`, a function of the settings that decides whether the model is served.
 
         Raises:
             ValueError: The name is empty or taken.
@@ -145,11 +141,7 @@ class Pipelines:
         self._register(RegisteredModel(name=name, function=function, is_factory=False, **options))
 
     def include(self, other: "Pipelines") -> None:
-        """Register all models and resources of another registry here too.
-
-        Raises:
-            ValueError: A name is taken.
-        """
+        """Register all models and resources of another registry here too."""
         for registered in other.models.values():
             self._register(registered)
         for resource in other.resources.values():
@@ -176,12 +168,12 @@ class PipelineService:
         self._resources = pipelines.resources
         self._settings = settings
         self._arguments: dict[str, Any] = {"settings": settings}  # of factories, by parameter name
-        self._made: dict[str, _LazyModel] = {}
+        self._made: dict[str, asyncio.Task[Callable[..., Any]]] = {}
 
     @property
     def loading(self) -> bool:
         """Whether a preloaded model is still being made."""
-        return any(made.loading for name, made in self._made.items() if self._models[name].preload)
+        return any(not task.done() for name, task in self._made.items() if self._models[name].preload)
 
     async def complete(
         self, model: str, messages: Messages, body: Body, headers: Mapping[str, str] = NO_HEADERS
@@ -196,7 +188,7 @@ class PipelineService:
             raise ModelNotFoundError(model, known=[listed.id for listed in await self.list_models()])
         if registered.outlives_client:
             finish_without_client()
-        function = await self._make(model, registered) if registered.is_managed else registered.function
+        function = await self._make(registered) if registered.is_managed else registered.function
         return await call_service(function, Arguments(model, messages, body, headers))
 
     async def list_models(self) -> Sequence[Model]:
@@ -208,92 +200,75 @@ class PipelineService:
         """Open the resources and preload models; at the end close the models, then the resources."""
         async with AsyncExitStack() as stack:
             for name, resource in self._resources.items():
-                opened = resource(*self._arguments_of(resource, {"settings": self._settings}))
+                opened = resource(*_arguments(resource, {"settings": self._settings}))
                 self._arguments[name] = await anext(opened)
                 stack.push_async_callback(anext, opened, None)
             preloading = [
-                asyncio.create_task(self._preload(name, registered))
-                for name, registered in self._models.items()
+                asyncio.create_task(self._preload(registered))
+                for registered in self._models.values()
                 if registered.preload and registered.is_managed and registered.when(self._settings)
             ]
             stack.push_async_callback(self._close, preloading)
             yield
 
+    async def _make(self, registered: RegisteredModel) -> Callable[..., Any]:
+        """Return the function of a model, made once for all requests; after a failure the next request tries again."""
+        task = self._made.get(registered.name)
+        if task is None or _has_failed(task):
+            task = self._made[registered.name] = asyncio.create_task(_make(registered, self._arguments))
+            task.add_done_callback(_has_failed)  # marks an exception as retrieved if all requests have left
+        return await asyncio.shield(task)
+
+    async def _preload(self, registered: RegisteredModel) -> None:
+        try:
+            await self._make(registered)
+        except Exception:
+            logger.exception("The model %r could not be loaded; its first request tries again", registered.name)
+
     async def _close(self, preloading: Sequence[asyncio.Task[None]]) -> None:
-        closing = (made.close() for made in self._made.values())
-        for error in await asyncio.gather(*closing, *preloading, return_exceptions=True):
+        made, self._made = self._made, {}
+        for error in await asyncio.gather(*map(_close, made.values()), *preloading, return_exceptions=True):
             if isinstance(error, Exception):
                 raise error
 
-    async def _make(self, name: str, registered: RegisteredModel) -> Callable[..., Any]:
-        made = self._made.setdefault(name, _LazyModel(registered))
-        return await made.get(self._arguments_of(registered.function, self._arguments) if registered.is_factory else ())
 
-    async def _preload(self, name: str, registered: RegisteredModel) -> None:
-        try:
-            await self._make(name, registered)
-        except Exception:
-            logger.exception("The model %r could not be loaded; its first request tries again", name)
-
-    @staticmethod
-    def _arguments_of(function: Callable[..., Any], known: Mapping[str, Any]) -> list[Any]:
-        names = parameters_of(function)
-        if unknown := [name for name in names if name not in known]:
-            raise TypeError(
-                f"{_place(function)} takes {', '.join(unknown)}, which is neither `settings` nor a resource. "
-                f"Available: {', '.join(known)}."
-            )
-        return [known[name] for name in names]
+async def _make(registered: RegisteredModel, arguments: Mapping[str, Any]) -> Callable[..., Any]:
+    made = function = registered.function
+    try:
+        if registered.is_factory:
+            made = await call(function, *_arguments(function, arguments))
+            check_service(made)
+        if hasattr(made, "start"):
+            await call(made.start)
+    except BaseException as error:
+        if made is not function:  # the next request makes another one
+            await discard(made)
+        if isinstance(error, SystemExit | KeyboardInterrupt):  # they would stop the event loop
+            raise RuntimeError(f"{_place(function)} raised {error!r}.") from error
+        raise
+    return made
 
 
-class _LazyModel:
-    """A model that is made once, by whichever request comes first, and closed when the application stops."""
-
-    def __init__(self, registered: RegisteredModel) -> None:
-        self._registered = registered
-        self._task: asyncio.Task[Callable[..., Any]] | None = None
-
-    @property
-    def loading(self) -> bool:
-        return self._task is not None and not self._task.done()
-
-    async def get(self, arguments: Sequence[Any]) -> Callable[..., Any]:
-        """Return the function, made with these arguments; a failure is raised, and the next request tries again."""
-        if self._task is None or _has_failed(self._task):
-            self._task = asyncio.create_task(self._make(arguments))
-            self._task.add_done_callback(_has_failed)  # marks an exception as retrieved if all requests have left
-        return await asyncio.shield(self._task)
-
-    async def close(self) -> None:
-        """Stop making the model, or close it."""
-        task, self._task = self._task, None
-        if task is None:
-            return
-        if not task.done():
-            task.cancel()
-            await asyncio.wait([task])
-        if not _has_failed(task):
-            await discard(task.result())
-
-    async def _make(self, arguments: Sequence[Any]) -> Callable[..., Any]:
-        made = function = self._registered.function
-        try:
-            if self._registered.is_factory:
-                made = await call(function, *arguments)
-                check_service(made)
-            if hasattr(made, "start"):
-                await call(made.start)
-        except BaseException as error:
-            if made is not function:  # the next request makes another one
-                await discard(made)
-            if isinstance(error, SystemExit | KeyboardInterrupt):  # which would stop the event loop
-                raise RuntimeError(f"{_place(function)} raised {error!r}.") from error
-            raise
-        return made
+async def _close(task: asyncio.Task[Callable[..., Any]]) -> None:
+    if not task.done():
+        task.cancel()
+        await asyncio.wait([task])
+    if not _has_failed(task):
+        await discard(task.result())
 
 
 def _has_failed(task: asyncio.Task[Any]) -> bool:
     return task.done() and (task.cancelled() or task.exception() is not None)
+
+
+def _arguments(function: Callable[..., Any], known: Mapping[str, Any]) -> list[Any]:
+    names = parameters_of(function)
+    if unknown := [name for name in names if name not in known]:
+        raise TypeError(
+            f"{_place(function)} takes {', '.join(unknown)}, which is neither `settings` nor a resource. "
+            f"Available: {', '.join(known)}."
+        )
+    return [known[name] for name in names]
 
 
 def _place(function: Callable[..., Any]) -> str:

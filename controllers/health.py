@@ -15,8 +15,6 @@ from app.web.authentication import PUBLIC
 from app.web.logs import QUIET
 from controllers.openapi import errors
 
-__all__ = ["HealthController"]
-
 
 class Health(Struct, frozen=True):
     """The state of the server."""

@@ -22,8 +22,6 @@ from controllers.openapi import COMPLETION_ERRORS, ERRORS, MODEL_ERRORS, ChatCom
 from schemas.chat import ChatCompletion, Json
 from schemas.models import Model, ModelList
 
-__all__ = ["OpenAIController", "complete", "json_body"]
-
 
 class OpenAIController(Controller):
     """The models, and chat completions by them.

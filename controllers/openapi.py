@@ -11,8 +11,6 @@ from litestar.openapi.spec.enums import OpenAPIType
 from schemas.chat import ChatCompletionRequest
 from schemas.errors import ErrorResponse
 
-__all__ = ["ChatCompletionOperation", "describe", "errors", "spec"]
-
 
 def spec(kind: type[msgspec.Struct], description: str) -> ResponseSpec:
     """Return the description of a response without an example, which Litestar would invent anew at each start."""

@@ -14,8 +14,6 @@ from app.settings import Settings
 from app.web.authentication import PUBLIC
 from app.web.logs import QUIET
 
-__all__ = ["PlaygroundPlugin"]
-
 FOLDER = Path(__file__).parent / "static"
 MEDIA_TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
 HEADERS = {

@@ -10,30 +10,6 @@ from typing import Annotated, Any, Literal, NotRequired, Self, TypedDict
 import msgspec
 from msgspec import UNSET, Meta, Struct, UnsetType
 
-__all__ = [
-    "ChatCompletion",
-    "ChatCompletionChunk",
-    "ChatCompletionRequest",
-    "Choice",
-    "ChunkChoice",
-    "Delta",
-    "FinishReason",
-    "FunctionCall",
-    "FunctionCallDelta",
-    "FunctionDefinition",
-    "Json",
-    "Message",
-    "Request",
-    "RequestMessage",
-    "Role",
-    "StreamOptions",
-    "TokenLimit",
-    "Tool",
-    "ToolCall",
-    "ToolCallDelta",
-    "Usage",
-]
-
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 TokenLimit = Annotated[int, Meta(ge=1)]
 Role = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]*\Z", examples=["user", "system", "assistant", "tool"])]
@@ -59,7 +35,7 @@ class Request(Struct, kw_only=True, dict=True):
         return request
 
     def to_body(self) -> Json:
-        """The request as a service sees it: all that is set, declared or not."""
+        """Return the body that a service gets: all fields that are set, declared or not."""
         declared = {name: getattr(self, name) for name in self.__struct_fields__}
         return {name: value for name, value in declared.items() if value is not UNSET} | self.extra
 

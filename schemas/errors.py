@@ -2,8 +2,6 @@
 
 from msgspec import Struct
 
-__all__ = ["ErrorObject", "ErrorResponse"]
-
 
 class ErrorObject(Struct, frozen=True):
     """What went wrong. All four keys are always on the wire, `null` where there is nothing to say.

@@ -4,8 +4,6 @@ from typing import Literal
 
 from msgspec import UNSET, Struct, UnsetType
 
-__all__ = ["Model", "ModelList"]
-
 
 class Model(Struct, kw_only=True, frozen=True):
     """A model: `created` in Unix seconds.

@@ -1,95 +1,152 @@
-"""What the tests share: a client of a server around any function, and readers of what it answers."""
+"""What the tests share: a client of an application around any model, and readers of what it answers."""
 
 import json
+import os
+import socket
+import subprocess
+import sys
+import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
-from types import SimpleNamespace
-from typing import Any, Protocol, TypeAlias
-from unittest.mock import ANY
+from pathlib import Path
+from threading import Thread
+from typing import Any, TypeAlias
 
+import httpx
 import pytest
+import uvicorn
 from httpx import Response
 from litestar import Litestar
 from litestar.di import Provide
 from litestar.testing import TestClient
+from openai import OpenAI
 
 from app.app import create_app
-from app.registry import Pipelines
+from app.pipelines import pipelines
+from app.registry import Pipelines, RegisteredModel
 from app.services import Hooks
 from app.settings import Settings
+from schemas.chat import Json
 
 Client: TypeAlias = TestClient[Litestar]
-Json: TypeAlias = dict[str, Any]
 
+ROOT = Path(__file__).parents[1]
 SERVER_ERROR = "The server had an error while processing the request."
+PATIENCE = 60.0  # seconds until a test gives up waiting
+KEY = "sk-of-the-tests"
+ASKS: Json = {"model": "test", "messages": [{"role": "user", "content": "Hello!"}]}
+OFFERED = [name for name, model in pipelines.models.items() if model.when(Settings.load())]
 
 
-class Serve(Protocol):
-    """Makes a server around a service, or around a function that becomes the model `test`."""
+class Serve:
+    """Starts applications, which run until the test ends."""
+
+    def __init__(self, applications: ExitStack) -> None:
+        self._applications = applications
 
     def __call__(
         self,
-        service: object,
+        served: object,
         *,
         hooks: Hooks | None = None,
         dependencies: Mapping[str, Provide] | None = None,
         **settings: Any,
-    ) -> Client: ...
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    return "asyncio"
+    ) -> Client:
+        """Return a client of an application around a function (the model `test`), a service or a registry."""
+        registry = served if isinstance(served, Pipelines) else Pipelines()
+        provided = {"hooks": given(hooks)} if hooks else {}
+        if hasattr(served, "complete"):
+            provided["completion_service"] = given(served)
+        elif callable(served):
+            registry.add("test", served)
+        provided |= dependencies or {}
+        app = create_app(settings=Settings(**settings), dependencies=provided, pipelines=registry)
+        return self._applications.enter_context(TestClient(app, raise_server_exceptions=False))
 
 
 @pytest.fixture
 def serve() -> Iterator[Serve]:
-    with servers() as serve:
-        yield serve
+    with ExitStack() as applications:
+        yield Serve(applications)
 
 
-@pytest.fixture(scope="module")
-def serve_all() -> Iterator[Serve]:
-    """As `serve`, for a server that all tests of a module ask."""
-    with servers() as serve:
-        yield serve
+@pytest.fixture(scope="session")
+def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+    """A client of the project's own server, which is started the way a person starts it."""
+    with socket.socket() as unused:
+        unused.bind(("127.0.0.1", 0))
+        port = unused.getsockname()[1]
+    log = tmp_path_factory.mktemp("server") / "log"
+    command = [sys.executable, "-m", "litestar", "run", "--port", str(port)]
+    environment = os.environ | {"API_KEYS": KEY, "API_KEYS_FILE": "", "REQUESTS_PER_MINUTE": "", "ALLOWED_HOSTS": ""}
+    with log.open("wb") as output:
+        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)  # noqa: S603 - ours
+    headers = {"authorization": f"Bearer {KEY}"}
+    with httpx.Client(base_url=f"http://127.0.0.1:{port}/v1", headers=headers, timeout=PATIENCE) as client:
+        try:
+            until(lambda: process.poll() is not None or listens(port))
+            assert process.poll() is None, f"The server did not start:\n{log.read_text()}"
+            yield client
+        finally:
+            process.terminate()
+            process.wait(timeout=10)
+
+
+@pytest.fixture(scope="session", params=OFFERED)
+def registered(request: pytest.FixtureRequest) -> RegisteredModel:
+    """Each model of `app/pipelines.py` that a server with the settings of the environment offers."""
+    return pipelines.models[request.param]
 
 
 @contextmanager
-def servers() -> Iterator[Serve]:
-    """Servers that stop at the end."""
-    with ExitStack() as stack:
+def live(model: Callable[..., Any], **settings: Any) -> Iterator[OpenAI]:
+    """Serve the model `test` over HTTP from a thread of this process, and give OpenAI's client of it."""
+    models = Pipelines()
+    models.add("test", model)
+    app = create_app(settings=Settings(**settings), pipelines=models)
+    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
+    thread = Thread(target=server.run, daemon=True)
+    thread.start()
+    try:
+        until(lambda: server.started)
+        url = "http://127.0.0.1:{1}/v1".format(*server.servers[0].sockets[0].getsockname())
+        yield OpenAI(base_url=url, api_key=KEY, max_retries=0, timeout=PATIENCE)
+    finally:
+        server.should_exit = True
+        thread.join(PATIENCE)
 
-        def serve(
-            service: object,
-            *,
-            hooks: Hooks | None = None,
-            dependencies: Mapping[str, Provide] | None = None,
-            **settings: Any,
-        ) -> Client:
-            registry = service if isinstance(service, Pipelines) else Pipelines()
-            if not isinstance(service, Pipelines) and not hasattr(service, "complete"):
-                service = SimpleNamespace(complete=service, list_models=lambda: ["test"])
-            replaced = {} if service is registry else {"completion_service": given(service)}
-            replaced |= ({"hooks": given(hooks)} if hooks else {}) | dict(dependencies or {})
-            app = create_app(settings=Settings(**settings), dependencies=replaced, pipelines=registry)
-            return stack.enter_context(TestClient(app, raise_server_exceptions=False))
 
-        yield serve
+def listens(port: int) -> bool:
+    with socket.socket() as client:
+        return client.connect_ex(("127.0.0.1", port)) == 0
+
+
+def until(happened: Callable[[], bool]) -> None:
+    """Wait until something has happened."""
+    deadline = time.monotonic() + PATIENCE
+    while not happened():
+        assert time.monotonic() < deadline, "It did not happen in time"
+        time.sleep(0.01)
+
+
+def openai_of(client: httpx.Client, *, key: str = KEY) -> OpenAI:
+    """Return OpenAI's client of a server."""
+    http: Any = client  # its types want a client of another package than httpx
+    return OpenAI(base_url=str(client.base_url.join("/v1")), api_key=key, http_client=http, max_retries=0)
 
 
 def given(value: object) -> Provide:
-    """A dependency that is this value."""
+    """Return a provider of this value."""
     return Provide(lambda: value, sync_to_thread=False)
 
 
 def returning(result: object) -> Callable[..., object]:
-    """A service that returns this."""
-    return lambda *_: result
+    """Return a model that returns this."""
+    return lambda model, messages, body: result
 
 
 def yielding(*items: object) -> Callable[..., Iterator[object]]:
-    """A service that yields these, and raises what is an exception."""
+    """Return a model that yields these items, and raises those that are exceptions."""
 
     def complete(model: str, messages: object, body: object) -> Iterator[object]:
         for item in items:
@@ -100,21 +157,21 @@ def yielding(*items: object) -> Callable[..., Iterator[object]]:
     return complete
 
 
-def ask(client: Client, content: object = "Hello!", **fields: object) -> Response:
+def ask(client: httpx.Client, content: object = "Hello!", **fields: object) -> Response:
     """Ask the model `test` for a completion."""
     body = {"model": "test", "messages": [{"role": "user", "content": content}]}
     return client.post("/v1/chat/completions", json=body | fields)
 
 
 def message_of(response: Response) -> Json:
-    """The message of a whole completion."""
+    """Return the message of a whole completion."""
     assert response.status_code == 200, response.text
     message: Json = response.json()["choices"][0]["message"]
     return message
 
 
 def chunks_of(response: Response) -> list[Json]:
-    """All frames of a stream but the last, which says that it is done."""
+    """Return all frames of a stream but the last, `[DONE]`."""
     assert response.status_code == 200, response.text
     assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
     *frames, done, rest = response.text.split("\n\n")
@@ -123,57 +180,16 @@ def chunks_of(response: Response) -> list[Json]:
     return [json.loads(frame.removeprefix("data: ")) for frame in frames]
 
 
-def deltas_of(response: Response) -> list[Json]:
-    """What the chunks of a stream add to the message, between the role and the finish."""
-    role, *deltas, finish = (chunk["choices"][0]["delta"] for chunk in chunks_of(response) if chunk["choices"])
-    assert (role, finish) == ({"role": "assistant", "content": ""}, {})
-    return deltas
-
-
-def text_of_stream(response: Response) -> str:
-    """The text that the chunks of a stream add up to."""
-    return "".join(delta.get("content", "") for delta in deltas_of(response))
-
-
-def finish_reason_of(response: Response) -> str | None:
-    """The finish reason of a whole completion, or the one that a stream carries exactly once."""
-    if response.headers["content-type"] == "application/json":
-        choices = response.json()["choices"]
-    else:
-        choices = [choice for chunk in chunks_of(response) for choice in chunk["choices"]]
-    (reason,) = (choice["finish_reason"] for choice in choices if choice["finish_reason"])
-    assert isinstance(reason, str)
-    return reason
+def streamed_text(response: Response) -> str:
+    """Return the text that the chunks of a stream add up to."""
+    choices = [choice for chunk in chunks_of(response) for choice in chunk["choices"]]
+    return "".join(choice["delta"].get("content") or "" for choice in choices)
 
 
 def error_of(response: Response) -> Json:
-    """The error object of a failed request, with all its keys."""
+    """Return the error object of a failed request."""
     assert response.headers["content-type"] == "application/json"
-    body: dict[str, Json] = response.json()
-    assert body.keys() == {"error"}
-    assert body["error"].keys() == {"message", "type", "param", "code"}
-    return body["error"]
-
-
-def completion(content: str | None, *, finish_reason: str = "stop", **message: object) -> Json:
-    """The whole completion that a response is expected to be."""
-    answer = {"role": "assistant", "content": content, "refusal": None, **message}
-    choice = {"index": 0, "message": answer, "finish_reason": finish_reason, "logprobs": None}
-    return {"id": ANY, "object": "chat.completion", "created": ANY, "model": "test", "choices": [choice]}
-
-
-def chunk(*choices: Json, **fields: object) -> Json:
-    """The chunk that a frame is expected to hold."""
-    head = {"id": ANY, "object": "chat.completion.chunk", "created": ANY, "model": "test"}
-    return {**head, "choices": list(choices), **fields}
-
-
-def choice(delta: Json, finish_reason: str | None = None, **fields: object) -> Json:
-    """The choice that a chunk is expected to hold."""
-    return {"index": 0, "delta": delta, "finish_reason": finish_reason, **fields}
-
-
-def stream(*deltas: Json, finish_reason: str = "stop") -> list[Json]:
-    """The chunks that a stream is expected to be: those deltas, after the role and before the finish."""
-    role: Json = {"role": "assistant", "content": ""}
-    return [chunk(choice(delta)) for delta in (role, *deltas)] + [chunk(choice({}, finish_reason))]
+    error: Json = response.json()["error"]
+    assert response.json().keys() == {"error"}
+    assert error.keys() == {"message", "type", "param", "code"}
+    return error

@@ -13,8 +13,6 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from app.errors import InvalidRequestError
 from app.web.authentication import PUBLIC
 
-__all__ = ["AllowedHosts"]
-
 _NAME = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]+?)\.?(?::\d*)?")
 
 

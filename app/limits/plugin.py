@@ -7,8 +7,6 @@ from app.limits.hosts import AllowedHosts
 from app.limits.rates import RATE_LIMIT_HEADERS, RateLimits, counter_for
 from app.settings import Settings
 
-__all__ = ["LimitsPlugin"]
-
 
 class LimitsPlugin(InitPlugin):
     """Checks the host (`ALLOWED_HOSTS`) before the API key, and the rate (`REQUESTS_PER_MINUTE`) after it."""

@@ -8,11 +8,13 @@ Litestar's own middleware has one lock for all callers, is not atomic across pro
 import logging
 import math
 import time
+from importlib.util import find_spec
 from typing import Protocol
 
 from limits import RateLimitItemPerMinute, WindowStats
 from limits.aio.storage import RedisStorage
 from limits.aio.strategies import SlidingWindowCounterRateLimiter as AsyncRateLimiter
+from limits.errors import ConfigurationError
 from limits.storage import MemoryStorage
 from limits.strategies import SlidingWindowCounterRateLimiter
 from litestar.enums import ScopeType
@@ -23,8 +25,6 @@ from msgspec import Struct
 from app.errors import RateLimitError
 from app.settings import SettingsError
 from app.web.authentication import PUBLIC
-
-__all__ = ["RATE_LIMIT_HEADERS", "RateLimits", "counter_for"]
 
 RATE_LIMIT_HEADERS = ("x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests")
 TIMEOUT = 1.0  # seconds that Redis may take to answer
@@ -130,6 +130,9 @@ class RedisCounter:
 
 
 def _redis(url: str) -> RedisStorage:
+    if find_spec("redis") is None:
+        raise SettingsError("REDIS_URL needs the extra `redis`: uv run --extra redis litestar run.")
+    url = url.replace("unix://", "redis+unix://", 1) if url.startswith("unix://") else url
     try:
         return RedisStorage(
             f"async+{url}",
@@ -138,9 +141,7 @@ def _redis(url: str) -> RedisStorage:
             socket_timeout=TIMEOUT,
             socket_connect_timeout=TIMEOUT,
         )
-    except ImportError:
-        raise SettingsError("REDIS_URL needs the extra `redis`: uv run --extra redis litestar run.") from None
-    except ValueError:  # its message may hold a part of the password
+    except (ConfigurationError, ValueError):  # their messages may hold a part of the password
         raise SettingsError("REDIS_URL is no address of a Redis, as redis://localhost:6379 is.") from None
 
 

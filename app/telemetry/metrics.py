@@ -17,8 +17,6 @@ from app.engine.observers import Record
 from app.web.authentication import PUBLIC
 from app.web.logs import QUIET
 
-__all__ = ["CompletionMetrics", "add_metrics"]
-
 OPTIONS = {QUIET: True, PUBLIC: True}
 GAPS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)  # seconds
 DURATIONS = (*GAPS, 60, 120, 300, 600)

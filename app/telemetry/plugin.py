@@ -1,17 +1,19 @@
 """Litestar plugin that adds the telemetry the settings enable."""
 
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager
+from tempfile import TemporaryDirectory
 
+from click import Group, get_current_context
+from litestar import Litestar
 from litestar.config.app import AppConfig
-from litestar.plugins import InitPlugin
+from litestar.plugins import CLIPlugin, InitPlugin
 
 from app.settings import Settings, SettingsError
 
-__all__ = ["TelemetryPlugin"]
 
-
-class TelemetryPlugin(InitPlugin):
+class TelemetryPlugin(InitPlugin, CLIPlugin):
     """Adds metrics (`METRICS`) and traces (`TRACING`); the packages of each are imported only if its setting is on."""
 
     def __init__(self, settings: Settings) -> None:
@@ -28,6 +30,19 @@ class TelemetryPlugin(InitPlugin):
                 from app.telemetry.tracing import add_tracing
             add_tracing(app_config, provider=self._settings.owned_by)
         return app_config
+
+    def on_cli_init(self, cli: Group) -> None:
+        """Add no command."""
+
+    @contextmanager
+    def server_lifespan(self, app: Litestar) -> Iterator[None]:
+        """Let the workers of `litestar run --wc 2` share their metrics in a folder."""
+        if get_current_context().params["wc"] == 1:
+            yield
+            return
+        with TemporaryDirectory(prefix="metrics-") as folder:
+            os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", folder)
+            yield
 
 
 @contextmanager

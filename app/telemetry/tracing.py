@@ -23,8 +23,6 @@ from opentelemetry.trace import Span, StatusCode
 
 from app.engine.observers import Record
 
-__all__ = ["CompletionSpans", "add_tracing"]
-
 
 def add_tracing(app_config: AppConfig, *, provider: str) -> None:
     """Trace the requests and completions of an application; `provider` is the provider of its models in the spans."""

@@ -14,8 +14,6 @@ from app.errors import AuthenticationError
 from app.keys import Keys
 from app.settings import Settings
 
-__all__ = ["PUBLIC", "Authentication", "KeysPlugin", "cors_config"]
-
 PUBLIC = "exclude_from_auth"  # option of a route handler, controller or router that needs no API key
 
 

@@ -14,8 +14,6 @@ from app.registry import PipelineService
 from app.services import CompletionService, Hooks, ModelService
 from app.settings import Settings
 
-__all__ = ["default_dependencies"]
-
 NO_HOOKS = Hooks()
 
 

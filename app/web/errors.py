@@ -8,8 +8,6 @@ from litestar.exceptions import ValidationException
 from app.errors import InvalidValueError, clipped, to_completion_error
 from schemas.errors import ErrorResponse
 
-__all__ = ["respond_with_error"]
-
 
 def respond_with_error(request: Request[Any, Any, Any], error: Exception) -> Response[ErrorResponse]:
     """Return the response for a request that failed, whatever raised the exception."""

@@ -14,8 +14,6 @@ from app.engine.frames import encode
 from app.errors import CompletionError, HeadersTooLargeError, InvalidRequestError
 from app.settings import Settings
 
-__all__ = ["Http"]
-
 CLOSING_TIME = 0.5  # seconds after the grace in which a client can receive the end of its answer
 
 

@@ -19,8 +19,6 @@ from litestar.types import Message, Receive, Scope, Send
 from app.engine.observers import Ending, Observer, Record, current_request_id
 from app.settings import LogFormat
 
-__all__ = ["COMPLETES", "QUIET", "configure_logging", "logging_config", "with_access_log"]
-
 logger = logging.getLogger("app.requests")
 
 COMPLETES = "completes"  # option of a route handler: it starts completions, so a request it refuses has an ending too

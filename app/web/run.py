@@ -5,7 +5,6 @@ import math
 import os
 import signal
 import socket
-import tempfile
 from copy import copy
 from ipaddress import ip_address
 
@@ -23,8 +22,6 @@ from litestar.plugins import CLIPlugin
 
 from app.settings import Settings
 from app.web.logs import configure_logging, logging_config
-
-__all__ = ["RunCommand"]
 
 HTTP = "app.web.http:Http"
 
@@ -73,9 +70,7 @@ def run(
         show_app_info(env.app)
     # uvicorn raises the signal again when it has stopped, which would end this process with an error
     signal.signal(signal.SIGTERM, lambda number, frame: None)
-    with _server_lifespan(env.app), tempfile.TemporaryDirectory(prefix="litestar-") as shared:
-        if wc > 1:
-            os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", shared)  # pack: telemetry
+    with _server_lifespan(env.app):
         uvicorn.run(
             env.app_path,
             factory=env.is_app_factory,

@@ -18,8 +18,8 @@ from app.errors import CompletionError, OverloadedError
 from app.registry import Pipelines
 from app.services import Body, Hooks, Messages
 from app.settings import Settings
-from schemas.chat import ChatCompletion, Choice, Message, Usage
-from tests.conftest import Client, Json, Serve, ask, returning, yielding
+from schemas.chat import ChatCompletion, Choice, Json, Message, Usage
+from tests.conftest import Client, Serve, ask, returning, yielding
 
 SECRET = "sk-do-not-tell"  # noqa: S105 - a word to look for
 HEADERS = {"authorization": f"Bearer {SECRET}", "cookie": SECRET, "x-request-id": "mine"}

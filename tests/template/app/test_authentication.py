@@ -10,7 +10,7 @@ from litestar.testing import TestClient
 from app.app import create_app
 from app.keys import Keys
 from app.settings import Settings
-from tests.conftest import Client, Serve, ask, error_of, message_of, returning, text_of_stream
+from tests.conftest import Client, Serve, ask, error_of, message_of, returning, streamed_text
 
 KEYS = Keys.parse("first,second")
 ROUTES = [
@@ -82,7 +82,7 @@ def test_both_forms_of_a_completion_are_for_whoever_shows_a_key(serve: Serve) ->
     client.headers["authorization"] = "Bearer first"
 
     assert message_of(ask(client))["content"] == "Hello!"
-    assert text_of_stream(ask(client, stream=True)) == "Hello!"
+    assert streamed_text(ask(client, stream=True)) == "Hello!"
 
 
 @pytest.mark.parametrize(("method", "path"), ROUTES)

@@ -16,7 +16,8 @@ from app.errors import (
     OverloadedError,
     to_completion_error,
 )
-from tests.conftest import SERVER_ERROR, Client, Json, Serve, error_of, returning
+from schemas.chat import Json
+from tests.conftest import SERVER_ERROR, Client, Serve, error_of, returning
 
 
 def on_the_wire(error: CompletionError) -> Json:

@@ -24,7 +24,7 @@ from app.errors import CompletionError, InvalidRequestError
 from app.local.generator import LocalChatGenerator
 from app.local.model import LocalModel, is_installed, to_request
 from app.services import Body, Messages
-from tests.conftest import Json
+from schemas.chat import Json
 
 ROOT = Path(__file__).parents[3]
 ENDS_AT_ONCE = """

@@ -8,16 +8,9 @@ from litestar.testing import TestClient
 
 from app.app import create_app
 from app.settings import Settings
-from tests.conftest import (
-    Client,
-    Json,
-    ask,
-    chunks_of,
-    deltas_of,
-    finish_reason_of,
-    message_of,
-    text_of_stream,
-)
+from schemas.chat import Json
+from tests.conftest import Client, ask, chunks_of, message_of, streamed_text
+from tests.template.conftest import deltas_of, finish_reason_of
 
 TOOL: Json = {
     "type": "function",
@@ -41,7 +34,7 @@ def client() -> Any:
 )
 def test_an_echo_repeats_the_last_message(client: Client, model: str, content: object, text: str) -> None:
     assert message_of(ask(client, content, model=model))["content"] == text
-    assert text_of_stream(ask(client, content, model=model, stream=True)) == text
+    assert streamed_text(ask(client, content, model=model, stream=True)) == text
 
 
 def test_the_streaming_echo_sends_words_and_its_usage(client: Client) -> None:

@@ -10,7 +10,8 @@ import pytest
 from app.haystack.model import HaystackModel
 from app.haystack.rag import NOTHING, PASSAGES, README, rag_model, read_documents
 from app.settings import Settings
-from tests.conftest import Client, Json, Serve, ask, chunks_of, message_of, text_of_stream
+from schemas.chat import Json
+from tests.conftest import Client, Serve, ask, chunks_of, message_of, streamed_text
 
 ABOUT_THE_README = [
     ("What happens when the client leaves?", "A client that leaves"),
@@ -94,7 +95,7 @@ def test_the_readme_is_read_as_it_is(quoting: Client) -> None:
 def test_the_answer_is_the_same_whole_and_streamed(quoting: Client) -> None:
     question = "What does the chunk mapper do?"
 
-    assert text_of_stream(ask(quoting, question, stream=True)) == message_of(ask(quoting, question))["content"]
+    assert streamed_text(ask(quoting, question, stream=True)) == message_of(ask(quoting, question))["content"]
 
 
 def test_an_answer_quotes_what_was_found_and_says_where(serve: Serve, folder: Path) -> None:
@@ -187,7 +188,7 @@ def test_nothing_found_is_said_and_nothing_cited(serve: Serve, folder: Path, que
     client = serve(rag(folder))
 
     assert message_of(ask(client, question))["content"] == NOTHING
-    assert text_of_stream(ask(client, question, stream=True)) == NOTHING
+    assert streamed_text(ask(client, question, stream=True)) == NOTHING
     assert events_of(client, question) == []
 
 
@@ -210,7 +211,7 @@ def test_many_at_once_each_get_their_own_answer(serve: Serve, tmp_path: Path) ->
     client = serve(rag(tmp_path))
 
     def answer(number: int) -> str:
-        return text_of_stream(ask(client, f"animal{number}", stream=True))
+        return streamed_text(ask(client, f"animal{number}", stream=True))
 
     with ThreadPoolExecutor(20) as threads:
         answers = list(threads.map(answer, range(20)))

@@ -15,8 +15,9 @@ from app.engine.threads import Workers
 from app.registry import Pipelines, PipelineService
 from app.services import Body, CompletionService, Messages, ModelService
 from app.settings import Settings
+from schemas.chat import Json
 from schemas.models import Model
-from tests.conftest import Client, Json, Serve, ask, error_of, given, message_of, text_of_stream
+from tests.conftest import Client, Serve, ask, error_of, given, message_of, streamed_text
 
 pytestmark = pytest.mark.anyio
 MANY = 50
@@ -123,7 +124,7 @@ def test_any_function_becomes_a_model(serve: Serve, pipelines: Pipelines, regist
 
     assert listed(client) == ["mine"]
     assert message_of(ask(client, model="mine"))["content"] == "I am mine"
-    assert text_of_stream(ask(client, model="mine", stream=True)) == "I am mine"
+    assert streamed_text(ask(client, model="mine", stream=True)) == "I am mine"
 
 
 def test_the_decorators_give_the_function_back(pipelines: Pipelines) -> None:
@@ -248,7 +249,7 @@ async def test_a_factory_makes_the_model_once_when_it_is_first_asked(serve: Serv
     assert seen == []
 
     assert message_of(ask(client, model="mine"))["content"] == "I am mine"
-    assert text_of_stream(ask(client, model="mine", stream=True)) == "I am mine"
+    assert streamed_text(ask(client, model="mine", stream=True)) == "I am mine"
     assert seen == ["me"]
 
 

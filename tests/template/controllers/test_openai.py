@@ -8,19 +8,10 @@ from openai.types import Model as OpenAIModel
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
 from app.registry import Pipelines
-from tests.conftest import (
-    Client,
-    Json,
-    Serve,
-    ask,
-    chunks_of,
-    completion,
-    error_of,
-    message_of,
-    stream,
-    yielding,
-)
+from schemas.chat import Json
+from tests.conftest import Client, Serve, ask, chunks_of, error_of, message_of, yielding
 from tests.factories import ChatCompletionRequestFactory, UsageFactory
+from tests.template.conftest import completion, stream
 
 PREFIXES = pytest.mark.parametrize("prefix", ["/v1", "", "//v1", "/v1/"])
 NAMES = ["test", "a/b", "a/b/c.gguf", "org/model:7b", "with space", "é", "100%", "a?b", "v1/models", "models"]

@@ -9,9 +9,8 @@ from litestar.testing import TestClient
 from app.app import create_app
 from app.settings import Settings
 from controllers.openai import OpenAIController
-from schemas.chat import ChatCompletionRequest, Request
+from schemas.chat import ChatCompletionRequest, Json, Request
 from schemas.responses import ResponseRequest
-from tests.conftest import Json
 
 COMPLETIONS = ["/v1/chat/completions", "/chat/completions"]
 RESPONSES = ["/v1/responses", "/responses"]

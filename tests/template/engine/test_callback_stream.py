@@ -8,7 +8,8 @@ import pytest
 from app.engine.buffer import Buffer
 from app.engine.results import CallbackStream, Item
 from app.engine.run import run_sync
-from tests.conftest import SERVER_ERROR, Serve, ask, chunks_of, completion, error_of, returning, stream
+from tests.conftest import SERVER_ERROR, Serve, ask, chunks_of, error_of, returning
+from tests.template.conftest import completion, stream
 
 WORDS = ["one ", "two ", "three"]
 

@@ -3,13 +3,15 @@
 import asyncio
 import threading
 from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
 
 from app.engine.invoke import check_service
 from app.services import Body, Messages
-from tests.conftest import Json, Serve, ask, error_of, message_of, text_of_stream
+from schemas.chat import Json
+from tests.conftest import Serve, ask, error_of, message_of, streamed_text
 
 CALLS = [{"model": "test", "messages": [{"role": "user", "content": "Hello!"}], "stream": False, "mine": 1}]
 
@@ -143,7 +145,7 @@ def test_sync_code_never_runs_on_the_event_loop(serve: Serve, service: Any) -> N
     client = serve(service)
 
     assert message_of(ask(client))["content"].startswith("in ")
-    assert text_of_stream(ask(client, stream=True)).startswith("in ")
+    assert streamed_text(ask(client, stream=True)).startswith("in ")
 
 
 @pytest.mark.parametrize(
@@ -153,7 +155,7 @@ def test_async_code_runs_on_the_event_loop(serve: Serve, service: Any) -> None:
     client = serve(service)
 
     assert message_of(ask(client))["content"] == "on the loop"
-    assert text_of_stream(ask(client, stream=True)) == "on the loop"
+    assert streamed_text(ask(client, stream=True)) == "on the loop"
 
 
 def nothing() -> str:
@@ -181,7 +183,7 @@ def test_a_function_of_other_arguments_is_no_service(function: Callable[..., Any
 def test_a_service_of_other_arguments_is_an_error_that_is_logged(
     serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
-    response = ask(serve(two))
+    response = ask(serve(SimpleNamespace(complete=two, list_models=lambda: ["test"])))
 
     assert response.status_code == 500
     assert error_of(response)["type"] == "server_error"

@@ -5,22 +5,11 @@ from typing import Any
 
 import pytest
 
-from schemas.chat import ChatCompletion, ChatCompletionChunk, Choice, ChunkChoice, Delta, Message, Usage
-from tests.conftest import (
-    Json,
-    Serve,
-    ask,
-    choice,
-    chunk,
-    chunks_of,
-    completion,
-    deltas_of,
-    finish_reason_of,
-    returning,
-    stream,
-    yielding,
-)
-from tests.factories import ChatCompletionChunkFactory, ChunkChoiceFactory, DeltaFactory, UsageFactory
+from schemas.chat import ChatCompletion, ChatCompletionChunk, Choice, ChunkChoice, Delta, Json, Message, Usage
+from tests.conftest import Serve, ask, chunks_of, returning, yielding
+from tests.factories import UsageFactory
+from tests.template.conftest import choice, chunk, completion, deltas_of, finish_reason_of, stream
+from tests.template.factories import ChatCompletionChunkFactory, ChunkChoiceFactory, DeltaFactory
 
 USAGE: Json = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
 WITH_USAGE: Json = {"stream": True, "stream_options": {"include_usage": True}}

@@ -6,9 +6,11 @@ from unittest.mock import ANY
 import msgspec
 import pytest
 
-from schemas.chat import ChatCompletion, Choice, FunctionCall, Message, ToolCall
-from tests.conftest import Json, Serve, ask, choice, chunk, chunks_of, completion, message_of, returning, yielding
-from tests.factories import ChatCompletionFactory, ChoiceFactory, MessageFactory
+from schemas.chat import ChatCompletion, Choice, FunctionCall, Json, Message, ToolCall
+from tests.conftest import Serve, ask, chunks_of, message_of, returning, yielding
+from tests.factories import ChatCompletionFactory, ChoiceFactory
+from tests.template.conftest import choice, chunk, completion
+from tests.template.factories import MessageFactory
 
 
 class SignedCall(ToolCall, kw_only=True):

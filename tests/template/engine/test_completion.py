@@ -9,7 +9,9 @@ from litestar.exceptions import HTTPException, NotAuthorizedException, NotFoundE
 
 from app.errors import CompletionError
 from app.services import Body, Messages
-from tests.conftest import SERVER_ERROR, Json, Serve, ask, choice, chunk, error_of, stream, yielding
+from schemas.chat import Json
+from tests.conftest import SERVER_ERROR, Serve, ask, error_of, yielding
+from tests.template.conftest import choice, chunk, stream
 
 UNEXPECTED: Json = {"message": SERVER_ERROR, "type": "server_error", "param": None, "code": None}
 FULL = CompletionError(

@@ -9,20 +9,9 @@ from litestar.exceptions import PermissionDeniedException
 
 from app.errors import CompletionError
 from app.services import Body, Hooks, Messages
-from schemas.chat import ChatCompletionRequest
-from tests.conftest import (
-    SERVER_ERROR,
-    Json,
-    Serve,
-    ask,
-    chunks_of,
-    completion,
-    error_of,
-    message_of,
-    returning,
-    stream,
-    yielding,
-)
+from schemas.chat import ChatCompletionRequest, Json
+from tests.conftest import SERVER_ERROR, Serve, ask, chunks_of, error_of, message_of, returning, yielding
+from tests.template.conftest import completion, stream
 
 Request = ChatCompletionRequest
 

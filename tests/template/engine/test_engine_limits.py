@@ -9,8 +9,9 @@ import pytest
 from httpx import Response
 
 from app.services import Body, Hooks, Messages
-from schemas.chat import ChatCompletionRequest
-from tests.conftest import Client, Json, Serve, ask, completion, error_of, returning
+from schemas.chat import ChatCompletionRequest, Json
+from tests.conftest import Client, Serve, ask, error_of, returning
+from tests.template.conftest import completion
 
 OVERLOADED = {
     "message": "The server is overloaded. Try again in a moment.",

@@ -10,22 +10,10 @@ import pytest
 
 from app.engine.results import ItemReader, is_completion, text_of
 from app.services import Hooks
-from schemas.chat import ChatCompletion, ChatCompletionChunk, Choice, ChunkChoice, Delta, Message
-from tests.conftest import (
-    Json,
-    Serve,
-    ask,
-    chunk,
-    chunks_of,
-    completion,
-    deltas_of,
-    message_of,
-    returning,
-    stream,
-    text_of_stream,
-    yielding,
-)
+from schemas.chat import ChatCompletion, ChatCompletionChunk, Choice, ChunkChoice, Delta, Json, Message
+from tests.conftest import Serve, ask, chunks_of, message_of, returning, streamed_text, yielding
 from tests.factories import ChatCompletionFactory, UsageFactory
+from tests.template.conftest import chunk, completion, deltas_of, stream
 
 REASONING_FIELDS = [
     ("reasoning_content", {"reasoning_content": "Hm."}),
@@ -98,7 +86,7 @@ def test_an_item_without_anything_is_not_sent(serve: Serve, item: object) -> Non
 def test_anything_else_is_its_text(serve: Serve, item: object, text: str) -> None:
     client = serve(yielding(item))
 
-    assert text_of_stream(ask(client, stream=True)) == text
+    assert streamed_text(ask(client, stream=True)) == text
     assert message_of(ask(client))["content"] == text
 
 

@@ -7,18 +7,9 @@ from typing import Any
 import pytest
 from haystack.dataclasses import ChatMessage, ReasoningContent, StreamingChunk, ToolCall, ToolCallDelta
 
-from tests.conftest import (
-    Json,
-    Serve,
-    ask,
-    chunks_of,
-    completion,
-    deltas_of,
-    finish_reason_of,
-    returning,
-    stream,
-    yielding,
-)
+from schemas.chat import Json
+from tests.conftest import Serve, ask, chunks_of, returning, yielding
+from tests.template.conftest import completion, deltas_of, finish_reason_of, stream
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
 WIRE_CALL = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Paris"}'}}

@@ -6,7 +6,9 @@ import pytest
 from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from tests.conftest import Json, Serve, ask, chunks_of, completion, returning, stream, yielding
+from schemas.chat import Json
+from tests.conftest import Serve, ask, chunks_of, returning, yielding
+from tests.template.conftest import completion, stream
 
 CALL: Json = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
 MESSAGE: Json = {"role": "assistant", "content": "Hello!", "refusal": None}

@@ -8,8 +8,9 @@ import pytest
 
 from app.engine.engine import Engine, Limits, ModelDefaults
 from app.services import ModelService
+from schemas.chat import Json
 from schemas.models import Model
-from tests.conftest import Json, Serve, ask, message_of
+from tests.conftest import Serve, ask, message_of
 from tests.factories import ModelFactory
 
 LIMITS = Limits(concurrent=1, sync_workers=1, timeout=0, keep_alive=0, finish_without_client=False)

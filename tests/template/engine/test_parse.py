@@ -2,7 +2,8 @@
 
 import pytest
 
-from tests.conftest import Client, Json, Serve, error_of, returning
+from schemas.chat import Json
+from tests.conftest import Client, Serve, error_of, returning
 
 MESSAGE: Json = {"role": "user", "content": "Hello!"}
 BODY: Json = {"model": "test", "messages": [MESSAGE]}

@@ -5,7 +5,8 @@ import json
 import pytest
 from httpx import Response
 
-from tests.conftest import Client, Json, Serve, error_of, returning
+from schemas.chat import Json
+from tests.conftest import Client, Serve, error_of, returning
 
 BODY: Json = {"model": "test", "messages": [{"role": "user", "content": "Hello!"}]}
 

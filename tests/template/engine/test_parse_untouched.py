@@ -7,7 +7,8 @@ import msgspec
 import pytest
 
 from app.services import Body, Messages
-from tests.conftest import Client, Json, Serve, ask, message_of, returning
+from schemas.chat import Json
+from tests.conftest import Client, Serve, ask, message_of, returning
 from tests.factories import ChatCompletionRequestFactory
 
 BODY: Json = {"model": "test", "messages": [{"role": "user", "content": "Hello!"}]}

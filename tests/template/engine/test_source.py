@@ -7,21 +7,10 @@ from typing import Any
 import pytest
 
 from app.services import Body, Messages
-from schemas.chat import ChatCompletion, Choice, Message
-from tests.conftest import (
-    SERVER_ERROR,
-    Json,
-    Serve,
-    ask,
-    chunks_of,
-    completion,
-    deltas_of,
-    error_of,
-    returning,
-    stream,
-    yielding,
-)
+from schemas.chat import ChatCompletion, Choice, Json, Message
+from tests.conftest import SERVER_ERROR, Serve, ask, chunks_of, error_of, returning, yielding
 from tests.factories import ChatCompletionFactory
+from tests.template.conftest import completion, deltas_of, stream
 
 
 def text(model: str, messages: Messages, body: Body) -> str:

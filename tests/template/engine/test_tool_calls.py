@@ -7,21 +7,10 @@ import pytest
 
 from app.engine.chunks import _ToolCalls as ToolCalls
 from app.engine.chunks import new_call_id
-from schemas.chat import ChatCompletion, Choice, Delta, FunctionCallDelta, Message, ToolCallDelta
-from tests.conftest import (
-    Json,
-    Serve,
-    ask,
-    chunks_of,
-    completion,
-    deltas_of,
-    finish_reason_of,
-    message_of,
-    returning,
-    stream,
-    yielding,
-)
-from tests.factories import FunctionCallFactory, MessageFactory, ToolCallDeltaFactory, ToolCallFactory
+from schemas.chat import ChatCompletion, Choice, Delta, FunctionCallDelta, Json, Message, ToolCallDelta
+from tests.conftest import Serve, ask, chunks_of, message_of, returning, yielding
+from tests.template.conftest import completion, deltas_of, finish_reason_of, stream
+from tests.template.factories import FunctionCallFactory, MessageFactory, ToolCallDeltaFactory, ToolCallFactory
 
 
 def call(index: Any = 0, id: str | None = None, name: str | None = None, arguments: str = "") -> Json:

@@ -5,9 +5,8 @@ import json
 import pytest
 
 from app.engine.frames import encode, frame, text_framer
-from schemas.chat import ChatCompletionChunk, ChunkChoice, Delta
-from tests.conftest import Json
-from tests.factories import ChatCompletionChunkFactory, ChunkChoiceFactory
+from schemas.chat import ChatCompletionChunk, ChunkChoice, Delta, Json
+from tests.template.factories import ChatCompletionChunkFactory, ChunkChoiceFactory
 
 TEXTS = ["", "a", '"', "\\", "\n", "\r\n", "\x00", "\x85", "\u2028", "\u2029", "é", "🎉", "\ud800", "a\udfffb", '""']
 

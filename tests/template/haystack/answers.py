@@ -6,7 +6,9 @@ from httpx import Response
 from msgspec import Struct
 from openai.types.chat import ChatCompletionChunk
 
-from tests.conftest import Json, chunks_of, finish_reason_of, message_of
+from schemas.chat import Json
+from tests.conftest import chunks_of, message_of
+from tests.template.conftest import finish_reason_of
 
 __all__ = ["Answer", "answer_of", "events_of"]
 

@@ -12,7 +12,8 @@ from haystack.dataclasses import ChatMessage
 from haystack.tools.tool import Tool
 
 from app.haystack.model import haystack_component, haystack_pipeline
-from tests.conftest import SERVER_ERROR, Serve, ask, chunks_of, error_of, finish_reason_of
+from tests.conftest import SERVER_ERROR, Serve, ask, chunks_of, error_of
+from tests.template.conftest import finish_reason_of
 from tests.template.haystack.answers import answer_of, events_of
 from tests.template.haystack.generators import (
     AsyncGenerator,

@@ -8,7 +8,9 @@ from haystack.components.generators.chat import FallbackChatGenerator, MockChatG
 from haystack.dataclasses import ChatMessage, ImageContent
 
 from app.haystack.model import haystack_component
-from tests.conftest import Json, Serve, ask, chunks_of, deltas_of, error_of, finish_reason_of, message_of
+from schemas.chat import Json
+from tests.conftest import Serve, ask, chunks_of, error_of, message_of
+from tests.template.conftest import deltas_of, finish_reason_of
 from tests.template.haystack.answers import Answer, answer_of
 from tests.template.haystack.generators import (
     AsyncGenerator,

@@ -12,7 +12,8 @@ from haystack.dataclasses import ChatMessage
 
 from app.errors import CompletionError
 from app.haystack.model import HaystackModel, haystack_component, haystack_pipeline
-from tests.conftest import SERVER_ERROR, Json, Serve, ask, chunks_of, error_of
+from schemas.chat import Json
+from tests.conftest import SERVER_ERROR, Serve, ask, chunks_of, error_of
 from tests.template.haystack.generators import AsyncGenerator, Step, SyncGenerator, calling, finished, says
 from tests.template.haystack.test_pipelines import chained, prompted
 

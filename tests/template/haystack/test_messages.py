@@ -16,18 +16,9 @@ from haystack.dataclasses import (
 from app.errors import InvalidRequestError
 from app.haystack.messages import last_text, to_chat_messages
 from app.haystack.model import haystack_component
-from tests.conftest import (
-    Json,
-    Serve,
-    ask,
-    chunks_of,
-    completion,
-    deltas_of,
-    error_of,
-    finish_reason_of,
-    returning,
-    yielding,
-)
+from schemas.chat import Json
+from tests.conftest import Serve, ask, chunks_of, error_of, returning, yielding
+from tests.template.conftest import completion, deltas_of, finish_reason_of
 
 PIXEL = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="  # a PNG
 PNG_URL = f"data:image/png;base64,{PIXEL}"

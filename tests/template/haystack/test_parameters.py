@@ -13,8 +13,8 @@ from app.errors import InvalidRequestError
 from app.haystack.messages import to_tools
 from app.haystack.model import haystack_component
 from app.haystack.parameters import parameters_of
-from schemas.chat import ChatCompletionRequest
-from tests.conftest import Json, Serve, ask, error_of
+from schemas.chat import ChatCompletionRequest, Json
+from tests.conftest import Serve, ask, error_of
 
 PASSED: Json = {
     "frequency_penalty": -0.5,

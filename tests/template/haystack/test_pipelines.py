@@ -16,7 +16,9 @@ from haystack.document_stores.in_memory import InMemoryDocumentStore
 
 from app.haystack.model import haystack_pipeline
 from app.services import Body
-from tests.conftest import Json, Serve, ask, chunks_of, deltas_of, error_of, message_of
+from schemas.chat import Json
+from tests.conftest import Serve, ask, chunks_of, error_of, message_of
+from tests.template.conftest import deltas_of
 from tests.template.haystack.answers import answer_of, events_of
 from tests.template.haystack.generators import AsyncGenerator, SyncGenerator, echo, finished, says, usage_of
 

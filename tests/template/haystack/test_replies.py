@@ -12,7 +12,8 @@ from haystack.tools import tool
 from haystack.tools.tool import Tool
 
 from app.haystack.replies import message_of, reply_of
-from tests.conftest import Serve, ask, finish_reason_of, returning
+from tests.conftest import Serve, ask, returning
+from tests.template.conftest import finish_reason_of
 
 USAGE = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
 HELLO = ChatMessage.from_assistant("Hello!")

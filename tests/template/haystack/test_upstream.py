@@ -15,7 +15,8 @@ from app.app import create_app
 from app.haystack import upstream as upstream_module
 from app.haystack.upstream import upstream_generator, upstream_parameters
 from app.settings import Secret, Settings
-from tests.conftest import Client, Json, ask, chunks_of, error_of, message_of
+from schemas.chat import Json
+from tests.conftest import Client, ask, chunks_of, error_of, message_of
 
 SECRET = "the key sk-12345 of the account acme"  # noqa: S105 - which an upstream may well name
 FAILED = {"message": "The upstream model failed.", "type": "server_error", "param": None, "code": "upstream_error"}

@@ -8,6 +8,7 @@ from openai.types.responses import Response as OpenAIResponse
 from openai.types.responses import ResponseStreamEvent
 from pydantic import TypeAdapter
 
+from schemas.chat import Json
 from schemas.responses import (
     FunctionToolCall,
     InputTokensDetails,
@@ -17,7 +18,7 @@ from schemas.responses import (
     Response,
     ResponseUsage,
 )
-from tests.conftest import SERVER_ERROR, Client, Json, Serve, ask, error_of, returning, yielding
+from tests.conftest import SERVER_ERROR, Client, Serve, ask, error_of, returning, yielding
 
 EVENTS: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 SEARCH = {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search", "query": "x"}}

@@ -7,7 +7,8 @@ from httpx import ASGITransport, AsyncClient
 
 from app.responses.request import responses_request
 from app.services import Hooks
-from tests.conftest import Client, Json, Serve, ask, error_of
+from schemas.chat import Json
+from tests.conftest import Client, Serve, ask, error_of
 
 FUNCTION = {"name": "f", "description": "F.", "parameters": {"type": "object"}, "strict": True}
 CALL = {"type": "function_call", "call_id": "call_1", "name": "f", "arguments": "{}"}

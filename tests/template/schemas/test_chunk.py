@@ -6,15 +6,14 @@ import msgspec
 import pytest
 from openai.types.chat import ChatCompletionChunk as OpenAIChunk
 
-from schemas.chat import ChatCompletionChunk, ChunkChoice, Delta, FunctionCallDelta, ToolCallDelta
-from tests.conftest import Json
-from tests.factories import (
+from schemas.chat import ChatCompletionChunk, ChunkChoice, Delta, FunctionCallDelta, Json, ToolCallDelta
+from tests.factories import UsageFactory
+from tests.template.factories import (
     ChatCompletionChunkFactory,
     ChunkChoiceFactory,
     DeltaFactory,
     FunctionCallDeltaFactory,
     ToolCallDeltaFactory,
-    UsageFactory,
 )
 
 

@@ -7,16 +7,9 @@ import pytest
 from openai.types import CompletionUsage
 from openai.types.chat import ChatCompletion as OpenAICompletion
 
-from schemas.chat import ChatCompletion, Choice, FunctionCall, Message, ToolCall, Usage
-from tests.conftest import Json
-from tests.factories import (
-    ChatCompletionFactory,
-    ChoiceFactory,
-    FunctionCallFactory,
-    MessageFactory,
-    ToolCallFactory,
-    UsageFactory,
-)
+from schemas.chat import ChatCompletion, Choice, FunctionCall, Json, Message, ToolCall, Usage
+from tests.factories import ChatCompletionFactory, ChoiceFactory, UsageFactory
+from tests.template.factories import FunctionCallFactory, MessageFactory, ToolCallFactory
 
 
 def on_the_wire(value: object) -> Json:

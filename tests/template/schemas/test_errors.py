@@ -3,7 +3,7 @@
 import msgspec
 
 from schemas.errors import ErrorObject, ErrorResponse
-from tests.factories import ErrorObjectFactory, ErrorResponseFactory
+from tests.template.factories import ErrorObjectFactory, ErrorResponseFactory
 
 
 def test_all_four_keys_are_sent_and_null_where_there_is_nothing_to_say() -> None:

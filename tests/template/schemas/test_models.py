@@ -5,7 +5,8 @@ import pytest
 from openai.types import Model as OpenAIModel
 
 from schemas.models import Model, ModelList
-from tests.factories import ModelFactory, ModelListFactory
+from tests.factories import ModelFactory
+from tests.template.factories import ModelListFactory
 
 
 def test_a_model_has_the_keys_of_openai_in_its_order() -> None:

@@ -6,8 +6,7 @@ import msgspec
 import pytest
 from msgspec import UNSET
 
-from schemas.chat import ChatCompletionRequest
-from tests.conftest import Json
+from schemas.chat import ChatCompletionRequest, Json
 from tests.factories import ChatCompletionRequestFactory
 
 BODY: Json = {"model": "test", "messages": [{"role": "user", "content": "Hello!", "mine": 1}]}
