@@ -150,38 +150,66 @@ async def test_code_of_a_completion_may_want_to_outlive_its_client() -> None:
     assert run.outlives_client
 
 
-async def test_asyncios_own_threads_are_such_threads_too() -> None:
-    executor = Executor(Workers(1))
-
-    thread = await asyncio.get_running_loop().run_in_executor(executor, threading.current_thread)
+async def test_asyncios_own_threads_are_daemons_too() -> None:
+    thread = await asyncio.get_running_loop().run_in_executor(Executor(1), threading.current_thread)
 
     assert thread.daemon
 
 
-async def test_whatever_a_function_raises_comes_out_of_asyncios_threads() -> None:
-    with pytest.raises(ValueError, match="invalid literal"):
-        await asyncio.get_running_loop().run_in_executor(Executor(Workers(1)), int, "one")
+@pytest.mark.parametrize("error", [ValueError, SystemExit])
+async def test_whatever_a_function_raises_comes_out_of_asyncios_threads(error: type[BaseException]) -> None:
+    def fail() -> None:
+        raise error("why")
+
+    with pytest.raises(error, match="why"):
+        await asyncio.get_running_loop().run_in_executor(Executor(1), fail)
 
 
-async def test_asyncios_threads_are_counted() -> None:
-    workers, gate = Workers(1), threading.Event()
-    executor = Executor(workers)
-    waiting = executor.submit(gate.wait, PATIENCE)
+async def test_asyncios_calls_wait_while_all_threads_are_busy() -> None:
+    executor, gate = Executor(2), threading.Event()
+    idents: set[int] = set()
 
-    with pytest.raises(OverloadedError):
-        executor.submit(int)
+    def note() -> None:
+        idents.add(threading.get_ident())
+
+    held = [executor.submit(gate.wait, PATIENCE) for _ in range(2)]
+    waiting = [executor.submit(note) for _ in range(10)]
+    assert not any(future.running() or future.done() for future in waiting)
 
     gate.set()
-    assert await asyncio.wrap_future(waiting)
-    await until_idle(workers)
-    assert await asyncio.wrap_future(executor.submit(int)) == 0
+    assert await asyncio.gather(*map(asyncio.wrap_future, held)) == [True, True]
+    await asyncio.gather(*map(asyncio.wrap_future, waiting))
+    assert len(idents) <= 2
 
 
-async def test_a_call_whose_caller_has_gone_ends_in_peace() -> None:
-    workers, gate = Workers(1), threading.Event()
-    calling = asyncio.get_running_loop().run_in_executor(Executor(workers), gate.wait, PATIENCE)
+async def test_one_of_asyncios_threads_serves_calls_that_follow_each_other() -> None:
+    loop, executor = asyncio.get_running_loop(), Executor(5)
+
+    async def ident() -> int:
+        await asyncio.sleep(0.01)
+        return await loop.run_in_executor(executor, threading.get_ident)
+
+    assert len({await ident() for _ in range(5)}) == 1
+
+
+async def test_a_call_whose_caller_has_left_before_it_began_is_dropped() -> None:
+    loop, executor, gate, begun = asyncio.get_running_loop(), Executor(1), threading.Event(), threading.Event()
+    held = loop.run_in_executor(executor, gate.wait, PATIENCE)
+    calling = loop.run_in_executor(executor, begun.set)
+    calling.cancel()
+    await asyncio.sleep(0)
+
+    gate.set()
+
+    assert await held
+    assert await loop.run_in_executor(executor, begun.is_set) is False
+
+
+async def test_a_call_whose_caller_has_left_ends_without_harm() -> None:
+    loop, executor, gate = asyncio.get_running_loop(), Executor(1), threading.Event()
+    calling = loop.run_in_executor(executor, gate.wait, PATIENCE)
     calling.cancel()
 
     gate.set()
 
-    await asyncio.wait_for(until_idle(workers), PATIENCE)
+    assert await asyncio.wait_for(loop.run_in_executor(executor, int), PATIENCE) == 0
