@@ -13,6 +13,7 @@ from schemas.chat import Delta, Json
 from tests.conftest import ASKS, Client, Serve, ask, chunks_of, message_of, openai_of, returning, yielding
 from tests.factories import ChatCompletionFactory, ChatCompletionRequestFactory, UsageFactory
 
+WORLD = {"choices": [{"delta": {"role": "assistant", "content": "world"}}]}
 AWKWARD = 'snow ☃, \u2028, a "quote", a \\, a\nline, and 🎉'
 
 
@@ -31,7 +32,7 @@ def both_of(client: Client) -> tuple[Json, Json]:
         returning("Hello, world"),
         returning({"choices": [{"message": {"content": "Hello, world"}}]}),
         yielding("Hello", "", ", world"),
-        yielding(SimpleNamespace(content="Hello"), Delta(content=", "), {"choices": [{"delta": {"content": "world"}}]}),
+        yielding(Delta(role="assistant", content="Hello"), SimpleNamespace(content=", "), WORLD),
     ],
     ids=["text", "completion", "texts", "chunks"],
 )
@@ -102,8 +103,10 @@ def test_events_go_out_in_their_place_and_only_in_streams(serve: Serve) -> None:
 
 
 def test_any_text_survives_the_wire(serve: Serve) -> None:
-    for choice in both_of(serve(yielding(*AWKWARD))):
+    client = serve(yielding(*AWKWARD))
+    for choice in both_of(client):
         assert choice["message"]["content"] == AWKWARD
+    assert {line[:6] for line in ask(client, stream=True).text.splitlines()} == {"data: ", ""}
 
 
 def test_a_request_reaches_the_model_as_it_was_sent_with_unknown_fields(serve: Serve) -> None:
