@@ -67,6 +67,7 @@ def test_usage_is_in_the_whole_answer_and_in_a_last_chunk_if_asked_for(serve: Se
     assert whole["total_tokens"] == usage.prompt_tokens + usage.completion_tokens
     assert (last["usage"], last["choices"]) == (whole, [])
     assert {chunk["usage"] for chunk in chunks} == {None}
+    assert not [chunk for chunk in chunks_of(ask(client, stream=True)) if "usage" in chunk]
 
 
 def test_parallel_tool_calls_whose_arguments_interleave_are_told_apart(serve: Serve) -> None:
