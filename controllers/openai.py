@@ -92,7 +92,7 @@ async def complete(
     headers = Headers(request.scope["headers"])
     completion = await _engine(request).start(body, services, headers, partial(client_left, request.receive), renderer)
     request.scope["state"]["completion"] = completion.record
-    if completion.stream:
+    if completion.record.stream:
         frames = completion.frames()
         return EventStream(await anext(frames), frames)
     return Response(encode(await completion.collect()), media_type=MediaType.JSON)

@@ -14,8 +14,8 @@ from app.engine.run import Run
 from app.errors import ClientDisconnectedError, CompletionError, CompletionTimeoutError, to_completion_error
 
 WATCH_AFTER = 0.05  # seconds; most completions end sooner, and need no task that watches their client
+CLOSING_TIME = 0.5  # seconds to wait for a stopped service to clean up
 LEFT = ClientDisconnectedError()
-CLOSING_TIME = 0.5  # seconds in which a service should clean up; then it is no longer waited for
 
 
 class Completion:
@@ -43,13 +43,8 @@ class Completion:
         self._renderer = renderer
         self._run = run
         self._task = _start(self._produce(produce))
-        self._watch: asyncio.Task[None] | None = None
+        self._watcher: asyncio.Task[None] | None = None
         self._timers: list[asyncio.TimerHandle] = []
-
-    @property
-    def stream(self) -> bool:
-        """Whether the client asked for a stream."""
-        return self.record.stream
 
     @property
     def done(self) -> bool:
@@ -89,32 +84,33 @@ class Completion:
             CompletionError: The service failed before its first item.
         """
         started = done = False
-        ending: Exception | None = LEFT  # unless it ends in another way
+        ending: CompletionError | None = LEFT  # unless it ends in another way
         try:
             while not done:
                 items = await self._buffer.take()
                 done = self._buffer.exhausted
-                frames, error = await self._render(items, done=done)
+                frames: list[bytes] = []
+                try:
+                    await self._render(items, frames, done=done)
+                except Exception as error:
+                    ending, done = to_completion_error(error), True
+                    if not started and not frames:
+                        raise ending from None
+                    frames += [self._renderer.fail(ending), self._renderer.last]
                 if frames:
                     started = True
-                    yield frames
-                if error is not None:
-                    raise error
-            ending = None
-        except CompletionError as error:
-            ending = error
-            if not started:
-                raise
-            yield self._renderer.fail(error) + self._renderer.last
+                    yield b"".join(frames)
+            ending = None if ending is LEFT else ending
         finally:
             self._end(ending)
             await self.close()
 
-    def watch(self, disconnected: Callable[[], Awaitable[None]]) -> None:
-        """Stop when the client leaves, unless the service is to run to its end.
+    def watch(self, disconnected: Callable[[], Awaitable[None]], *, timeout: float = 0) -> None:
+        """Stop when the client leaves, unless the service is to run to its end, and at a timeout.
 
         Args:
             disconnected: Returns when the client has left.
+            timeout: Seconds from now; 0 is none.
         """
 
         async def watch() -> None:
@@ -125,14 +121,12 @@ class Completion:
                 self.cancel(ClientDisconnectedError())
 
         def start() -> None:
-            self._watch = asyncio.create_task(watch())
+            self._watcher = asyncio.create_task(watch())
 
-        self._timers.append(asyncio.get_running_loop().call_later(WATCH_AFTER, start))
-
-    def limit(self, seconds: float) -> None:
-        """Stop with a timeout after this time."""
         loop = asyncio.get_running_loop()
-        self._timers.append(loop.call_later(seconds, self.cancel, CompletionTimeoutError(seconds)))
+        self._timers.append(loop.call_later(WATCH_AFTER, start))
+        if timeout:
+            self._timers.append(loop.call_later(timeout, self.cancel, CompletionTimeoutError(timeout)))
 
     def cancel(self, error: CompletionError) -> None:
         """Stop the service. The items in the buffer are still sent, and then the error."""
@@ -144,8 +138,8 @@ class Completion:
         """Stop the service if it still runs, and wait until it has cleaned up."""
         for timer in self._timers:
             timer.cancel()
-        if self._watch is not None:
-            self._watch.cancel()
+        if self._watcher is not None:
+            self._watcher.cancel()
         if not self.done:
             self.cancel(ClientDisconnectedError())
             await asyncio.wait([self._task], timeout=CLOSING_TIME)
@@ -162,30 +156,28 @@ class Completion:
         else:
             self._buffer.close()
 
+    async def _render(self, items: Sequence[Item], frames: list[bytes], *, done: bool) -> None:
+        """Append the frames of some items, and those that end the stream; raise the error that ends it instead."""
+        try:
+            self._renderer.write(items, frames)
+            if self._buffer.error is not None and done:
+                raise to_completion_error(self._buffer.error)
+            if done:
+                await self._renderer.finish(frames)
+        finally:
+            if frames:
+                self.record.add(len(frames))
+        if done:
+            frames.append(self._renderer.last)
+        elif not items:
+            frames.append(KEEP_ALIVE)
+
     def _end(self, error: Exception | None) -> None:
         record, chunks = self.record, self._renderer.chunks
         record.id, record.response_model = chunks.head.id, chunks.head.model
         record.finish_reasons = chunks.finish_reasons
         record.add_usage(chunks.usage)
         record.end(error, stopped=self._run.cancelled)
-
-    async def _render(self, items: Sequence[Item], *, done: bool) -> tuple[bytes, CompletionError | None]:
-        """Return the frames of some items, or those before an error and the error."""
-        error: BaseException | None = self._buffer.error if done else None
-        frames: list[bytes] = []
-        try:
-            self._renderer.write(items, frames)
-            if done and error is None:
-                await self._renderer.finish(frames)
-        except Exception as mistake:  # of the user's chunk mapper, or a dict that is no chunk
-            error = mistake
-        if frames:
-            self.record.add(len(frames))
-        if error is None and done:
-            frames.append(self._renderer.last)
-        elif error is None and not items:
-            frames.append(KEEP_ALIVE)
-        return b"".join(frames), None if error is None else to_completion_error(error)
 
 
 def _start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

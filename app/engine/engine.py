@@ -82,7 +82,15 @@ class Engine:
 
     async def list_models(self, service: ModelService) -> list[Model]:
         """Return the models of a service, with unset fields filled in."""
-        return [self._filled_in(model) for model in await _listed(service)]
+        listed = [Model(id=model) if isinstance(model, str) else model for model in await _listed(service)]
+        return [
+            replace(
+                model,
+                created=self._defaults.created if model.created is UNSET else model.created,
+                owned_by=self._defaults.owned_by if model.owned_by is UNSET else model.owned_by,
+            )
+            for model in listed
+        ]
 
     async def start(
         self,
@@ -114,14 +122,13 @@ class Engine:
             run = Run(self._workers, outlives_client=self._limits.finish_without_client)
             current_run.set(run)
             request, body = await _prepare(body, services, self._limits)
-            record = Record(
-                model=request.model, stream=bool(request.stream), observers=self.observers, started_at=started_at
-            )
+            stream = bool(request.stream)
+            record = Record(model=request.model, stream=stream, observers=self.observers, started_at=started_at)
             record.start()
             reader = ItemReader(services.hooks.chunk_mapper or text_of, self._reasoning_fields)
             completion = Completion(
                 partial(_produce, services, Arguments(request.model, request.messages, body, headers)),
-                buffer=Buffer(BUFFER_LIMIT, idle=self._limits.keep_alive if record.stream else 0),
+                buffer=Buffer(BUFFER_LIMIT, idle=self._limits.keep_alive if stream else 0),
                 renderer=renderer(request, reader),
                 run=run,
                 record=record,
@@ -131,9 +138,7 @@ class Engine:
         if not completion.done:
             self._running.add(completion)
             completion.when_done(self._running.discard)
-            completion.watch(disconnected)
-            if self._limits.timeout:
-                completion.limit(self._limits.timeout)
+            completion.watch(disconnected, timeout=self._limits.timeout)
         return completion
 
     def drain(self, grace: float) -> None:
@@ -151,14 +156,6 @@ class Engine:
     def _stop(self) -> None:
         for completion in tuple(self._running):
             completion.cancel(OverloadedError(SHUTTING_DOWN))
-
-    def _filled_in(self, model: str | Model) -> Model:
-        model = Model(id=model) if isinstance(model, str) else model
-        return replace(
-            model,
-            created=self._defaults.created if model.created is UNSET else model.created,
-            owned_by=self._defaults.owned_by if model.owned_by is UNSET else model.owned_by,
-        )
 
 
 async def _prepare(body: Body, services: Services, limits: Limits) -> tuple[ChatCompletionRequest, Body]:

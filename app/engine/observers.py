@@ -2,7 +2,6 @@
 
 import logging
 from collections.abc import Callable, Sequence
-from contextvars import ContextVar
 from time import perf_counter
 from typing import Literal, Protocol, TypeAlias
 
@@ -10,11 +9,10 @@ from msgspec import Struct, field
 
 from app.errors import ClientDisconnectedError, CompletionError, CompletionTimeoutError, OverloadedError
 
-__all__ = ["Ending", "Observer", "Record", "current_request_id"]
+__all__ = ["Ending", "Observer", "Record"]
 
 logger = logging.getLogger("app.completions")
 
-current_request_id: ContextVar[str] = ContextVar("request_id", default="-")
 Ending: TypeAlias = Literal["done", "client_left", "error", "timeout", "rejected"]
 
 
@@ -35,41 +33,22 @@ class Observer(Protocol):
 
 
 class Record(Struct, eq=False, weakref=True, kw_only=True):
-    """The figures of a completion, as far as they are known. Times are in seconds.
+    """The figures of a completion, as far as they are known; times in seconds."""
 
-    Args:
-        model: The model; None if the request was refused before it was known to be listed.
-        stream: Whether the client asked for a stream.
-        observers: Are notified.
-        started_at: The start, by the performance counter.
-        request_id: The `x-request-id` of the request.
-        first_chunk: The time from the start to the first write of a stream.
-        gap: The time between the last two writes of a stream; a slow client lengthens it.
-        chunks: The number of chunks that a stream has sent.
-        prompt_tokens: As the model reported them.
-        completion_tokens: As the model reported them.
-        id: The id of the completion, as the client sees it.
-        response_model: The model that the answer names.
-        finish_reasons: The finish reason of each choice, at the end.
-        ended: How it ended.
-        error: The code or type of the error by which it ended, e.g. `overloaded`.
-    """
-
-    model: str | None = None
+    model: str | None = None  # none if the request was refused before a model was asked
     stream: bool = False
     observers: Sequence[Observer] = ()
     started_at: float = field(default_factory=perf_counter)
-    request_id: str = field(default_factory=current_request_id.get)
-    first_chunk: float | None = None
-    gap: float | None = None
-    chunks: int = 0
-    prompt_tokens: int | None = None
+    first_chunk: float | None = None  # time from the start to the first write of a stream
+    gap: float | None = None  # time between the last two writes; a slow client lengthens it
+    chunks: int = 0  # of a stream, as far as sent
+    prompt_tokens: int | None = None  # as the model reported them
     completion_tokens: int | None = None
-    id: str | None = None
-    response_model: str | None = None
-    finish_reasons: list[str] = []
+    id: str | None = None  # of the answer
+    response_model: str | None = None  # the model that the answer names
+    finish_reasons: list[str] = []  # of each choice
     ended: Ending | None = None
-    error: str | None = None
+    error: str | None = None  # code or type of the error by which it ended
     _sent_at: float = 0
 
     def start(self) -> None:

@@ -5,6 +5,7 @@ import logging
 import re
 import sys
 from collections.abc import Sequence
+from contextvars import ContextVar
 from datetime import UTC, datetime
 from logging.config import dictConfig
 from secrets import token_hex
@@ -16,10 +17,12 @@ import msgspec
 from litestar import Litestar
 from litestar.types import Message, Receive, Scope, Send
 
-from app.engine.observers import Ending, Observer, Record, current_request_id
+from app.engine.observers import Ending, Observer, Record
 from app.settings import LogFormat
 
 logger = logging.getLogger("app.requests")
+
+current_request_id: ContextVar[str] = ContextVar("request_id", default="-")
 
 COMPLETES = "completes"  # option of a route handler: it starts completions, so a request it refuses has an ending too
 QUIET = "quiet"  # option of a route handler: its requests are logged at DEBUG, unless they fail

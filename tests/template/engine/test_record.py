@@ -13,6 +13,7 @@ from app.app import create_app
 from app.engine.observers import Observer, Record
 from app.services import Body, Messages
 from app.settings import Settings
+from app.web.logs import current_request_id
 from schemas.chat import Usage
 from tests.conftest import Client, ask, given, message_of, yielding
 
@@ -117,12 +118,18 @@ def test_the_finish_reason_of_a_whole_completion_is_known(watcher: Watcher) -> N
     assert (record.finish_reasons, record.response_model) == (["length"], "other")
 
 
-def test_the_request_is_known_by_its_id(watcher: Watcher) -> None:
-    with asking(saying, watcher) as client:
+def test_an_observer_can_read_the_id_of_the_request() -> None:
+    ids: list[str] = []
+
+    class Reading(Watcher):
+        def started(self, record: Record) -> None:
+            ids.append(current_request_id.get())
+
+    with asking(saying, Reading()) as client:
         client.headers["x-request-id"] = "mine"
         ask(client)
 
-    assert watcher.records[0].request_id == "mine"
+    assert ids == ["mine"]
 
 
 @pytest.mark.parametrize("streaming", [True, False])
