@@ -13,6 +13,7 @@ from schemas.chat import Delta, Json
 from tests.conftest import ASKS, Client, Serve, ask, chunks_of, message_of, openai_of, returning, yielding
 from tests.factories import ChatCompletionFactory, ChatCompletionRequestFactory, UsageFactory
 
+WORLD = {"choices": [{"delta": {"role": "assistant", "content": "world"}}]}
 AWKWARD = 'snow ☃, \u2028, a "quote", a \\, a\nline, and 🎉'
 
 
@@ -31,7 +32,7 @@ def both_of(client: Client) -> tuple[Json, Json]:
         returning("Hello, world"),
         returning({"choices": [{"message": {"content": "Hello, world"}}]}),
         yielding("Hello", "", ", world"),
-        yielding(SimpleNamespace(content="Hello"), Delta(content=", "), {"choices": [{"delta": {"content": "world"}}]}),
+        yielding(Delta(role="assistant", content="Hello"), SimpleNamespace(content=", "), WORLD),
     ],
     ids=["text", "completion", "texts", "chunks"],
 )
@@ -66,6 +67,7 @@ def test_usage_is_in_the_whole_answer_and_in_a_last_chunk_if_asked_for(serve: Se
     assert whole["total_tokens"] == usage.prompt_tokens + usage.completion_tokens
     assert (last["usage"], last["choices"]) == (whole, [])
     assert {chunk["usage"] for chunk in chunks} == {None}
+    assert not [chunk for chunk in chunks_of(ask(client, stream=True)) if "usage" in chunk]
 
 
 def test_parallel_tool_calls_whose_arguments_interleave_are_told_apart(serve: Serve) -> None:
@@ -102,8 +104,10 @@ def test_events_go_out_in_their_place_and_only_in_streams(serve: Serve) -> None:
 
 
 def test_any_text_survives_the_wire(serve: Serve) -> None:
-    for choice in both_of(serve(yielding(*AWKWARD))):
+    client = serve(yielding(*AWKWARD))
+    for choice in both_of(client):
         assert choice["message"]["content"] == AWKWARD
+    assert {line[:6] for line in ask(client, stream=True).text.splitlines()} == {"data: ", ""}
 
 
 def test_a_request_reaches_the_model_as_it_was_sent_with_unknown_fields(serve: Serve) -> None:
