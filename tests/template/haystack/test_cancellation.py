@@ -82,7 +82,7 @@ async def until(happened: Callable[[], object]) -> None:
 
 async def taken_from(completion: Completion) -> None:
     """Take all that it makes, as the response to a client does that has left or not."""
-    if not completion.stream:
+    if not completion.record.stream:
         await completion.collect()
         return
     async for _ in completion.frames():
