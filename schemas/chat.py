@@ -1,7 +1,7 @@
-"""The request for a chat completion, the whole completion, and the chunks of a streamed one.
+"""Requests for chat completions, whole completions, and the chunks of a stream.
 
-Declared request fields are checked; fields that are not declared pass to the service unchanged. In answers, `UNSET`
-fields are left out and `None` is sent as `null`. To send fields of your own, subclass a Struct or return a `dict`.
+Declared fields of a request are checked; other fields pass to the service unchanged. In answers, `UNSET` fields are
+left out and `None` is sent as `null`. To send more fields, subclass a Struct or return a `dict`.
 Source: https://platform.openai.com/docs/api-reference/chat
 """
 
@@ -17,14 +17,14 @@ Json = dict[str, Any]
 
 
 class Request(Struct, kw_only=True, dict=True):
-    """A request of any kind: its declared fields are those of a subclass, and `extra` holds the others."""
+    """Base class of requests: subclasses declare fields, and `extra` holds the others."""
 
     @classmethod
     def from_body(cls, body: Json) -> Self:
-        """Check a parsed body and keep its values as they were sent.
+        """Check a parsed body, and keep its values as they were sent.
 
         Raises:
-            msgspec.ValidationError: a field is missing, of the wrong type or out of range.
+            msgspec.ValidationError: A field is missing, of the wrong type or out of range.
         """
         request = msgspec.convert(body, cls)
         for name, value in body.items():
@@ -41,40 +41,40 @@ class Request(Struct, kw_only=True, dict=True):
 
     @property
     def extra(self) -> Json:
-        """The fields that are not declared here: a provider's own, or newer than this schema."""
+        """The fields that are not declared, e.g. those of one provider."""
         extra: Json = self.__dict__.setdefault("extra", {})
         return extra
 
 
 class RequestMessage(TypedDict):
-    """One message of the conversation; keys that are not declared here are kept."""
+    """Message of a conversation; keys that are not declared are kept."""
 
     role: Role
     content: NotRequired[str | list[Json] | None]
 
 
 class FunctionDefinition(TypedDict):
-    """A function that the model may call; `parameters` is a JSON schema."""
+    """Function that the model may call; `parameters` is a JSON schema."""
 
     name: str
     parameters: NotRequired[Json | None]
 
 
 class Tool(TypedDict):
-    """A tool that the model may call: `type` is `function` or newer."""
+    """Tool that the model may call; `type` may be another than `function`."""
 
     type: str
     function: NotRequired[FunctionDefinition]
 
 
 class StreamOptions(TypedDict):
-    """`include_usage` asks for a last chunk with the usage of tokens."""
+    """Options of a stream; `include_usage` asks for a last chunk with the usage."""
 
     include_usage: NotRequired[bool | None]
 
 
 class ChatCompletionRequest(Request):
-    """A request for a chat completion. A field that the client left out is `UNSET`."""
+    """Request for a chat completion; fields that the client left out are `UNSET`."""
 
     model: Annotated[str, Meta(min_length=1, examples=["echo"])]
     messages: Annotated[list[RequestMessage], Meta(min_length=1)]
@@ -104,7 +104,7 @@ class ChatCompletionRequest(Request):
 
     @property
     def include_usage(self) -> bool:
-        """Whether a stream shall end with a chunk of usage."""
+        """Whether a stream should end with a chunk of usage."""
         return bool(self.stream_options and self.stream_options.get("include_usage"))
 
 
@@ -112,14 +112,14 @@ FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "functi
 
 
 class FunctionCall(Struct, kw_only=True):
-    """The function a model wants called; `arguments` is a JSON object as text."""
+    """Function that a model calls; `arguments` is a JSON object as text."""
 
     name: str
     arguments: str
 
 
 class ToolCall(Struct, kw_only=True):
-    """A call of a tool. An empty `id` is replaced by a new one."""
+    """Call of a tool; an empty `id` is replaced by a new one."""
 
     id: str = ""
     type: Literal["function"] = "function"
@@ -127,7 +127,7 @@ class ToolCall(Struct, kw_only=True):
 
 
 class Message(Struct, kw_only=True):
-    """What the assistant said; `content` is `None` where it called tools instead."""
+    """Message of the assistant; `content` is `None` if it only calls tools."""
 
     role: Literal["assistant"] = "assistant"
     content: str | None = None
@@ -137,7 +137,7 @@ class Message(Struct, kw_only=True):
 
 
 class Choice(Struct, kw_only=True):
-    """One of the `n` answers that the request asked for."""
+    """One of the `n` answers that a request asks for."""
 
     index: int = 0
     message: Message
@@ -146,21 +146,21 @@ class Choice(Struct, kw_only=True):
 
 
 class Usage(Struct, kw_only=True):
-    """How many tokens it took. `total_tokens` is the sum of the others unless given."""
+    """Numbers of tokens; `total_tokens` is by default the sum of the others."""
 
     prompt_tokens: int
     completion_tokens: int
-    total_tokens: int = -1
+    total_tokens: int | UnsetType = UNSET
     prompt_tokens_details: dict[str, Any] | UnsetType = UNSET
     completion_tokens_details: dict[str, Any] | UnsetType = UNSET
 
     def __post_init__(self) -> None:
-        if self.total_tokens < 0:
+        if self.total_tokens is UNSET:
             self.total_tokens = self.prompt_tokens + self.completion_tokens
 
 
 class ChatCompletion(Struct, kw_only=True):
-    """A whole completion. `id`, `created` and `model` may be left to the server."""
+    """Whole completion; the server fills in an empty `id`, `created` or `model`."""
 
     id: str = ""
     object: Literal["chat.completion"] = "chat.completion"
@@ -173,14 +173,14 @@ class ChatCompletion(Struct, kw_only=True):
 
 
 class FunctionCallDelta(Struct, kw_only=True):
-    """A piece of a function call: the name comes once, the arguments bit by bit."""
+    """Part of a function call: the name comes once, the arguments in parts."""
 
     name: str | UnsetType = UNSET
     arguments: str | UnsetType = UNSET
 
 
 class ToolCallDelta(Struct, kw_only=True):
-    """A piece of the tool call that `index` numbers, counted from 0."""
+    """Part of a tool call; `index` is the number of the call, from 0."""
 
     index: int
     id: str | UnsetType = UNSET
@@ -189,7 +189,7 @@ class ToolCallDelta(Struct, kw_only=True):
 
 
 class Delta(Struct, kw_only=True):
-    """What a chunk adds to the message."""
+    """Part that a chunk adds to the message."""
 
     role: Literal["assistant"] | UnsetType = UNSET
     content: str | UnsetType | None = UNSET
@@ -199,7 +199,7 @@ class Delta(Struct, kw_only=True):
 
 
 class ChunkChoice(Struct, kw_only=True):
-    """The part of a chunk that belongs to one of the `n` answers."""
+    """Part of a chunk that belongs to one of the `n` answers."""
 
     index: int = 0
     delta: Delta
@@ -208,7 +208,7 @@ class ChunkChoice(Struct, kw_only=True):
 
 
 class ChatCompletionChunk(Struct, kw_only=True):
-    """One frame of a stream. `id`, `created` and `model` may be left to the server."""
+    """Frame of a stream; the server fills in an empty `id`, `created` or `model`."""
 
     id: str = ""
     object: Literal["chat.completion.chunk"] = "chat.completion.chunk"

@@ -1,13 +1,12 @@
-"""The error object that every failed request answers with."""
+"""The body of every error response."""
 
 from msgspec import Struct
 
 
 class ErrorObject(Struct, frozen=True):
-    """What went wrong. All four keys are always on the wire, `null` where there is nothing to say.
+    """Error object, all four keys of which are always sent.
 
-    `type` is a class of errors (`invalid_request_error`, `rate_limit_error`, `server_error`),
-    `code` the one error a program can tell apart, `param` the field of the request at fault.
+    `type` is a class of errors (e.g. `rate_limit_error`), `code` identifies one, `param` is the wrong request field.
     """
 
     message: str
@@ -17,6 +16,6 @@ class ErrorObject(Struct, frozen=True):
 
 
 class ErrorResponse(Struct, frozen=True):
-    """The body of an error, and the last frame but one of a stream that failed."""
+    """Body of an error response, and the frame before `[DONE]` in a stream that failed."""
 
     error: ErrorObject

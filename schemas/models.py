@@ -1,4 +1,4 @@
-"""The models that a server offers, as `GET /v1/models` lists them."""
+"""The models that a server offers."""
 
 from typing import Literal
 
@@ -6,11 +6,7 @@ from msgspec import UNSET, Struct, UnsetType
 
 
 class Model(Struct, kw_only=True, frozen=True):
-    """A model: `created` in Unix seconds.
-
-    What a service leaves unset is filled in before it is sent: `created` by the start of the
-    server, `owned_by` by the setting of that name.
-    """
+    """Model that a request may name; `created` is in Unix seconds, and the server fills in fields that are unset."""
 
     id: str
     object: Literal["model"] = "model"
@@ -19,7 +15,7 @@ class Model(Struct, kw_only=True, frozen=True):
 
 
 class ModelList(Struct, kw_only=True, frozen=True):
-    """All models of the server."""
+    """List of models."""
 
     object: Literal["list"] = "list"
     data: list[Model]

@@ -2,7 +2,7 @@
 
 from typing import TypeVar
 
-from msgspec import Struct
+from msgspec import UNSET, Struct
 from polyfactory.factories.msgspec_factory import MsgspecFactory
 
 from schemas.chat import ChatCompletion, ChatCompletionRequest, Choice, Usage
@@ -23,7 +23,7 @@ class ChatCompletionRequestFactory(StructFactory[ChatCompletionRequest]):
 class UsageFactory(StructFactory[Usage]):
     __model__ = Usage
 
-    total_tokens = -1  # the sum of the others
+    total_tokens = UNSET  # the sum of the others
 
 
 class ChoiceFactory(StructFactory[Choice]):

@@ -52,12 +52,9 @@ class Buffer(Generic[T]):
             self._consumer = None  # one wake-up is enough
 
     async def send(self, item: T) -> None:
-        """Add an item from the loop, when there is room."""
-        if not self.put(item):
-            await self.put_when_room(item)
-
-    async def put_when_room(self, item: T) -> None:
-        """Add an item from the loop when there is room; drop it if the buffer is closed."""
+        """Add an item from the loop, when there is room; drop it if the buffer is closed."""
+        if self.put(item):
+            return
         while self._full:
             room = self._loop.create_future()
             self._waiting.append(room)

@@ -6,9 +6,9 @@ from copy import deepcopy
 from functools import cached_property
 from typing import Any
 
-from app.engine.chunks import HEAD_KEYS, Chunk, Chunks, Head, finish_reason, new_call_id
+from app.engine.chunks import HEAD_KEYS, Chunk, Chunks, Head, finish_reason, new_call_id, without
 from app.engine.frames import DONE, frame, text_framer
-from app.engine.results import Item, ItemReader, arguments_text
+from app.engine.results import Item, ItemReader, arguments_text, is_completion
 from app.errors import CompletionError
 from schemas.chat import ChatCompletionRequest, Json
 
@@ -17,13 +17,19 @@ CHOICE_KEYS = {"index", "delta", "finish_reason"}
 
 
 class ChatRenderer:
-    """Renders a chat completion, or the chunks of one; see `app.engine.renderer.Renderer`."""
+    """Renders a chat completion, or the chunks of one; see `app.engine.renderer.Renderer`.
+
+    An answer of one item that is a completion or text is not split into chunks first.
+    """
 
     last = DONE
 
     def __init__(self, request: ChatCompletionRequest, reader: ItemReader) -> None:
         self.chunks = Chunks(Head(request.model), reader, include_usage=request.include_usage)
-        self._collector = Collector(self.chunks)
+        self._reader = reader
+        self._first: list[Item] | None = []  # held back while it may be the only one
+        self._choices: defaultdict[int, _Choice] = defaultdict(_Choice)
+        self._extra: Json = {}
 
     def write(self, items: Sequence[Item], frames: list[bytes]) -> None:
         """Append a frame for each chunk."""
@@ -40,59 +46,47 @@ class ChatRenderer:
 
     def add(self, items: Sequence[Item]) -> None:
         """Collect the items."""
-        self._collector.add(items)
+        if self._first is not None:
+            items = [*self._first, *items]
+            self._first = items if len(items) < 2 else None
+        if self._first is None:
+            self._collect(self.chunks.read(items))
 
-    async def whole(self) -> Any:
+    async def whole(self) -> Json:
         """Return the completion."""
-        return self._collector.completion()
+        first = self._first or ()
+        if first and (completion := self._completion(first[0])) is not None:
+            return completion
+        self._collect(self.chunks.read(first))
+        self._collect(self.chunks.finish())
+        choices = [choice.whole(index) for index, choice in sorted(self._choices.items())]
+        completion = self.chunks.head.fields("chat.completion", self._extra) | {"choices": choices}
+        return completion | ({"usage": self.chunks.usage} if self.chunks.usage else {})
+
+    def _completion(self, item: Item) -> Json | None:
+        """Return an item with the fields that OpenAI requires, if it is a completion or text."""
+        if not isinstance(item, str) and not is_completion(item):
+            return None
+        part = next(self._reader.read(item))
+        completion: Json = {"choices": [{"message": {"content": part}}]} if isinstance(part, str) else part
+        self.chunks.head.adopt(completion)
+        choices = [_filled_in(index, choice) for index, choice in enumerate(completion["choices"])]
+        self.chunks.usage = completion.get("usage")
+        self.chunks.finish_reasons = [choice["finish_reason"] for choice in choices]
+        return self.chunks.head.fields("chat.completion", completion) | {"choices": choices}
 
     @cached_property
     def _text_frame(self) -> Callable[[str], bytes]:
         return text_framer(self.chunks.text(""))  # with the first text, the head of all chunks is known
-
-
-class Collector:
-    """Collects the chunks of a response into a completion.
-
-    If there is one item only and it is a completion or text, it is not split into chunks first.
-    """
-
-    def __init__(self, chunks: Chunks) -> None:
-        self._chunks = chunks
-        self._first: list[Item] = []  # held back while it may be the only one
-        self._has_several = False
-        self._choices: defaultdict[int, _Choice] = defaultdict(_Choice)
-        self._extra: Json = {}
-
-    def add(self, items: Sequence[Item]) -> None:
-        """Add items that follow those added before."""
-        self._first += items
-        if self._has_several or len(self._first) > 1:
-            self._has_several = True
-            self._collect(self._chunks.read(self._first))
-            self._first.clear()
-
-    def completion(self) -> Json:
-        """Return the completion of all items."""
-        if self._first and (whole := self._chunks.whole(self._first[0])) is not None:
-            completion = _filled_in(whole, self._chunks.head)
-            self._chunks.usage = completion.get("usage")
-            self._chunks.finish_reasons = [choice["finish_reason"] for choice in completion["choices"]]
-            return completion
-        self._collect(self._chunks.read(self._first))
-        self._collect(self._chunks.finish())
-        choices = [choice.whole(index) for index, choice in sorted(self._choices.items())]
-        completion = self._chunks.head.open("chat.completion", self._extra) | {"choices": choices}
-        return completion | ({"usage": self._chunks.usage} if self._chunks.usage else {})
 
     def _collect(self, chunks: Iterable[Chunk]) -> None:
         for chunk in chunks:
             if isinstance(chunk, str):
                 self._choices[0].texts["content"].append(chunk)
             elif "event" not in chunk:
-                self._extra |= {name: chunk[name] for name in chunk.keys() - CHUNK_KEYS}
-                for source in chunk["choices"]:
-                    self._choices[source["index"]].add(source)
+                self._extra |= without(chunk, CHUNK_KEYS)
+                for choice in chunk["choices"]:
+                    self._choices[choice["index"]].add(choice)
 
 
 class _Choice:
@@ -118,7 +112,7 @@ class _Choice:
         message: Json = {"role": "assistant", "content": "", "refusal": None} | texts | self._message
         if calls := message.get("tool_calls"):
             message["content"] = message["content"] or None
-            message["tool_calls"] = [_without_index(call) for call in calls]
+            message["tool_calls"] = [without(call, ("index",)) for call in calls]
         rest = {"finish_reason": self._finish_reason, "logprobs": None, **self._extra}
         return {"index": index, "message": message, **rest}
 
@@ -151,14 +145,7 @@ def _merged_lists(known: list[Any], delta: list[Any]) -> list[Any]:
     return merged
 
 
-def _filled_in(completion: Json, head: Head) -> Json:
-    """Return a service's completion with the fields that OpenAI requires."""
-    head.adopt(completion)
-    choices = [_filled_in_choice(index, choice) for index, choice in enumerate(completion["choices"])]
-    return head.open("chat.completion", completion) | {"choices": choices}
-
-
-def _filled_in_choice(index: int, choice: Json) -> Json:
+def _filled_in(index: int, choice: Json) -> Json:
     message = {"role": "assistant", "content": None, "refusal": None} | choice["message"]
     if calls := message.get("tool_calls"):
         message["tool_calls"] = [_filled_in_call(call) for call in calls]
@@ -167,11 +154,7 @@ def _filled_in_choice(index: int, choice: Json) -> Json:
 
 
 def _filled_in_call(call: Json) -> Json:
-    call = _without_index(call) | {"id": call.get("id") or new_call_id(), "type": call.get("type") or "function"}
+    call = without(call, ("index",)) | {"id": call.get("id") or new_call_id(), "type": call.get("type") or "function"}
     if function := call.get("function"):
         call["function"] = function | {"arguments": arguments_text(function.get("arguments"))}
     return call
-
-
-def _without_index(call: Json) -> Json:
-    return {name: value for name, value in call.items() if name != "index"}

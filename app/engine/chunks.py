@@ -1,6 +1,6 @@
 """The rules of a stream: what is sent once, what is held back until the end, what is filled in."""
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Container, Iterator, Sequence
 from secrets import token_hex
 from time import time
 from typing import TypeAlias
@@ -31,11 +31,9 @@ class Head(Struct):
         self.created = source.get("created") or self.created
         self.model = source.get("model") or self.model
 
-    def open(self, kind: str, extra: Json) -> Json:
-        """Return the first keys of an object that is sent."""
+    def fields(self, kind: str, extra: Json) -> Json:
+        """Return the first fields of an object that is sent."""
         head = {"id": self.id, "object": kind, "created": self.created, "model": self.model}
-        if not extra:
-            return head
         return head | {name: value for name, value in extra.items() if value or name not in HEAD_KEYS}
 
 
@@ -56,13 +54,6 @@ class Chunks:
         self._no_usage: UnsetType | None = None if include_usage else UNSET
         self._choices: dict[int, _Choice] = {}
 
-    def whole(self, item: Item) -> Json | None:
-        """Return the completion that an item is, if it is a completion or text."""
-        if isinstance(item, str):
-            return {"choices": [{"message": {"content": item}}]}
-        part = next(self._reader.read(item)) if is_completion(item) else None
-        return part if isinstance(part, dict) else None
-
     def read(self, items: Sequence[Item]) -> Iterator[Chunk]:
         """Yield the chunks of some items that follow those read before."""
         for item in items:
@@ -73,9 +64,9 @@ class Chunks:
                     if part:
                         yield part
                 elif is_completion(part):
-                    yield from self._completion(part)
+                    yield from self._read_completion(part)
                 else:
-                    yield from self._chunk(part)
+                    yield from self._read_chunk(part)
 
     def text(self, content: str) -> ChatCompletionChunk:
         """Return the chunk for which a text stands."""
@@ -91,18 +82,18 @@ class Chunks:
         """Yield the chunks that end the response."""
         yield from self._open(0)
         for index, choice in self._choices.items():
-            reason = finish_reason(choice.finish_reason, called_tools=len(choice.calls) > 0)
+            reason = finish_reason(choice.finish_reason, called_tools=choice.calls.count > 0)
             self.finish_reasons.append(reason)
             last = {**choice.extra, "index": index, "delta": {}, "finish_reason": reason}
-            yield self._dict([last], choice.chunk_extra)
+            yield self._build([last], choice.chunk_extra)
         if self._no_usage is None and self.usage:
-            yield {**self._dict([], {}), "usage": self.usage}
+            yield {**self._build([], {}), "usage": self.usage}
 
-    def _chunk(self, chunk: Json) -> Iterator[Chunk]:
+    def _read_chunk(self, chunk: Json) -> Iterator[Chunk]:
         if not self._choices:
             self.head.adopt(chunk)
         self.usage = chunk.get("usage") or self.usage
-        extra = {name: value for name, value in chunk.items() if name not in ("choices", "usage")}
+        extra = without(chunk, ("choices", "usage"))
         kept: list[Json] = []
         for source in chunk["choices"]:
             index = source.get("index") or 0
@@ -110,27 +101,27 @@ class Chunks:
             kept.extend(self._choices[index].keep(index, source, extra))
         if kept or (not chunk["choices"] and extra.keys() - HEAD_KEYS):
             yield from self._open(0)
-            yield self._dict(kept, extra)
+            yield self._build(kept, extra)
 
-    def _completion(self, completion: Json) -> Iterator[Chunk]:
-        extra = {name: value for name, value in completion.items() if name not in ("choices", "object")}
+    def _read_completion(self, completion: Json) -> Iterator[Chunk]:
+        extra = without(completion, ("choices", "object"))
         for position, choice in enumerate(completion["choices"]):
-            rest = {"index": position} | {name: value for name, value in choice.items() if name != "message"}
+            rest = {"index": position} | without(choice, ("message",))
             for delta in _deltas(choice["message"]):
-                yield from self._chunk({**extra, "choices": [{"index": rest["index"], "delta": delta}]})
-            yield from self._chunk({**extra, "choices": [rest]})
+                yield from self._read_chunk({**extra, "choices": [{"index": rest["index"], "delta": delta}]})
+            yield from self._read_chunk({**extra, "choices": [rest]})
 
     def _open(self, index: int) -> Iterator[Chunk]:
-        """Yield the role of a choice once, and of those with lower indexes: clients keep choices in a list."""
+        """Yield the role of a choice once, and of those with lower indexes, as clients keep choices in a list."""
         if index >= MAX_CHOICES:
             raise ValueError(f"A choice has the index {index}: there can be no more than {MAX_CHOICES}.")
         for opened in range(len(self._choices), index + 1):
             self._choices[opened] = _Choice()
             delta = {"role": "assistant", "content": ""}
-            yield self._dict([{"index": opened, "delta": delta, "finish_reason": None}], {})
+            yield self._build([{"index": opened, "delta": delta, "finish_reason": None}], {})
 
-    def _dict(self, choices: list[Json], extra: Json) -> Json:
-        chunk = self.head.open("chat.completion.chunk", extra) | {"choices": choices}
+    def _build(self, choices: list[Json], extra: Json) -> Json:
+        chunk = self.head.fields("chat.completion.chunk", extra) | {"choices": choices}
         return chunk if self._no_usage is UNSET else {**chunk, "usage": None}
 
 
@@ -145,18 +136,10 @@ class _Choice:
 
     def keep(self, index: int, source: Json, chunk_extra: Json) -> Iterator[Json]:
         """Yield what is sent now; the finish reason is held back, as more may follow it."""
-        delta = {
-            name: value
-            for name, value in (source.get("delta") or {}).items()
-            if value is not None and name != "role"  # clients concatenate it like any other text
-        }
+        delta = _set(source.get("delta") or {}, but=("role",))  # which clients concatenate like any other text
         if calls := delta.get("tool_calls"):
             delta["tool_calls"] = [self.calls.delta(call) for call in calls]
-        extra = {
-            name: value
-            for name, value in source.items()
-            if value is not None and name not in ("index", "delta", "finish_reason")
-        }
+        extra = _set(source, but=("index", "delta", "finish_reason"))
         if reason := source.get("finish_reason"):
             self.finish_reason, self.extra, self.chunk_extra, extra = reason, extra, chunk_extra, {}
         if extra or any(value or name not in PARTS_OF_A_MESSAGE for name, value in delta.items()):
@@ -170,44 +153,36 @@ class _ToolCalls:
     """
 
     def __init__(self) -> None:
-        self._calls: list[_Call] = []
-        self._by_key: dict[object, _Call] = {}
+        self.count = 0
+        self._calls: dict[object, _Call] = {}
 
-    def __len__(self) -> int:
-        return len(self._calls)
-
-    def delta(self, call: Json) -> Json:
+    def delta(self, delta: Json) -> Json:
         """Return the delta of a tool call with its index, and with its id, type and name only if they are new."""
-        source_id = call.get("id")
-        key = call.get("index", source_id)
-        known = self._by_key.get(key)
-        if known is None or (source_id and known.source_id and source_id != known.source_id):
-            kind = call.get("type") or "function"
-            known = self._by_key[key] = _Call(len(self._calls), source_id, kind)
-            self._calls.append(known)
-            call = {**call, "id": source_id or new_call_id(), "type": kind}
+        source_id = delta.get("id")
+        key = delta.get("index", source_id)
+        call = self._calls.get(key)
+        if call is None or (source_id and call.source_id and source_id != call.source_id):
+            call = self._calls[key] = _Call(self.count, source_id, delta.get("type") or "function")
+            self.count += 1
+            delta = {**delta, "id": source_id or new_call_id(), "type": call.type}
         else:
-            call = {name: value for name, value in call.items() if name not in ("id", "type")}
-        return {**call, "index": known.index} | known.function(call.get("function") or {})
+            delta = without(delta, ("id", "type"))
+        return {**delta, "index": call.index} | call.function(delta.get("function") or {})
 
 
-class _Call:
-    def __init__(self, index: int, source_id: str | None, kind: str) -> None:
-        self.index = index
-        self.source_id = source_id
-        self._kind = kind
-        self._named = False
+class _Call(Struct):
+    index: int
+    source_id: str | None
+    type: str
+    named: bool = False
 
     def function(self, function: Json) -> Json:
-        """Return the function of a delta: clients expect one in each, except for tools of other kinds."""
-        if self._kind != "function":
+        """Return the function of a delta: clients expect one in each, except for tools of other types."""
+        if self.type != "function":
             return {}
-        function = {name: value for name, value in function.items() if value is not None}
-        function["arguments"] = arguments_text(function.get("arguments"))
-        if self._named:
-            function.pop("name", None)
-        self._named = self._named or "name" in function
-        return {"function": function}
+        function = _set(function, but=("name",) if self.named else ())
+        self.named = self.named or "name" in function
+        return {"function": function | {"arguments": arguments_text(function.get("arguments"))}}
 
 
 def new_call_id() -> str:
@@ -222,11 +197,21 @@ def finish_reason(given: str | None, *, called_tools: bool) -> str:
     return "tool_calls" if called_tools else "stop"
 
 
+def without(source: Json, names: Container[str]) -> Json:
+    """Return an object without some of its fields."""
+    return {name: value for name, value in source.items() if name not in names}
+
+
+def _set(source: Json, *, but: Container[str]) -> Json:
+    """Return the fields of an object that are not null, without some."""
+    return {name: value for name, value in source.items() if value is not None and name not in but}
+
+
 def _deltas(message: Json) -> Iterator[Json]:
     for name in PARTS_OF_A_MESSAGE:
         if (value := message.get(name)) and name == "tool_calls":
             yield {name: [{**call, "index": object()} for call in value]}  # each is a new call, whatever its index
         elif value:
             yield {name: value}
-    if extra := {name: value for name, value in message.items() if name not in (*PARTS_OF_A_MESSAGE, "role")}:
+    if extra := without(message, (*PARTS_OF_A_MESSAGE, "role")):
         yield extra

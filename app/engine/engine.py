@@ -14,12 +14,12 @@ from app.engine.completion import Completion
 from app.engine.invoke import Arguments, call, call_service
 from app.engine.observers import Observer, Record
 from app.engine.renderer import MakeRenderer
-from app.engine.request import check_count, validate
+from app.engine.request import validate
 from app.engine.results import Item, ItemReader, discard, pour, text_of
 from app.engine.run import Run, current_run
 from app.engine.threads import Workers
-from app.errors import ModelNotFoundError, OverloadedError
-from app.services import Body, CompletionService, Hooks, ModelService, PostHook, PreHook
+from app.errors import InvalidRequestError, ModelNotFoundError, OverloadedError
+from app.services import Body, CompletionService, Hooks, ModelService, PostHook
 from schemas.chat import ChatCompletionRequest
 from schemas.models import Model
 
@@ -82,15 +82,8 @@ class Engine:
 
     async def list_models(self, service: ModelService) -> list[Model]:
         """Return the models of a service, with unset fields filled in."""
-        listed = [Model(id=model) if isinstance(model, str) else model for model in await _listed(service)]
-        return [
-            replace(
-                model,
-                created=self._defaults.created if model.created is UNSET else model.created,
-                owned_by=self._defaults.owned_by if model.owned_by is UNSET else model.owned_by,
-            )
-            for model in listed
-        ]
+        listed: Sequence[str | Model] = await call(service.list_models)
+        return [self._filled_in(Model(id=model) if isinstance(model, str) else model) for model in listed]
 
     async def start(
         self,
@@ -153,6 +146,11 @@ class Engine:
         self._stop()
         await asyncio.gather(*(completion.close() for completion in running))
 
+    def _filled_in(self, model: Model) -> Model:
+        created = self._defaults.created if model.created is UNSET else model.created
+        owned_by = self._defaults.owned_by if model.owned_by is UNSET else model.owned_by
+        return replace(model, created=created, owned_by=owned_by)
+
     def _stop(self) -> None:
         for completion in tuple(self._running):
             completion.cancel(OverloadedError(SHUTTING_DOWN))
@@ -161,12 +159,17 @@ class Engine:
 async def _prepare(body: Body, services: Services, limits: Limits) -> tuple[ChatCompletionRequest, Body]:
     """Check a request, call the pre-hook, and check that the model is listed."""
     request = validate(body, ChatCompletionRequest)
-    if limits.messages:
-        check_count(request.messages, limits.messages)
+    if 0 < limits.messages < (count := len(request.messages)):
+        message = f"There are {count} messages: at most {limits.messages} are taken."
+        raise InvalidRequestError(message, param="messages")
     if services.hooks.pre_hook is not None:
-        request = await _call_pre_hook(services.hooks.pre_hook, request)
+        replaced: ChatCompletionRequest | None = await call(services.hooks.pre_hook, request)
+        if replaced is not None:
+            replaced.extra.update(request.extra | replaced.extra)  # copying a Struct leaves them out
+            request = replaced
         body = request.to_body()
-    names = [model if isinstance(model, str) else model.id for model in await _listed(services.models)]
+    listed: Sequence[str | Model] = await call(services.models.list_models)
+    names = [model if isinstance(model, str) else model.id for model in listed]
     if request.model not in names:
         raise ModelNotFoundError(request.model, known=names)
     return request, body
@@ -177,20 +180,6 @@ async def _produce(services: Services, arguments: Arguments, buffer: Buffer[Item
     if services.hooks.post_hook is not None:
         result = await _call_post_hook(services.hooks.post_hook, result)
     await pour(result, buffer)
-
-
-async def _listed(service: ModelService) -> Sequence[str | Model]:
-    listed: Sequence[str | Model] = await call(service.list_models)
-    return listed
-
-
-async def _call_pre_hook(pre_hook: PreHook, request: ChatCompletionRequest) -> ChatCompletionRequest:
-    replaced: ChatCompletionRequest | None = await call(pre_hook, request)
-    if replaced is None:
-        return request
-    for name, value in request.extra.items():
-        replaced.extra.setdefault(name, value)  # copying a Struct leaves them out
-    return replaced
 
 
 async def _call_post_hook(post_hook: PostHook, result: object) -> object:

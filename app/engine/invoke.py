@@ -98,10 +98,8 @@ class Headers(Mapping[str, str]):
 @lru_cache(maxsize=256)
 def _is_lazy(function: Callable[..., Any]) -> bool:
     """Return whether calling the function runs none of its code: its result is awaited, or iterated elsewhere."""
-    return any(
-        check(function)
-        for check in (inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspect.isgeneratorfunction)
-    )
+    checks = (inspect.iscoroutinefunction, inspect.isasyncgenfunction, inspect.isgeneratorfunction)
+    return any(check(function) for check in checks)
 
 
 @lru_cache(maxsize=256)

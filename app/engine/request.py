@@ -1,7 +1,6 @@
 """From the bytes of a body to a checked request, or to an error that names the field."""
 
 import re
-from collections.abc import Sequence
 from typing import Any, TypeVar
 
 import msgspec
@@ -55,16 +54,6 @@ def validate(body: Json, kind: type[R]) -> R:
         return kind.from_body(body)
     except (msgspec.ValidationError, RecursionError) as error:
         raise _invalid_field(str(error)) from None
-
-
-def check_count(messages: Sequence[object], limit: int) -> None:
-    """Check the number of messages.
-
-    Raises:
-        InvalidRequestError: There are more than the limit.
-    """
-    if len(messages) > limit:
-        raise InvalidRequestError(f"There are {len(messages)} messages: at most {limit} are taken.", param="messages")
 
 
 def _invalid_field(message: str) -> InvalidRequestError:

@@ -73,7 +73,7 @@ async def _pour_async(iterator: AsyncIterator[Item], buffer: Buffer[Item]) -> No
     try:
         async for item in iterator:
             if not buffer.put(item):
-                await buffer.put_when_room(item)
+                await buffer.send(item)
     finally:
         await discard(iterator)
 
@@ -120,7 +120,7 @@ class ItemReader:
             case str():
                 yield item
             case Delta():
-                yield _chunk(self._renamed(msgspec.to_builtins(item)))
+                yield _chunk(self._rename_reasoning(msgspec.to_builtins(item)))
             case Usage():
                 yield {"choices": [], "usage": msgspec.to_builtins(item)}
             case ChatCompletion() | ChatCompletionChunk():
@@ -146,9 +146,7 @@ class ItemReader:
     def _struct(self, item: ChatCompletion | ChatCompletionChunk) -> Json:
         value: Json = msgspec.to_builtins(item)
         for choice in value["choices"]:
-            for part in ("message", "delta"):
-                if part in choice:
-                    choice[part] = self._renamed(choice[part])
+            self._rename_reasoning(choice["message" if "message" in choice else "delta"])
         return value
 
     def _streaming_chunk(self, chunk: Any) -> Iterator[str | Json]:
@@ -174,9 +172,10 @@ class ItemReader:
         choice = {"index": 0, "message": answer, "finish_reason": meta.get("finish_reason"), "logprobs": None}
         return {"choices": [choice], **({"usage": meta["usage"]} if meta.get("usage") else {})}
 
-    def _renamed(self, part: Json) -> Json:
-        reasoning = part.pop("reasoning_content", None)
-        return part if reasoning is None else part | self._reasoning(reasoning)
+    def _rename_reasoning(self, part: Json) -> Json:
+        if (reasoning := part.pop("reasoning_content", None)) is not None:
+            part |= self._reasoning(reasoning)
+        return part
 
     def _reasoning(self, text: str) -> Json:
         return dict.fromkeys(self._reasoning_fields, text)

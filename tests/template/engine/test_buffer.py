@@ -52,7 +52,7 @@ async def test_there_is_no_room_over_the_limit() -> None:
 async def test_a_producer_waits_for_room() -> None:
     buffer = Buffer[int](1, idle=0)
     buffer.put(0)
-    putting = asyncio.create_task(buffer.put_when_room(1))
+    putting = asyncio.create_task(buffer.send(1))
     await asyncio.sleep(0)
     assert not putting.done()
 
@@ -68,7 +68,7 @@ async def test_all_items_of_a_task_arrive_in_order(limit: int) -> None:
 
     async def produce() -> None:
         for item in range(1000):
-            await buffer.put_when_room(item)
+            await buffer.send(item)
         buffer.close()
 
     producing = asyncio.create_task(produce())
@@ -125,7 +125,7 @@ async def test_closing_wakes_a_consumer_that_waits() -> None:
 async def test_closing_frees_a_producer_that_waits() -> None:
     buffer = Buffer[int](1, idle=0)
     buffer.put(0)
-    putting = asyncio.create_task(buffer.put_when_room(1))
+    putting = asyncio.create_task(buffer.send(1))
     await asyncio.sleep(0)
 
     buffer.close()
@@ -152,7 +152,7 @@ async def test_a_task_that_goes_on_after_the_end_does_not_hold_the_loop() -> Non
 
     async def produce() -> None:
         for item in count():
-            await buffer.put_when_room(item)
+            await buffer.send(item)
 
     producing = asyncio.create_task(produce())
     await asyncio.sleep(0)  # which would not return if the producer held the loop

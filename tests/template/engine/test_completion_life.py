@@ -124,7 +124,7 @@ async def test_a_service_that_outlives_its_client_runs_to_its_end() -> None:
 
     async def produce(buffer: Buffer[Item]) -> None:
         for number in range(100):
-            await buffer.put_when_room("more than there is room for")
+            await buffer.send("more than there is room for")
             produced.append(number)
 
     left = asyncio.Event()
