@@ -93,12 +93,8 @@ def _openapi_config(settings: Settings) -> OpenAPIConfig:
     headers = {"x-content-type-options": "nosniff"}
     opt = {PUBLIC: settings.public_docs}
     router = Router("/schema", route_handlers=[], include_in_schema=False, opt=opt, response_headers=headers)
-    return OpenAPIConfig(
-        title="OpenAI-compatible API",
-        version="1",
-        openapi_router=router,
-        render_plugins=[JsonRenderPlugin(), YamlRenderPlugin()],
-    )
+    plugins = [JsonRenderPlugin(), YamlRenderPlugin()]
+    return OpenAPIConfig(title="OpenAI-compatible API", version="1", openapi_router=router, render_plugins=plugins)
 
 
 def _lifespan(

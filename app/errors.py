@@ -15,7 +15,6 @@ CompletionError
 import logging
 import math
 from collections.abc import Iterable, Mapping
-from typing import Protocol, runtime_checkable
 
 from schemas.errors import ErrorObject, ErrorResponse
 
@@ -146,20 +145,14 @@ def to_completion_error(error: BaseException) -> CompletionError:
     """
     if isinstance(error, CompletionError):
         return error
-    if isinstance(error, _HTTPException) and any(base.__name__ == "HTTPException" for base in type(error).__mro__):
-        code = CODES.get(error.status_code)
-        return CompletionError(error.detail, status=error.status_code, code=code, headers=error.headers)
+    if any(base.__name__ == "HTTPException" for base in type(error).__mro__):  # by name: no framework is imported here
+        status = int(getattr(error, "status_code", 500))
+        headers = getattr(error, "headers", None)
+        return CompletionError(
+            str(getattr(error, "detail", "")), status=status, code=CODES.get(status), headers=headers
+        )
     logger.error("A request failed", exc_info=error)
     return CompletionError("The server had an error while processing the request.")
-
-
-@runtime_checkable
-class _HTTPException(Protocol):
-    """A web framework's exception, known by its attributes, so that no framework is imported here."""
-
-    status_code: int
-    detail: str
-    headers: Mapping[str, str] | None
 
 
 def _type_of(status: int) -> str:
