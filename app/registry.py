@@ -4,6 +4,7 @@ import asyncio
 import logging
 from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
+from functools import cached_property
 from types import MappingProxyType
 from typing import Any, TypeAlias, TypedDict, TypeVar, Unpack
 
@@ -164,8 +165,7 @@ class PipelineService:
     """
 
     def __init__(self, pipelines: Pipelines, settings: Settings) -> None:
-        self._models = pipelines.models
-        self._resources = pipelines.resources
+        self._pipelines = pipelines
         self._settings = settings
         self._arguments: dict[str, Any] = {"settings": settings}  # of factories, by parameter name
         self._made: dict[str, asyncio.Task[Callable[..., Any]]] = {}
@@ -173,7 +173,17 @@ class PipelineService:
     @property
     def loading(self) -> bool:
         """Whether a preloaded model is still being made."""
-        return any(not task.done() for name, task in self._made.items() if self._models[name].preload)
+        return any(not task.done() for name, task in self._made.items() if self._served[name].preload)
+
+    @cached_property
+    def _served(self) -> Mapping[str, RegisteredModel]:
+        return {
+            name: registered for name, registered in self._pipelines.models.items() if registered.when(self._settings)
+        }
+
+    @cached_property
+    def _listed(self) -> Sequence[Model]:
+        return [registered.model for registered in self._served.values()]
 
     async def complete(
         self, model: str, messages: Messages, body: Body, headers: Mapping[str, str] = NO_HEADERS
@@ -183,9 +193,9 @@ class PipelineService:
         Raises:
             ModelNotFoundError: The model is not registered, or not served with these settings.
         """
-        registered = self._models.get(model)
-        if registered is None or not registered.when(self._settings):
-            raise ModelNotFoundError(model, known=[listed.id for listed in await self.list_models()])
+        registered = self._served.get(model)
+        if registered is None:
+            raise ModelNotFoundError(model, known=self._served)
         if registered.outlives_client:
             finish_without_client()
         function = await self._make(registered) if registered.is_managed else registered.function
@@ -193,20 +203,20 @@ class PipelineService:
 
     async def list_models(self) -> Sequence[Model]:
         """Return the models that are served with these settings."""
-        return [registered.model for registered in self._models.values() if registered.when(self._settings)]
+        return self._listed
 
     @asynccontextmanager
     async def running(self) -> AsyncIterator[None]:
         """Open the resources and preload models; at the end close the models, then the resources."""
         async with AsyncExitStack() as stack:
-            for name, resource in self._resources.items():
+            for name, resource in self._pipelines.resources.items():
                 opened = resource(*_arguments(resource, {"settings": self._settings}))
                 self._arguments[name] = await anext(opened)
                 stack.push_async_callback(anext, opened, None)
             preloading = [
                 asyncio.create_task(self._preload(registered))
-                for registered in self._models.values()
-                if registered.preload and registered.is_managed and registered.when(self._settings)
+                for registered in self._served.values()
+                if registered.preload and registered.is_managed
             ]
             stack.push_async_callback(self._close, preloading)
             yield
