@@ -15,7 +15,7 @@ from app.errors import ClientDisconnectedError, CompletionError, CompletionTimeo
 
 WATCH_AFTER = 0.05  # seconds; most completions end sooner, and need no task that watches their client
 CLOSING_TIME = 0.5  # seconds to wait for a stopped service to clean up
-LEFT = ClientDisconnectedError()
+CLIENT_LEFT = ClientDisconnectedError()
 
 
 class Completion:
@@ -57,7 +57,7 @@ class Completion:
         Raises:
             CompletionError: The service failed, was too slow, or its client has left.
         """
-        ending: Exception | None = LEFT  # unless it ends in another way
+        ending: Exception | None = CLIENT_LEFT  # unless it ends in another way
         try:
             while not self._buffer.exhausted:
                 self._renderer.add(await self._buffer.take())
@@ -84,7 +84,7 @@ class Completion:
             CompletionError: The service failed before its first item.
         """
         started = done = False
-        ending: CompletionError | None = LEFT  # unless it ends in another way
+        ending: CompletionError | None = CLIENT_LEFT  # unless it ends in another way
         try:
             while not done:
                 items = await self._buffer.take()
@@ -100,7 +100,7 @@ class Completion:
                 if frames:
                     started = True
                     yield b"".join(frames)
-            ending = None if ending is LEFT else ending
+            ending = None if ending is CLIENT_LEFT else ending
         finally:
             self._end(ending)
             await self.close()
