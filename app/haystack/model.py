@@ -1,6 +1,6 @@
-"""Haystack's pipelines, chat generators and agents as models of this server.
+"""Haystack pipelines, chat generators and agents as models.
 
-Importing this imports Haystack, which takes seconds: do it in the function that makes the model.
+Importing this imports Haystack, which takes seconds: import it in the factory of a model.
 """
 
 import asyncio
@@ -15,19 +15,18 @@ from app.engine.buffer import Buffer
 from app.engine.results import CallbackStream, Item
 from app.engine.run import run_sync
 from app.errors import InvalidRequestError
-from app.haystack.errors import translated
+from app.haystack.discovery import Data, Inputs, PipelineInterface
+from app.haystack.errors import translated_errors
 from app.haystack.events import citation
-from app.haystack.messages import to_chat_messages
-from app.haystack.outline import Data, Inputs, Outline
-from app.haystack.parameters import parameters_of
-from app.haystack.speakers import AnyComponent, Run, within
+from app.haystack.messages import generator_parameters, to_chat_messages
+from app.haystack.streaming import AnyComponent, StreamingRun, generators_within
 from app.services import Body, Messages
 
 __all__ = ["HaystackModel", "haystack_component", "haystack_pipeline"]
 
 Parameters: TypeAlias = Callable[[Body], dict[str, Any]]
 
-# It warns at each request of a sync callback in async code, which is what sync generators within agents need
+# It warns of a sync callback in async code, which sync generators in agents need, at each request
 logging.getLogger("haystack.dataclasses.streaming_chunk").setLevel(logging.ERROR)
 
 
@@ -38,40 +37,37 @@ def haystack_pipeline(
     output: str | None = None,
     streaming: Iterable[str] | None = None,
     documents: str | None = None,
-    parameters: Parameters = parameters_of,
+    parameters: Parameters = generator_parameters,
 ) -> "HaystackModel":
-    """A pipeline as a model; its components run on the event loop if they can, else in threads.
+    """Return a model that runs a pipeline, on the event loop where its components can, otherwise in threads.
 
     Args:
-        pipeline: shared by all requests.
-        inputs: of the messages and the request's body, the pipeline's inputs, in either of Haystack's forms. By
-            default each input called `messages` is the conversation, and `query` or `question` what the user said last.
-        output: where the reply is, e.g. `"llm.replies"`; by default an output at the pipeline's end that is called
+        pipeline: The pipeline, which all requests share.
+        inputs: Returns the pipeline's inputs for the messages and the body of a request, in either of Haystack's forms.
+            By default inputs called `messages` are the conversation, and `query` or `question` the user's last message.
+        output: The address of the reply, e.g. `"llm.replies"`. By default it is an unconnected output called
             `replies`, `last_message` or `answers`.
-        streaming: the components that are heard while they generate; by default the one that the reply comes from.
-        documents: where the documents are that the answer rests on, e.g. `"retriever.documents"`; the client is
-            shown them.
-        parameters: of the body, what the components that are heard are given beside that, as far as they take
-            it: `generation_kwargs` and `tools`.
+        streaming: The components that are streamed; by default the one that the reply comes from.
+        documents: The address of the documents that the client is shown as sources, e.g. `"retriever.documents"`.
+        parameters: Returns what the streamed components get of the body of a request, as far as they take it:
+            `generation_kwargs` and `tools`.
 
     Raises:
-        ValueError: the pipeline's inputs or its reply cannot be found without being named.
+        ValueError: An input or the reply cannot be found, and must be named.
     """
-    outline = Outline(pipeline, inputs=inputs, output=output, streaming=streaming, documents=documents)
-    return HaystackModel(pipeline, outline, parameters)
+    interface = PipelineInterface(pipeline, inputs=inputs, output=output, streaming=streaming, documents=documents)
+    return HaystackModel(pipeline, interface, parameters)
 
 
 def haystack_component(
-    component: AnyComponent, *, inputs: Inputs | None = None, parameters: Parameters = parameters_of
+    component: AnyComponent, *, inputs: Inputs | None = None, parameters: Parameters = generator_parameters
 ) -> "HaystackModel":
-    """A chat generator or an agent as a model.
-
-    The tools that an agent calls are called here; the client sees them as events, not as calls that it would answer.
+    """Return a model that runs a chat generator or an agent, whose tool calls the client sees as events.
 
     Args:
-        component: takes `messages`, and gives `replies` or a `last_message`.
-        inputs: of the messages and the request's body, all that the component is given; by default the messages.
-        parameters: of the body, what it is given beside that, as far as it takes it.
+        component: Takes `messages`, and returns `replies` or a `last_message`.
+        inputs: Returns the inputs of the component for the messages and the body of a request.
+        parameters: See `haystack_pipeline`.
     """
     pipeline = Pipeline()
     pipeline.add_component("component", component)
@@ -79,56 +75,46 @@ def haystack_component(
 
 
 class HaystackModel:
-    """A pipeline that answers chats: what `haystack_pipeline` makes."""
+    """A pipeline as a model; `haystack_pipeline` makes it."""
 
-    def __init__(self, pipeline: Pipeline, outline: Outline, parameters: Parameters) -> None:
+    def __init__(self, pipeline: Pipeline, interface: PipelineInterface, parameters: Parameters) -> None:
         self._pipeline = pipeline
-        self._outline = outline
+        self._interface = interface
         self._parameters = parameters
 
     async def __call__(self, model: str, messages: Messages, body: Body) -> CallbackStream:
-        """Answer a chat.
-
-        Raises:
-            InvalidRequestError: Haystack cannot hold a message or a tool, or more than one answer is asked for.
-        """
+        """Answer the messages."""
         if (body.get("n") or 1) > 1:
             raise InvalidRequestError("This model gives one answer at a time: n must be 1.", param="n")
-        data = await run_sync(self._data, messages, body)  # to check images and tools takes long
+        data = await run_sync(self._data, messages, body)  # checking images and tools takes long
         return CallbackStream(partial(self._run, data, bool(body.get("stream"))))
 
     async def start(self) -> None:
-        """Warm the components up, those that do it in sync code in a thread."""
+        """Warm up the components; those that do it in sync code do it in a thread."""
         for _, component in self._pipeline.walk():
-            for part in (*within(component), component):
+            for part in (*generators_within(component), component):
                 if not hasattr(part, "warm_up_async") and hasattr(part, "warm_up"):
                     await asyncio.to_thread(part.warm_up)
         await self._pipeline.warm_up_async()
 
     async def close(self) -> None:
-        """Release what the components hold."""
+        """Release the resources of the components."""
         await self._pipeline.close_async()
 
     def _data(self, messages: Messages, body: Body) -> Data:
-        data = self._outline.inputs(to_chat_messages(messages), body)
+        data = self._interface.inputs(to_chat_messages(messages), body)
         parameters = self._parameters(body)
-        for speaker in self._outline.speakers:
-            data[speaker.name] = _beside(data.get(speaker.name, {}), speaker.inputs(parameters))
+        for component in self._interface.streaming:
+            data[component.name] = component.inputs(data.get(component.name, {}), parameters)
         return data
 
-    async def _run(self, data: Data, streams: bool, buffer: Buffer[Item]) -> None:
-        run = Run(buffer, streams=streams, all_speak=self._outline.all_speak)
-        for speaker in self._outline.speakers:
-            if (callback := run.callback(speaker)) is not None:
-                data[speaker.name]["streaming_callback"] = callback
-        with translated():
-            outputs = await self._pipeline.run_async(data, include_outputs_from=self._outline.needed)
-        await run.finish(self._outline.reply(outputs, run.heard))
-        for document in self._outline.documents(outputs):
+    async def _run(self, data: Data, stream: bool, buffer: Buffer[Item]) -> None:
+        run = StreamingRun(buffer, stream=stream, streams_all=self._interface.streams_all)
+        for component in self._interface.streaming:
+            if (callback := run.callback(component)) is not None:
+                data[component.name]["streaming_callback"] = callback
+        with translated_errors():
+            outputs = await self._pipeline.run_async(data, include_outputs_from=self._interface.needed)
+        await run.finish(self._interface.reply(outputs, run.streamed))
+        for document in self._interface.documents(outputs):
             await buffer.send(citation(document))
-
-
-def _beside(given: dict[str, Any], parameters: dict[str, Any]) -> dict[str, Any]:
-    """What a component is given, and beside it what the request asks for."""
-    kwargs = {**parameters.get("generation_kwargs", {}), **(given.get("generation_kwargs") or {})}
-    return {**parameters, **given, **({"generation_kwargs": kwargs} if kwargs else {})}

@@ -1,7 +1,4 @@
-"""Answers from documents: BM25 finds passages, and whichever generator there is answers from them.
-
-Importing this imports Haystack.
-"""
+"""The model `rag`: BM25 finds passages of documents, and a generator answers from them if there is one."""
 
 from dataclasses import replace
 from pathlib import Path
@@ -15,24 +12,21 @@ from haystack.dataclasses import ChatMessage
 from haystack.document_stores.in_memory import InMemoryDocumentStore
 from haystack.document_stores.types import DuplicatePolicy
 
-from app.haystack.messages import last_text
+from app.haystack.messages import last_question
 from app.haystack.model import HaystackModel, haystack_pipeline
-from app.haystack.speakers import AnyComponent
+from app.haystack.streaming import AnyComponent
 from app.haystack.upstream import upstream_generator
-from app.local.generator import LocalChatGenerator
-from app.local.model import is_installed, local_model
-from app.services import Body
+from app.local.generator import local_generator  # pack: local
 from app.settings import Settings
 
 __all__ = ["Quoter", "rag_model", "read_documents"]
 
-README = Path(__file__).parents[2] / "README.md"
+PROJECT = Path(__file__).parents[2]
 SUFFIXES = {".md", ".txt"}
-PARAGRAPHS = 3  # a passage: enough to mean something, and little enough for the smallest models
-PASSAGES = 3  # of which an answer is made; the smallest models do better with one
-BRIEFLY = {"temperature": 0, "max_tokens": 128}  # what makes the smallest models answer right
-NOTHING = "None of the documents says anything about that."
-PROMPT = [  # in the words that the smallest models understand best
+PARAGRAPHS = 3  # of a passage: enough to make sense, and short enough for the smallest models
+PASSAGES = 3  # that an answer is based on
+NOTHING_FOUND = "None of the documents says anything about that."
+PROMPT = [  # worded for the smallest models
     ChatMessage.from_system("You are a helpful assistant. Answer the question using the text."),
     ChatMessage.from_user(
         "Text: {% for document in documents %}{{ document.content }}\n\n{% endfor %}Question: {{ query }}"
@@ -41,63 +35,61 @@ PROMPT = [  # in the words that the smallest models understand best
 
 
 def rag_model(settings: Settings) -> HaystackModel:
-    """A model that answers from the documents of `RAG_FOLDER`, and cites them.
-
-    An upstream answers from what was found, or the local model; if there is neither, what was found is the answer.
-    """
+    """Return a model that answers from the documents of `RAG_FOLDER`, and cites them."""
     store = InMemoryDocumentStore()
     store.write_documents(read_documents(settings.rag_folder), DuplicatePolicy.OVERWRITE)
-    generator = _generator(settings)
+    generator, passages = _generator(settings)
     pipeline = Pipeline()
-    passages = 1 if isinstance(generator, LocalChatGenerator) else PASSAGES
     pipeline.add_component("retriever", InMemoryBM25Retriever(store, top_k=passages))
-    if generator is None:
-        pipeline.add_component("llm", Quoter())
+    pipeline.add_component("llm", generator)
+    if isinstance(generator, Quoter):
         pipeline.connect("retriever.documents", "llm.documents")
     else:
         pipeline.add_component("prompt", ChatPromptBuilder(PROMPT, required_variables="*"))
-        pipeline.add_component("llm", generator)
         pipeline.connect("retriever.documents", "prompt.documents")
         pipeline.connect("prompt.prompt", "llm.messages")
-    return haystack_pipeline(pipeline, inputs=_inputs, documents="retriever.documents")
+    return haystack_pipeline(
+        pipeline,
+        inputs=lambda messages, body: {"query": last_question(messages) or "?"},  # "" would be an error
+        documents="retriever.documents",
+    )
 
 
 def read_documents(folder: str) -> list[Document]:
-    """The passages of all Markdown and text files in a folder and those below it; of this project's README if it is "".
+    """Return the passages of all Markdown and text files below a folder; of this project's documents if it is "".
 
     Raises:
-        ValueError: there is no such file.
+        ValueError: There is no such file.
     """
-    root = Path(folder) if folder else README.parent
-    paths = sorted(path for path in root.rglob("*") if path.suffix.lower() in SUFFIXES) if folder else [README]
+    root = Path(folder) if folder else PROJECT
+    files = root.rglob("*") if folder else [root / "README.md", *root.glob("docs/*.md")]
+    paths = sorted(path for path in files if path.suffix.lower() in SUFFIXES)
     if not paths:
         raise ValueError(f"RAG_FOLDER is {folder!r}, where no Markdown or text file is.")
-    documents = TextFileToDocument(store_full_path=True).run(sources=list(paths))["documents"]
+    documents = TextFileToDocument(store_full_path=True).run(sources=[*paths])["documents"]
     splitter = MarkdownHeaderSplitter(secondary_split="passage", split_length=PARAGRAPHS)
     return [_named(passage, root) for passage in splitter.run(documents=documents)["documents"]]
 
 
 @component
 class Quoter:
-    """A generator for want of one: it quotes what was found."""
+    """A component that replies with quotations, for want of a generator."""
 
     @component.output_types(replies=list[ChatMessage])
     def run(self, documents: list[Document]) -> dict[str, list[ChatMessage]]:
         """Quote the documents."""
-        quotes = [_quote(document) for document in documents]
-        return {"replies": [ChatMessage.from_assistant("\n\n".join(quotes) or NOTHING)]}
+        quotations = [_quotation(document) for document in documents]
+        return {"replies": [ChatMessage.from_assistant("\n\n".join(quotations) or NOTHING_FOUND)]}
 
 
-def _inputs(messages: list[ChatMessage], body: Body) -> dict[str, str]:
-    return {"query": last_text(messages) or "?"}  # by which nothing is found, while "" is an error
-
-
-def _generator(settings: Settings) -> AnyComponent | None:
-    if settings.openai_model:
-        return upstream_generator(settings)
-    if is_installed(settings.local_model_path):
-        return LocalChatGenerator(local_model(settings.local_model_path), generation_kwargs=BRIEFLY)
-    return None
+def _generator(settings: Settings) -> tuple[AnyComponent, int]:
+    """Return the first generator that the settings allow, and the number of passages that it is given."""
+    choices: list[tuple[AnyComponent, int]] = [
+        (upstream_generator(settings) if settings.openai_model else None, PASSAGES),
+        (local_generator(settings.local_model_path, max_tokens=128), 1),  # pack: local
+        (Quoter(), PASSAGES),
+    ]
+    return next(choice for choice in choices if choice[0] is not None)
 
 
 def _named(passage: Document, root: Path) -> Document:
@@ -105,6 +97,6 @@ def _named(passage: Document, root: Path) -> Document:
     return replace(passage, meta={**passage.meta, "name": f"{file}: {header}" if header else file})
 
 
-def _quote(document: Document) -> str:
+def _quotation(document: Document) -> str:
     lines = (document.content or "").strip().splitlines()
     return "\n".join(f"> {line}" for line in lines) + f"\n\n({document.meta['name']})"

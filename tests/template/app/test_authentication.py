@@ -18,7 +18,7 @@ ROUTES = [
     ("GET", "/models"),
     ("GET", "/v1/models/test"),
     ("GET", "/models/a/b"),
-    ("GET", "//v1/models"),
+    ("GET", "http://testserver.local//v1/models"),
     ("POST", "/v1/chat/completions"),
     ("POST", "/chat/completions"),
     ("OPTIONS", "/v1/chat/completions"),

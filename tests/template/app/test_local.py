@@ -343,7 +343,7 @@ def test_a_process_that_ends_while_the_model_loads_ends_well() -> None:
 async def test_a_haystack_pipeline_is_answered(streamed: bool) -> None:
     model = LocalModel()
     pipeline = Pipeline()
-    pipeline.add_component("llm", LocalChatGenerator(model, "mine", {"temperature": 0}))
+    pipeline.add_component("llm", LocalChatGenerator(model, {"temperature": 0}))
     chunks: list[StreamingChunk] = []
 
     def note(chunk: StreamingChunk) -> None:
@@ -357,7 +357,7 @@ async def test_a_haystack_pipeline_is_answered(streamed: bool) -> None:
     (reply,) = result["llm"]["replies"]
     assert "Paris" in reply.text
     assert reply.meta.keys() == {"model", "index", "finish_reason", "usage"}
-    assert (reply.meta["model"], reply.meta["finish_reason"]) == ("mine", "stop")
+    assert (reply.meta["model"], reply.meta["finish_reason"]) == ("local", "stop")
     if streamed:
         *texts, finish, usage = chunks
         assert "".join(chunk.content for chunk in texts) == reply.text

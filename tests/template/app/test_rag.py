@@ -8,20 +8,20 @@ from pathlib import Path
 import pytest
 
 from app.haystack.model import HaystackModel
-from app.haystack.rag import NOTHING, PASSAGES, README, rag_model, read_documents
+from app.haystack.rag import NOTHING_FOUND, PASSAGES, PROJECT, rag_model, read_documents
 from app.settings import Settings
 from schemas.chat import Json
 from tests.conftest import Client, Serve, ask, chunks_of, message_of, streamed_text
 
-ABOUT_THE_README = [
+ABOUT_THE_PROJECT = [
     ("What happens when the client leaves?", "A client that leaves"),
     ("Which setting limits the size of a request body?", "MAX_BODY_SIZE"),
     ("How many threads run sync code?", "SYNC_WORKERS"),
-    ("What status is sent when the model is unknown?", "no such model"),
+    ("What is the error when there is no such model?", "no such model"),
     ("Which command runs the tests?", "uv run pytest"),
-    ("What happens on SIGTERM?", "On SIGTERM the server"),
+    ("What happens on SIGTERM?", "send SIGTERM and wait"),
     ("What does the chunk mapper do?", "an iterator yields"),
-    ("How do I replace a dependency?", "Replace a dependency"),
+    ("How do I replace a service?", "Replace a service"),
     ("How is the speed measured?", "uv run just bench"),
     ("Which licence is it?", "MIT licence"),
 ]
@@ -42,13 +42,13 @@ def rag(folder: Path | str = "") -> HaystackModel:
 def without_local() -> Iterator[None]:
     """The server without the extra `local`, though it be installed."""
     with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("app.haystack.rag.is_installed", lambda path: False)
+        patch.setattr("app.haystack.rag.local_generator", lambda path, **kwargs: None)
         yield
 
 
 @pytest.fixture(scope="module")
 def quoting(serve_all: Serve) -> Client:
-    """A client of the model `test`, which quotes this project's README."""
+    """A client of the model `test`, which quotes this project's documents."""
     return serve_all(rag())
 
 
@@ -75,21 +75,22 @@ def names_of(events: list[Json]) -> list[str]:
     return [event["data"]["source"]["name"] for event in events if event["type"] == "citation"]
 
 
-@pytest.mark.parametrize(("question", "passage"), ABOUT_THE_README)
-def test_a_question_about_the_readme_finds_the_passage_that_answers_it(
+@pytest.mark.parametrize(("question", "passage"), ABOUT_THE_PROJECT)
+def test_a_question_about_the_project_finds_the_passage_that_answers_it(
     quoting: Client, question: str, passage: str
 ) -> None:
     assert passage in message_of(ask(quoting, question))["content"]
 
 
-def test_the_readme_is_read_as_it_is(quoting: Client) -> None:
-    readme = README.read_text(encoding="utf-8")
+def test_the_readme_and_the_documents_are_read_as_they_are(quoting: Client) -> None:
+    paths = [PROJECT / "README.md", *PROJECT.glob("docs/*.md")]
+    documents = "\n".join(path.read_text(encoding="utf-8") for path in paths)
 
     answer: str = message_of(ask(quoting, "What happens on SIGTERM?"))["content"]
 
     quoted = [line.removeprefix("> ") for line in answer.splitlines() if line.startswith("> ")]
     assert quoted
-    assert all(line in readme for line in quoted)
+    assert all(line in documents for line in quoted)
 
 
 def test_the_answer_is_the_same_whole_and_streamed(quoting: Client) -> None:
@@ -187,8 +188,8 @@ def test_a_folder_without_documents_is_refused_by_its_name(tmp_path: Path, name:
 def test_nothing_found_is_said_and_nothing_cited(serve: Serve, folder: Path, question: str) -> None:
     client = serve(rag(folder))
 
-    assert message_of(ask(client, question))["content"] == NOTHING
-    assert streamed_text(ask(client, question, stream=True)) == NOTHING
+    assert message_of(ask(client, question))["content"] == NOTHING_FOUND
+    assert streamed_text(ask(client, question, stream=True)) == NOTHING_FOUND
     assert events_of(client, question) == []
 
 

@@ -13,7 +13,7 @@ from tests.conftest import Client, Serve, ask, chunks_of, error_of, message_of, 
 from tests.factories import ChatCompletionRequestFactory, UsageFactory
 from tests.template.conftest import completion, stream
 
-PREFIXES = pytest.mark.parametrize("prefix", ["/v1", "", "//v1", "/v1/"])
+PREFIXES = pytest.mark.parametrize("prefix", ["/v1", "", "http://testserver.local//v1", "/v1/"])
 NAMES = ["test", "a/b", "a/b/c.gguf", "org/model:7b", "with space", "é", "100%", "a?b", "v1/models", "models"]
 
 

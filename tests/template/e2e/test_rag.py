@@ -39,12 +39,12 @@ def streamed(client: OpenAI, question: str) -> tuple[list[str], list[Any]]:
     return texts, [event["data"] for event in events if isinstance(event, dict) and event["type"] == "citation"]
 
 
-def test_it_answers_from_the_readme_unless_told_otherwise(shipped_client: OpenAI) -> None:
+def test_it_answers_from_this_projects_documents_unless_told_otherwise(shipped_client: OpenAI) -> None:
     texts, citations = streamed(shipped_client, "What happens on SIGTERM?")
 
     assert texts
-    assert "On SIGTERM the server takes no new completions" in citations[0]["document"][0]
-    assert all(citation["source"]["name"].startswith("README.md") for citation in citations)
+    assert "send SIGTERM and wait" in citations[0]["document"][0]
+    assert all(citation["source"]["name"].startswith(("README.md", "docs/")) for citation in citations)
 
 
 def test_the_upstream_answers_from_the_passages(client: OpenAI) -> None:

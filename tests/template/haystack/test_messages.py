@@ -14,7 +14,7 @@ from haystack.dataclasses import (
 )
 
 from app.errors import InvalidRequestError
-from app.haystack.messages import last_text, to_chat_messages
+from app.haystack.messages import last_question, to_chat_messages
 from app.haystack.model import haystack_component
 from schemas.chat import Json
 from tests.conftest import Serve, ask, chunks_of, error_of, returning, yielding
@@ -370,7 +370,7 @@ def test_a_client_reads_which_message_is_at_fault(serve: Serve) -> None:
     ],
 )
 def test_the_question_is_what_the_user_said_last(messages: list[Json], expected: str) -> None:
-    assert last_text(converted(*messages)) == expected
+    assert last_question(converted(*messages)) == expected
 
 
 def test_parallel_tool_calls_of_chunks_are_numbered_from_zero_and_kept_apart(serve: Serve) -> None:

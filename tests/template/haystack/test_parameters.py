@@ -10,9 +10,8 @@ from haystack.utils import Secret
 from httpx import MockTransport, Request, Response
 
 from app.errors import InvalidRequestError
-from app.haystack.messages import to_tools
+from app.haystack.messages import generator_parameters, to_tools
 from app.haystack.model import haystack_component
-from app.haystack.parameters import parameters_of
 from schemas.chat import ChatCompletionRequest, Json
 from tests.conftest import Serve, ask, error_of
 
@@ -78,25 +77,25 @@ def nested(levels: int) -> Json:
 
 @pytest.mark.parametrize(("name", "value"), PASSED.items())
 def test_a_parameter_of_openai_passes_under_its_own_name(name: str, value: object) -> None:
-    assert parameters_of(body_of(**{name: value})) == {"generation_kwargs": {name: value}, "tools": []}
+    assert generator_parameters(body_of(**{name: value})) == {"generation_kwargs": {name: value}, "tools": []}
 
 
 @pytest.mark.parametrize(("name", "value"), FALSY.items())
 def test_zero_false_and_nothing_are_values(name: str, value: object) -> None:
-    assert parameters_of(body_of(**{name: value}))["generation_kwargs"] == {name: value}
+    assert generator_parameters(body_of(**{name: value}))["generation_kwargs"] == {name: value}
 
 
 @pytest.mark.parametrize("name", PASSED)
 def test_a_parameter_that_is_null_is_not_passed(name: str) -> None:
-    assert parameters_of(body_of(**{name: None})) == {"generation_kwargs": {}, "tools": []}
+    assert generator_parameters(body_of(**{name: None})) == {"generation_kwargs": {}, "tools": []}
 
 
 def test_a_request_without_parameters_passes_none() -> None:
-    assert parameters_of(body_of(stream=True, n=1, store=False, tools=None)) == {"generation_kwargs": {}, "tools": []}
+    assert generator_parameters(body_of(stream=True, n=1, store=False, tools=None)) == {"generation_kwargs": {}, "tools": []}
 
 
 def test_what_is_not_openais_is_not_passed() -> None:
-    assert parameters_of(body_of(x_provider=1, api_key="secret", extra_body={"a": 1}))["generation_kwargs"] == {}
+    assert generator_parameters(body_of(x_provider=1, api_key="secret", extra_body={"a": 1}))["generation_kwargs"] == {}
 
 
 def test_each_parameter_that_the_server_checks_passes_or_is_its_own() -> None:
@@ -106,7 +105,7 @@ def test_each_parameter_that_the_server_checks_passes_or_is_its_own() -> None:
 def test_all_parameters_pass_together() -> None:
     body = body_of(**PASSED, tools=[function()])
 
-    parameters = parameters_of(body)
+    parameters = generator_parameters(body)
 
     assert parameters["generation_kwargs"] == PASSED
     assert [tool.name for tool in parameters["tools"]] == ["weather"]
@@ -200,7 +199,7 @@ def test_a_generator_of_openais_sends_what_the_client_did(fields: Json) -> None:
     )
     body = body_of(n=1, **fields)
 
-    (reply,) = generator.run(messages=[ChatMessage.from_user("Hello!")], **parameters_of(body))["replies"]
+    (reply,) = generator.run(messages=[ChatMessage.from_user("Hello!")], **generator_parameters(body))["replies"]
 
     assert reply.text == "Hi."
     assert {name: value for name, value in sent.items() if name != "stream"} == body

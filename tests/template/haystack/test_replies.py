@@ -11,7 +11,7 @@ from haystack.dataclasses import ChatMessage, ExtractedAnswer, GeneratedAnswer, 
 from haystack.tools import tool
 from haystack.tools.tool import Tool
 
-from app.haystack.replies import message_of, reply_of
+from app.haystack.discovery import message_of, reply_of
 from tests.conftest import Serve, ask, returning
 from tests.template.conftest import finish_reason_of
 
