@@ -19,15 +19,7 @@ CLIENT_LEFT = ClientDisconnectedError()
 
 
 class Completion:
-    """A completion whose service runs until its result has been consumed by `collect` or `frames`, or is cancelled.
-
-    Args:
-        produce: Puts the service's items into the buffer.
-        buffer: Holds the items that are not rendered yet.
-        renderer: Renders the items.
-        run: The state shared with the service.
-        record: The figures of the completion.
-    """
+    """A completion whose service runs until its result has been consumed by `collect` or `frames`, or is cancelled."""
 
     def __init__(
         self,
@@ -106,11 +98,11 @@ class Completion:
             await self.close()
 
     def watch(self, disconnected: Callable[[], Awaitable[None]], *, timeout: float = 0) -> None:
-        """Stop when the client leaves, unless the service is to run to its end, and at a timeout.
+        """Stop when the client leaves, unless the service is to run to its end, and after a timeout.
 
         Args:
             disconnected: Returns when the client has left.
-            timeout: Seconds from now; 0 is none.
+            timeout: In seconds; 0 is none.
         """
 
         async def watch() -> None:

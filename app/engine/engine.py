@@ -59,8 +59,8 @@ class Engine:
     Args:
         limits: The limits of completions.
         reasoning_fields: The fields of a message in which reasoning is sent.
-        defaults: Fill in the fields of listed models.
-        observers: Are notified of each completion; plugins may append to `Engine.observers`.
+        defaults: Fields of listed models that leave them unset.
+        observers: Objects that are notified of each completion; plugins may append to `Engine.observers`.
     """
 
     def __init__(
@@ -97,8 +97,8 @@ class Engine:
 
         Args:
             body: The parsed request.
-            services: Answer the request.
-            headers: The headers of the request that a service may see.
+            services: The services and hooks that answer it.
+            headers: Those of the request that a service may see.
             disconnected: Returns when the client has left.
             renderer: Makes the renderer of the answer.
 
