@@ -34,6 +34,8 @@ class Head(Struct):
     def fields(self, kind: str, extra: Json) -> Json:
         """Return the first fields of an object that is sent."""
         head = {"id": self.id, "object": kind, "created": self.created, "model": self.model}
+        if not extra:
+            return head
         return head | {name: value for name, value in extra.items() if value or name not in HEAD_KEYS}
 
 
@@ -136,10 +138,10 @@ class _Choice:
 
     def keep(self, index: int, source: Json, chunk_extra: Json) -> Iterator[Json]:
         """Yield what is sent now; the finish reason is held back, as more may follow it."""
-        delta = _set(source.get("delta") or {}, but=("role",))  # which clients concatenate like any other text
+        delta = _set(source.get("delta") or {}, ("role",))  # which clients concatenate like any other text
         if calls := delta.get("tool_calls"):
             delta["tool_calls"] = [self.calls.delta(call) for call in calls]
-        extra = _set(source, but=("index", "delta", "finish_reason"))
+        extra = _set(source, ("index", "delta", "finish_reason"))
         if reason := source.get("finish_reason"):
             self.finish_reason, self.extra, self.chunk_extra, extra = reason, extra, chunk_extra, {}
         if extra or any(value or name not in PARTS_OF_A_MESSAGE for name, value in delta.items()):
@@ -180,7 +182,7 @@ class _Call(Struct):
         """Return the function of a delta: clients expect one in each, except for tools of other types."""
         if self.type != "function":
             return {}
-        function = _set(function, but=("name",) if self.named else ())
+        function = _set(function, ("name",) if self.named else ())
         self.named = self.named or "name" in function
         return {"function": function | {"arguments": arguments_text(function.get("arguments"))}}
 
@@ -202,9 +204,9 @@ def without(source: Json, names: Container[str]) -> Json:
     return {name: value for name, value in source.items() if name not in names}
 
 
-def _set(source: Json, *, but: Container[str]) -> Json:
-    """Return the fields of an object that are not null, without some."""
-    return {name: value for name, value in source.items() if value is not None and name not in but}
+def _set(source: Json, names: Container[str]) -> Json:
+    """Return the fields of an object that are not null, without some of these names."""
+    return {name: value for name, value in source.items() if value is not None and name not in names}
 
 
 def _deltas(message: Json) -> Iterator[Json]:

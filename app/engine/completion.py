@@ -15,19 +15,11 @@ from app.errors import ClientDisconnectedError, CompletionError, CompletionTimeo
 
 WATCH_AFTER = 0.05  # seconds; most completions end sooner, and need no task that watches their client
 CLOSING_TIME = 0.5  # seconds to wait for a stopped service to clean up
-LEFT = ClientDisconnectedError()
+CLIENT_LEFT = ClientDisconnectedError()
 
 
 class Completion:
-    """A completion whose service runs until its result has been consumed by `collect` or `frames`, or is cancelled.
-
-    Args:
-        produce: Puts the service's items into the buffer.
-        buffer: Holds the items that are not rendered yet.
-        renderer: Renders the items.
-        run: The state shared with the service.
-        record: The figures of the completion.
-    """
+    """A completion whose service runs until its result has been consumed by `collect` or `frames`, or is cancelled."""
 
     def __init__(
         self,
@@ -57,7 +49,7 @@ class Completion:
         Raises:
             CompletionError: The service failed, was too slow, or its client has left.
         """
-        ending: Exception | None = LEFT  # unless it ends in another way
+        ending: Exception | None = CLIENT_LEFT  # unless it ends in another way
         try:
             while not self._buffer.exhausted:
                 self._renderer.add(await self._buffer.take())
@@ -84,7 +76,7 @@ class Completion:
             CompletionError: The service failed before its first item.
         """
         started = done = False
-        ending: CompletionError | None = LEFT  # unless it ends in another way
+        ending: CompletionError | None = CLIENT_LEFT  # unless it ends in another way
         try:
             while not done:
                 items = await self._buffer.take()
@@ -100,17 +92,17 @@ class Completion:
                 if frames:
                     started = True
                     yield b"".join(frames)
-            ending = None if ending is LEFT else ending
+            ending = None if ending is CLIENT_LEFT else ending
         finally:
             self._end(ending)
             await self.close()
 
     def watch(self, disconnected: Callable[[], Awaitable[None]], *, timeout: float = 0) -> None:
-        """Stop when the client leaves, unless the service is to run to its end, and at a timeout.
+        """Stop when the client leaves, unless the service is to run to its end, and after a timeout.
 
         Args:
             disconnected: Returns when the client has left.
-            timeout: Seconds from now; 0 is none.
+            timeout: In seconds; 0 is none.
         """
 
         async def watch() -> None:

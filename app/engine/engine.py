@@ -15,7 +15,7 @@ from app.engine.invoke import Arguments, call, call_service
 from app.engine.observers import Observer, Record
 from app.engine.renderer import MakeRenderer
 from app.engine.request import validate
-from app.engine.results import Item, ItemReader, discard, pour, text_of
+from app.engine.results import Item, ItemReader, discard, put_items, text_of
 from app.engine.run import Run, current_run
 from app.engine.threads import Workers
 from app.errors import InvalidRequestError, ModelNotFoundError, OverloadedError
@@ -59,8 +59,8 @@ class Engine:
     Args:
         limits: The limits of completions.
         reasoning_fields: The fields of a message in which reasoning is sent.
-        defaults: Fill in the fields of listed models.
-        observers: Are notified of each completion; plugins may append to `Engine.observers`.
+        defaults: Fields of listed models that leave them unset.
+        observers: Objects that are notified of each completion; plugins may append to `Engine.observers`.
     """
 
     def __init__(
@@ -97,8 +97,8 @@ class Engine:
 
         Args:
             body: The parsed request.
-            services: Answer the request.
-            headers: The headers of the request that a service may see.
+            services: The services and hooks that answer it.
+            headers: Those of the request that a service may see.
             disconnected: Returns when the client has left.
             renderer: Makes the renderer of the answer.
 
@@ -179,7 +179,7 @@ async def _produce(services: Services, arguments: Arguments, buffer: Buffer[Item
     result = await call_service(services.completions.complete, arguments)
     if services.hooks.post_hook is not None:
         result = await _call_post_hook(services.hooks.post_hook, result)
-    await pour(result, buffer)
+    await put_items(result, buffer)
 
 
 async def _call_post_hook(post_hook: PostHook, result: object) -> object:

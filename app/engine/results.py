@@ -1,8 +1,8 @@
 """What a completion service may return and yield, and how it is read.
 
-`pour` puts the items of any result into a buffer; `ItemReader` turns each item into text or into dicts in the shape of
-a chunk or a completion. Classes of Haystack and of the `openai` package are recognized by their attributes, so that
-neither need be installed.
+`put_items` puts the items of any result into a buffer; `ItemReader` turns each item into text or into dicts in the
+shape of a chunk or a completion. Classes of Haystack and of the `openai` package are recognized by their attributes, so
+that neither need be installed.
 """
 
 import inspect
@@ -38,7 +38,7 @@ class CallbackStream(Struct, frozen=True):
     run: Callable[[Buffer[Item]], Awaitable[None]]
 
 
-async def pour(result: object, buffer: Buffer[Item]) -> None:
+async def put_items(result: object, buffer: Buffer[Item]) -> None:
     """Put all items of a result into the buffer.
 
     Raises:
@@ -50,9 +50,9 @@ async def pour(result: object, buffer: Buffer[Item]) -> None:
         case CallbackStream():
             await result.run(buffer)
         case AsyncIterator():
-            await _pour_async(result, buffer)
+            await _put_async(result, buffer)
         case Iterator():
-            await _pour_in_thread(result, buffer)
+            await _put_in_thread(result, buffer)
         case _ if is_completion(result) or is_response(result):
             buffer.put(result)
         case _:
@@ -69,7 +69,7 @@ async def discard(result: object) -> None:
         await closing
 
 
-async def _pour_async(iterator: AsyncIterator[Item], buffer: Buffer[Item]) -> None:
+async def _put_async(iterator: AsyncIterator[Item], buffer: Buffer[Item]) -> None:
     try:
         async for item in iterator:
             if not buffer.put(item):
@@ -78,15 +78,15 @@ async def _pour_async(iterator: AsyncIterator[Item], buffer: Buffer[Item]) -> No
         await discard(iterator)
 
 
-async def _pour_in_thread(iterator: Iterator[Item], buffer: Buffer[Item]) -> None:
+async def _put_in_thread(iterator: Iterator[Item], buffer: Buffer[Item]) -> None:
     try:
-        await run_sync(_pour_sync, iterator, buffer)
+        await run_sync(_put_sync, iterator, buffer)
     except OverloadedError:  # the iterator has not reached a thread
         await discard(iterator)
         raise
 
 
-def _pour_sync(iterator: Iterator[Item], buffer: Buffer[Item]) -> None:
+def _put_sync(iterator: Iterator[Item], buffer: Buffer[Item]) -> None:
     try:
         for item in iterator:
             if not buffer.put_from_thread(item):

@@ -13,7 +13,7 @@ from app.engine.chat import ChatRenderer
 from app.engine.completion import Completion
 from app.engine.frames import DONE
 from app.engine.observers import Record
-from app.engine.results import Item, ItemReader, pour, text_of
+from app.engine.results import Item, ItemReader, put_items, text_of
 from app.engine.run import Run as Context
 from app.engine.threads import Workers
 from app.errors import ClientDisconnectedError
@@ -63,7 +63,7 @@ def completion_of(model: HaystackModel, *, stream: bool, outlives_client: bool =
     """What the engine makes of a request to the model."""
 
     async def produce(buffer: Buffer[Item]) -> None:
-        await pour(await model("test", [{"role": "user", "content": "Hi"}], {"stream": stream}), buffer)
+        await put_items(await model("test", [{"role": "user", "content": "Hi"}], {"stream": stream}), buffer)
 
     return Completion(
         produce,
