@@ -1,6 +1,7 @@
 """What the engine keeps to: completions at once, threads for sync code, time."""
 
 import asyncio
+import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from threading import Event
@@ -10,7 +11,7 @@ from httpx import Response
 
 from app.services import Body, Hooks, Messages
 from schemas.chat import ChatCompletionRequest, Json
-from tests.conftest import Client, Serve, ask, error_of, returning
+from tests.conftest import Client, Serve, ask, error_of, message_of, returning
 from tests.template.conftest import completion
 
 OVERLOADED = {
@@ -176,3 +177,15 @@ def test_a_service_over_the_timeout_is_stopped(serve: Serve) -> None:
     ask(serve(service, completion_timeout=0.05))
 
     assert stopped == [True]
+
+
+def test_calls_of_asyncio_to_thread_wait_for_a_thread(serve: Serve) -> None:
+    async def answer(model: str, messages: Messages, body: Body) -> str:
+        words = await asyncio.gather(*(asyncio.to_thread(slowly, word) for word in ("one", "two", "three")))
+        return " ".join(words)
+
+    def slowly(word: str) -> str:
+        time.sleep(0.01)
+        return word
+
+    assert message_of(ask(serve(answer, sync_workers=1)))["content"] == "one two three"
