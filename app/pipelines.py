@@ -7,7 +7,7 @@ function that builds it with `@pipelines.factory(name)`.
 
 from collections.abc import Iterator
 
-from app.examples import models as example_models  # pack: examples
+from app.examples.models import models as example_models  # pack: examples
 from app.haystack.models import models as haystack_models  # pack: haystack
 from app.local.models import models as local_models  # pack: local
 from app.registry import Pipelines
