@@ -12,16 +12,12 @@ class Keys(frozenset[bytes]):
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the keys of a text, separated by commas.
-
-        Raises:
-            ValueError: It contains none.
-        """
+        """Return the keys of a text, separated by commas; raise ValueError if it contains none."""
         return cls._hashed(text.split(","))
 
     @classmethod
     def _hashed(cls, keys: Iterable[str]) -> Self:
-        found = cls(_hash(key.strip().encode()) for key in keys if key.strip())
+        found = cls(sha256(key.strip().encode()).digest() for key in keys if key.strip())
         if not found:
             raise ValueError("It holds no key")  # rather than leave the server open by mistake
         return found
@@ -31,7 +27,7 @@ class Keys(frozenset[bytes]):
 
         Each hash is compared, in constant time, so that the duration reveals nothing either.
         """
-        digest = _hash(key)
+        digest = sha256(key).digest()
         matches = [hmac.compare_digest(digest, known) for known in self]
         return f"key_{sha256(digest).hexdigest()[:16]}" if any(matches) else None
 
@@ -40,21 +36,13 @@ class Keys(frozenset[bytes]):
 
 
 class KeysFile(Keys):
-    """The hashes of the keys in a file."""
+    """The hashes of the keys in a file, one a line; empty lines and those that begin with `#` are skipped."""
 
     @classmethod
     def parse(cls, text: str) -> Self:
-        """Return the keys of the file at this path: one a line; empty lines and those that begin with `#` are skipped.
-
-        Raises:
-            ValueError: It cannot be read, or contains none.
-        """
+        """Return the keys of the file at this path; raise ValueError if it cannot be read, or contains none."""
         try:
             lines = Path(text).read_text(encoding="utf-8").splitlines()
         except OSError as error:
             raise ValueError(error.strerror) from None
         return cls._hashed(line for line in lines if not line.lstrip().startswith("#"))
-
-
-def _hash(key: bytes) -> bytes:
-    return sha256(key).digest()

@@ -17,10 +17,9 @@ _NAME = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]+?)\.?(?::\d*)?")
 
 
 class AllowedHosts(ASGIMiddleware):
-    """Refuses requests for other hosts. Public routes, which probes use, answer to any.
+    """Refuses requests for other hosts, on any port. Public routes, which probes use, answer to any.
 
-    Args:
-        hosts: Names, on any port; `*.example.com` stands for all names that end so, but not for `example.com`.
+    `*.example.com` stands for all names that end so, but not for `example.com`.
     """
 
     scopes = (ScopeType.HTTP, ScopeType.WEBSOCKET)
@@ -32,16 +31,9 @@ class AllowedHosts(ASGIMiddleware):
         self._endings = tuple(name.removeprefix("*") for name in names if name.startswith("*."))
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
-        """Pass the request on if it is for one of the hosts.
-
-        Raises:
-            InvalidRequestError: It is not.
-        """
-        sent = [value.decode("latin-1").lower() for name, value in scope["headers"] if name == b"host"]
-        if len(sent) != 1 or not self._allows(sent[0]):
+        """Pass the request on, or raise InvalidRequestError if it is not for one of the hosts."""
+        sent = [value.decode("latin-1").lower() for header, value in scope["headers"] if header == b"host"]
+        name = _NAME.fullmatch(sent[0]) if len(sent) == 1 else None
+        if name is None or not (name[1] in self._names or name[1].endswith(self._endings)):
             raise InvalidRequestError("This server does not answer to the name in the header 'host'.")
         await next_app(scope, receive, send)
-
-    def _allows(self, host: str) -> bool:
-        found = _NAME.fullmatch(host)
-        return found is not None and (found[1] in self._names or found[1].endswith(self._endings))

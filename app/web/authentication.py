@@ -1,14 +1,12 @@
 """API-key authentication, and which origins may use the server from a browser."""
 
-from typing import Any
-
 from litestar.config.app import AppConfig
 from litestar.config.cors import CORSConfig
-from litestar.connection import ASGIConnection
-from litestar.middleware import AbstractAuthenticationMiddleware, AuthenticationResult, DefineMiddleware
+from litestar.enums import ScopeType
+from litestar.middleware import ASGIMiddleware
 from litestar.openapi.spec import Components, SecurityScheme
 from litestar.plugins import InitPlugin
-from litestar.types import ASGIApp
+from litestar.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import AuthenticationError
 from app.keys import Keys
@@ -26,7 +24,7 @@ class KeysPlugin(InitPlugin):
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         """Add the middleware, and describe it in the OpenAPI document."""
         if self._keys:
-            app_config.middleware.append(DefineMiddleware(Authentication, keys=self._keys))
+            app_config.middleware.append(Authentication(self._keys))
             if app_config.openapi_config is not None:
                 scheme = SecurityScheme(type="http", scheme="bearer")
                 app_config.openapi_config.components = Components(security_schemes={"key": scheme})
@@ -34,23 +32,21 @@ class KeysPlugin(InitPlugin):
         return app_config
 
 
-class Authentication(AbstractAuthenticationMiddleware):
+class Authentication(ASGIMiddleware):
     """Requires an API key on every route whose `opt` does not say `{"exclude_from_auth": True}`.
 
     An id of the caller's key is then `request.user`: the same on each server, and not the key itself.
     """
 
-    def __init__(self, app: ASGIApp, keys: Keys) -> None:
-        super().__init__(app, exclude_from_auth_key=PUBLIC, exclude_http_methods=())
+    scopes = (ScopeType.HTTP, ScopeType.WEBSOCKET)
+    exclude_opt_key = PUBLIC
+
+    def __init__(self, keys: Keys) -> None:
         self._keys = keys
 
-    async def authenticate_request(self, connection: ASGIConnection[Any, Any, Any, Any]) -> AuthenticationResult:
-        """Return the caller, by the header `authorization: Bearer KEY`.
-
-        Raises:
-            AuthenticationError: There is no such header, or more than one, or its key is unknown.
-        """
-        sent = [value for name, value in connection.scope["headers"] if name == b"authorization"]
+    async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
+        """Pass the request on, or raise AuthenticationError unless its one `authorization` header holds a key."""
+        sent = [value for name, value in scope["headers"] if name == b"authorization"]
         if len(sent) != 1:
             raise AuthenticationError("Send your API key, once, in the header 'authorization: Bearer YOUR_KEY'.")
         scheme, _, key = sent[0].partition(b" ")
@@ -59,7 +55,8 @@ class Authentication(AbstractAuthenticationMiddleware):
             raise AuthenticationError(
                 "The API key is incorrect. Send one of this server's in the header 'authorization: Bearer YOUR_KEY'."
             )
-        return AuthenticationResult(user=owner, auth=None)
+        scope["user"], scope["auth"] = owner, None
+        await next_app(scope, receive, send)
 
 
 def cors_config(settings: Settings) -> CORSConfig | None:

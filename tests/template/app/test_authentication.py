@@ -1,31 +1,23 @@
 """Who may enter: everybody unless there are keys, and then whoever shows one of them."""
 
+import re
 from typing import Any
 
 import pytest
 from httpx import Response
 from litestar import Litestar, Request, get
+from litestar.routes import HTTPRoute
 from litestar.testing import TestClient
 
 from app.app import create_app
 from app.keys import Keys
 from app.settings import Settings
+from app.web.authentication import PUBLIC
 from tests.conftest import Client, Serve, ask, error_of, message_of, returning, streamed_text
 
 KEYS = Keys.parse("first,second")
-ROUTES = [
-    ("GET", "/v1/models"),
-    ("GET", "/models"),
-    ("GET", "/v1/models/test"),
-    ("GET", "/models/a/b"),
-    ("GET", "http://testserver.local//v1/models"),
-    ("POST", "/v1/chat/completions"),
-    ("POST", "/chat/completions"),
-    ("OPTIONS", "/v1/chat/completions"),
-    ("GET", "/schema"),
-    ("GET", "/schema/openapi.json"),
-    ("GET", "/schema/nothing"),
-]
+ODD_PATHS = ["http://testserver.local//v1/models", "/models/a/b", "/schema/nothing"]
+PUBLIC_PATHS = {"/", "/health", "/ready", "/static/{name}"}
 WRONG: dict[str, list[bytes]] = {
     "none": [],
     "empty": [b""],
@@ -85,10 +77,29 @@ def test_both_forms_of_a_completion_are_for_whoever_shows_a_key(serve: Serve) ->
     assert streamed_text(ask(client, stream=True)) == "Hello!"
 
 
-@pytest.mark.parametrize(("method", "path"), ROUTES)
 @pytest.mark.parametrize("sent", WRONG.values(), ids=WRONG)
-def test_nobody_else_may(client: Client, method: str, path: str, sent: list[bytes]) -> None:
-    assert refused(client.request(method, path, headers=[(b"authorization", value) for value in sent]))
+def test_nobody_else_may(client: Client, sent: list[bytes]) -> None:
+    assert refused(client.get("/v1/models", headers=[(b"authorization", value) for value in sent]))
+
+
+def test_every_route_wants_a_key_unless_it_is_public(client: Client) -> None:
+    handlers = [
+        (bool(handler.opt.get(PUBLIC)), str(method), route.path_format)
+        for route in client.app.routes
+        if isinstance(route, HTTPRoute)
+        for handler in route.route_handlers
+        for method in handler.http_methods
+    ]
+    closed = {(method, re.sub(r"{.*?}", "test", path)) for public, method, path in handlers if not public}
+
+    assert {path for public, _, path in handlers if public} == PUBLIC_PATHS
+    assert closed > {
+        ("POST", "/v1/chat/completions"),
+        ("OPTIONS", "/chat/completions"),
+        ("GET", "/schema/openapi.json"),
+    }
+    for method, path in [*closed, *(("GET", path) for path in ODD_PATHS)]:
+        assert refused(client.request(method, path)), (method, path)
 
 
 def test_a_key_counts_in_its_header_alone(client: Client) -> None:

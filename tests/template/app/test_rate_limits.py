@@ -84,16 +84,45 @@ def test_a_caller_that_waits_as_long_as_the_refusal_says_is_served(
     assert refused(refusal)
     assert 1 <= int(refusal.headers["retry-after"]) <= 60
 
-    clock.now += int(refusal.headers["retry-after"]) + 1
+    clock.now += int(refusal.headers["retry-after"])
     assert client.get("/v1/models").status_code == 200
 
 
-@pytest.mark.parametrize(("second", "reset"), [(0.5, "59.5s"), (45, "15s"), (58.5, "1.5s"), (59.94, "60ms")])
+@pytest.mark.parametrize(
+    ("second", "reset"), [(0, "1m0s"), (0.5, "59.5s"), (45, "15s"), (58.5, "1.5s"), (59.94, "60ms")]
+)
 def test_the_time_of_the_reset_is_written_as_openai_does(serve: Serve, clock: Clock, second: float, reset: str) -> None:
     client = serve(returning("Hello!"), requests_per_minute=5)
     clock.now += second
 
     assert client.get("/v1/models").headers[RESET] == reset
+
+
+@pytest.mark.parametrize(("used", "reset"), [(1, 59.5), (2, 89.5), (4, 104.5)])
+def test_all_requests_are_left_again_after_the_time_of_the_reset(
+    serve: Serve, clock: Clock, used: int, reset: float
+) -> None:
+    client = serve(returning("Hello!"), requests_per_minute=5)
+    clock.now += 0.5
+    shown = [client.get("/v1/models").headers[RESET] for _ in range(used)][-1]
+
+    minutes, seconds = divmod(reset, 60)
+    assert shown == (f"{minutes:g}m{seconds:g}s" if minutes else f"{seconds:g}s")
+    clock.now += reset + 0.001
+    assert client.get("/v1/models").headers[REMAINING] == "4"
+
+
+def test_windows_slide_so_that_a_minute_grants_no_more_than_its_limit(serve: Serve, clock: Clock) -> None:
+    client = serve(returning("Hello!"), requests_per_minute=10)
+
+    def granted() -> int:
+        return [client.get("/v1/models").status_code for _ in range(12)].count(200)
+
+    clock.now += 59
+    assert granted() == 10
+    for seconds, more in ((2, 1), (4, 0), (2, 1), (24, 4), (600, 10)):
+        clock.now += seconds
+        assert granted() == more
 
 
 def test_errors_count_too_and_say_what_is_left(serve: Serve) -> None:
