@@ -2,7 +2,7 @@
 
 import json
 
-from app.examples import models
+from app.examples.models import models
 from tests.conftest import Serve, ask, chunks_of, message_of
 
 PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}}
