@@ -91,7 +91,10 @@ def test_a_parameter_that_is_null_is_not_passed(name: str) -> None:
 
 
 def test_a_request_without_parameters_passes_none() -> None:
-    assert generator_parameters(body_of(stream=True, n=1, store=False, tools=None)) == {"generation_kwargs": {}, "tools": []}
+    assert generator_parameters(body_of(stream=True, n=1, store=False, tools=None)) == {
+        "generation_kwargs": {},
+        "tools": [],
+    }
 
 
 def test_what_is_not_openais_is_not_passed() -> None:
