@@ -56,12 +56,7 @@ class PipelineInterface:
         }
 
     def reply(self, outputs: Mapping[str, Any], streamed: str | None) -> ChatMessage:
-        """Return the reply among the outputs, or an empty one if no component that could reply has run.
-
-        Args:
-            outputs: The outputs by component.
-            streamed: The component whose chunks the client has received: if several reply, its reply is meant.
-        """
+        """Return the reply among the outputs, that of the streamed component if several reply; empty if none has."""
         if self._reply:
             return message_of(_value(outputs, self._reply, default=""))
         replying = [streamed] if streamed in self._replying else self._replying
@@ -74,7 +69,7 @@ class PipelineInterface:
 
     def _inputs_by_name(self) -> Inputs:
         found = {
-            name: [socket for socket, described in sockets.items() if _is_conversation(name, socket, described)]
+            name: [socket for socket, described in sockets.items() if _takes_conversation(name, socket, described)]
             for name, sockets in self._open_inputs.items()
         }
 
@@ -164,7 +159,7 @@ def _agent_reply(outputs: Mapping[str, Any]) -> ChatMessage:
     return ChatMessage.from_assistant(
         BETWEEN_STEPS.join(step.text for step in answers if step.text),
         meta={"finish_reason": finish_reason, "usage": outputs.get("token_usage") or None},
-        tool_calls=last.tool_calls if last in answers else [],
+        tool_calls=last.tool_calls,
         reasoning="".join(step.reasoning.reasoning_text for step in answers if step.reasoning) or None,
     )
 
@@ -177,8 +172,8 @@ def _result_of(tool_name: str | None, steps: list[ChatMessage]) -> ChatMessage:
     return ChatMessage.from_assistant("\n".join(texts))
 
 
-def _is_conversation(name: str, socket: str, described: Mapping[str, Any]) -> bool:
-    """Return whether an input takes the messages or the question, by its name."""
+def _takes_conversation(name: str, socket: str, described: Mapping[str, Any]) -> bool:
+    """Return whether an input takes the messages or the question; raise if it is mandatory and takes neither."""
     if socket == "messages" or socket in QUESTION:
         return True
     if described["is_mandatory"] and socket not in QUESTION_IF_MANDATORY:

@@ -8,23 +8,11 @@ from dataclasses import replace
 
 from haystack import Document
 from haystack.dataclasses import StreamingChunk, ToolCallResult
-from msgspec import Struct
 
 from app.engine.results import Item
 from schemas.chat import Json
 
 BETWEEN_STEPS = "\n\n"  # separates the texts that an agent writes before and after a tool call
-
-
-class Event(Struct, frozen=True):
-    """An event of Open WebUI."""
-
-    type: str
-    data: Json
-
-    def to_event_dict(self) -> Json:
-        """Return the event as it is sent."""
-        return {"type": self.type, "data": self.data}
 
 
 class AgentStream:
@@ -51,27 +39,31 @@ class AgentStream:
             call["name"] = call["name"] or delta.tool_name or ""
             call["arguments"] += delta.arguments or ""
         if chunk.tool_call_result:
-            yield _result_event(chunk.tool_call_result)
+            yield _tool_result(chunk.tool_call_result)
         if chunk.finish_reason:
-            yield from map(_call_event, self._calls.values())
+            for call in self._calls.values():
+                yield _status(f"Calling {call['name']}", done=False, tool_call=call)
             self._calls = {}
             self._separator = BETWEEN_STEPS if self._has_text else ""
 
 
-def citation(document: Document) -> Event:
+def citation(document: Document) -> Json:
     """Return the event that shows a document as a source of the answer."""
     name = document.meta.get("name") or document.meta.get("file_path") or document.id
     metadata = {"source": name, **({} if document.score is None else {"score": document.score})}
-    return Event("citation", {"document": [document.content or ""], "metadata": [metadata], "source": {"name": name}})
+    return _event("citation", document=[document.content or ""], metadata=[metadata], source={"name": name})
 
 
-def _call_event(call: Json) -> Event:
-    return Event("status", {"description": f"Calling {call['name']}", "done": False, "tool_call": call})
-
-
-def _result_event(result: ToolCallResult) -> Event:
+def _tool_result(result: ToolCallResult) -> Json:
     name = result.origin.tool_name
     text = result.result if isinstance(result.result, str) else ""
     tool_result = {"id": result.origin.id, "name": name, "result": text, "error": result.error}
-    description = f"{name} failed" if result.error else f"Called {name}"
-    return Event("status", {"description": description, "done": True, "tool_result": tool_result})
+    return _status(f"{name} failed" if result.error else f"Called {name}", done=True, tool_result=tool_result)
+
+
+def _status(description: str, *, done: bool, **details: Json) -> Json:
+    return _event("status", description=description, done=done, **details)
+
+
+def _event(kind: str, **data: object) -> Json:
+    return {"choices": [], "event": {"type": kind, "data": data}}

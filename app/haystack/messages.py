@@ -1,6 +1,6 @@
 """Conversion of OpenAI's messages, tools and parameters to Haystack's.
 
-What Haystack cannot represent is a 400 that names the message or tool.
+What Haystack cannot represent raises an InvalidRequestError; its `param` is the message or tool, e.g. `messages[2]`.
 """
 
 from collections.abc import Iterator, Mapping
@@ -25,11 +25,7 @@ PARAMETERS = {*ChatCompletionRequest.__struct_fields__, "prediction", "verbosity
 
 
 def to_chat_messages(messages: Messages) -> list[ChatMessage]:
-    """Convert a conversation.
-
-    Raises:
-        InvalidRequestError: Haystack cannot represent a message; `param` names it, e.g. `messages[2]`.
-    """
+    """Convert a conversation."""
     calls: dict[str, ToolCall] = {}  # by id, which is all that the result of a call repeats
     converted: list[ChatMessage] = []
     for position, message in enumerate(messages):
@@ -39,11 +35,7 @@ def to_chat_messages(messages: Messages) -> list[ChatMessage]:
 
 
 def to_tools(body: Body) -> list[Tool]:
-    """Convert the tools of a request, which only the client can call.
-
-    Raises:
-        InvalidRequestError: A tool is not a function, or its parameters are not a JSON schema.
-    """
+    """Convert the tools of a request, which only the client can call."""
     tools: dict[str, Tool] = {}
     for position, tool in enumerate(body.get("tools") or ()):
         with _naming(f"tools[{position}]", verb="use"):

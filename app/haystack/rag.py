@@ -19,8 +19,6 @@ from app.haystack.upstream import upstream_generator
 from app.local.generator import local_generator  # pack: local
 from app.settings import Settings
 
-__all__ = ["Quoter", "rag_model", "read_documents"]
-
 PROJECT = Path(__file__).parents[2]
 SUFFIXES = {".md", ".txt"}
 PARAGRAPHS = 3  # of a passage: enough to make sense, and short enough for the smallest models

