@@ -27,6 +27,7 @@ EXTRAS = {
 MODELS = {"examples": ["events", "reasoning", "tools"], "haystack": ["chat", "rag"], "local": ["local"]}
 ANSWERS = {"name": "mine", "description": 'My "models".', "owner": "Ann"}
 OURS = ("starter", "benchmark", "fastapi-openai-compat", "copier.yml", ".scaffold", "tests/template")
+CACHE = {"MYPY_CACHE_DIR": str(ROOT / ".mypy_cache" / "projects")}  # of what they have in common
 GIT = {f"GIT_{who}_{what}": "a@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
 
@@ -36,7 +37,7 @@ def run(folder: Path, *command: str, code: int = 0) -> str:
     done = subprocess.run(  # noqa: S603 - our own commands
         command,
         cwd=folder,
-        env=environment | GIT,
+        env=environment | GIT | CACHE,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
