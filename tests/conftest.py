@@ -105,7 +105,7 @@ def live(model: Callable[..., Any], **settings: Any) -> Iterator[OpenAI]:
     models = Pipelines()
     models.add("test", model)
     app = create_app(settings=Settings(**settings), pipelines=models)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, log_config=None))
+    server = uvicorn.Server(uvicorn.Config(app, port=0, ws="none", log_config=None))
     thread = Thread(target=server.run, daemon=True)
     thread.start()
     try:

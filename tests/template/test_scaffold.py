@@ -200,7 +200,7 @@ def test_an_update_brings_improvements_and_keeps_what_the_owner_changed(template
     assert "<<<<<<<" not in "".join(text for _, text in texts(project))
     assert pipelines.endswith(mine)
     assert (project / "app" / "improvement.py").exists()
-    assert (project / "app" / "examples.py").exists()
+    assert (project / "app" / "examples").is_dir()
     assert not (project / "app" / "telemetry").exists()
     assert "Ask it, please" in (project / "README.md").read_text(encoding="utf-8")
     assert "In any container" in (project / "README.md").read_text(encoding="utf-8")
