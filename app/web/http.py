@@ -1,32 +1,27 @@
 """HTTP: uvicorn's protocol, with the limits that it lacks, and errors in OpenAI's format."""
 
 import asyncio
-from http import HTTPStatus
 from typing import Any
 
 from litestar import Litestar
 from uvicorn import Config
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
 from uvicorn.server import ServerState
 
 from app.engine.engine import Engine
 from app.engine.frames import encode
-from app.errors import CompletionError, HeadersTooLargeError, InvalidRequestError
+from app.errors import HeadersTooLargeError, InvalidRequestError
 from app.settings import Settings
 
 CLOSING_TIME = 0.5  # seconds after the grace in which a client can receive the end of its answer
 
 
 class Http(HttpToolsProtocol):
-    """uvicorn's protocol with a deadline for each request, a limit for its headers, and a drain before the shutdown.
-
-    The limits are those of the application that the server has loaded.
-    """
+    """uvicorn's protocol, with the settings of its application for slow requests, large headers and the shutdown."""
 
     _deadline: asyncio.TimerHandle | None = None
-    _is_complete = False
-    _unparsed = 0  # bytes since the last callback of the parser, as in the middle of a header
-    _has_large_headers = False
+    _is_lost = False
+    _head_size = 0  # bytes of headers that are not complete or too large
 
     def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: Any = None) -> None:
         super().__init__(config, server_state, app_state, _loop)
@@ -43,75 +38,68 @@ class Http(HttpToolsProtocol):
 
     def connection_lost(self, exc: Exception | None) -> None:
         """Cancel the deadline."""
-        self._is_complete = True
+        self._is_lost = True
         self._set_deadline()
         super().connection_lost(exc)
+        if not self.connections and not self._engine.draining:
+            self.connections.add(self)  # so that uvicorn calls `shutdown` even if no client is connected
 
     def data_received(self, data: bytes) -> None:
         """Parse the data; start the deadline if the request is not complete."""
-        if self.cycle is not None and self.cycle.response_complete:
-            self._is_complete = False  # even an empty line, which begins no request, ends uvicorn's keep-alive timeout
-        self._unparsed += len(data)
+        self._head_size += len(data)
         super().data_received(data)
-        if self._unparsed > self._settings.max_header_size and not self.transport.is_closing():
-            self._refuse(HeadersTooLargeError(self._settings.max_header_size))  # a header without an end
+        if self._head_size > self._settings.max_header_size:  # and have no end, unless they are refused already
+            self.send_400_response()
         self._set_deadline()
 
     def on_message_begin(self) -> None:
-        """Note that a request begins."""
-        self._is_complete = False
-        self._unparsed = 0
+        """Count from the next data on, as closing the connection while the client sends would lose the answer."""
+        self._head_size = 0
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
         """Handle the request, unless its headers are too large."""
-        self._unparsed = 0
-        size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
-        if size > self._settings.max_header_size:
-            self._has_large_headers = True
+        self._head_size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
+        if self._head_size > self._settings.max_header_size:
             raise HeadersTooLargeError(self._settings.max_header_size)  # ends the parsing
+        self._head_size = 0
         super().on_headers_complete()
 
     def on_body(self, body: bytes) -> None:
         """Receive a part of the body."""
-        self._unparsed = 0
+        self._head_size = 0
         super().on_body(body)
-
-    def on_message_complete(self) -> None:
-        """Note that the request is complete."""
-        self._is_complete = True
-        self._unparsed = 0
-        super().on_message_complete()
 
     def shutdown(self) -> None:
         """Drain the engine, and close the connection when its answer is complete, or after the grace."""
         self._engine.drain(self._settings.shutdown_grace)
+        if self._is_lost:
+            self.connections.discard(self)
+            return
         super().shutdown()
         self.loop.call_later(self._settings.shutdown_grace + CLOSING_TIME, self.transport.abort)
 
-    def send_400_response(self, msg: str) -> None:
-        """Refuse what is not HTTP, or has too large headers."""
-        is_large = self._has_large_headers
-        self._refuse(HeadersTooLargeError(self._settings.max_header_size) if is_large else InvalidRequestError(msg))
+    def send_400_response(self, msg: str = "") -> None:
+        """Answer with an error, unless an answer has begun, and close the connection."""
+        if self.transport.is_closing():
+            return
+        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+            limit = self._settings.max_header_size
+            error = HeadersTooLargeError(limit) if self._head_size > limit else InvalidRequestError(msg)
+            body = encode(error.to_response())
+            head = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
+            self.transport.write(STATUS_LINE[error.status] + head + body)
+        self.transport.close()
 
     def _should_upgrade(self) -> bool:
         return False  # there is no WebSocket here: the request is answered as if it had not asked for one
 
-    def _refuse(self, error: CompletionError) -> None:
-        """Answer with an error, unless an answer has begun, and close the connection."""
-        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
-            self.transport.write(_response(error))
-        self.transport.close()
-
     def _set_deadline(self) -> None:
-        if self._is_complete and self._deadline is not None:
+        cycle = self.cycle  # of the last request whose headers are complete
+        is_answered = cycle is None or cycle.response_complete  # then any data, as it ends uvicorn's keep-alive timeout
+        if not self._is_lost and (is_answered or cycle.more_body or cycle.scope is not self.scope):
+            limit = self._settings.request_timeout
+            self._deadline = self._deadline or self.loop.call_later(limit, self.transport.close)
+        elif self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
-        elif not self._is_complete and self._deadline is None:
-            self._deadline = self.loop.call_later(self._settings.request_timeout, self.transport.close)
-
-
-def _response(error: CompletionError) -> bytes:
-    status, body = HTTPStatus(error.status), encode(error.to_response())
-    head = f"HTTP/1.1 {status.value} {status.phrase}\r\ncontent-type: application/json\r\nconnection: close\r\n"
-    return b"%bcontent-length: %d\r\n\r\n%b" % (head.encode(), len(body), body)

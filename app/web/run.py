@@ -5,6 +5,7 @@ import math
 import os
 import signal
 import socket
+import sys
 from copy import copy
 from ipaddress import ip_address
 
@@ -61,15 +62,23 @@ def run(
     Its completions are stopped by `app.web.http.Http`, once uvicorn begins to shut down.
     """
     settings: Settings = env.app.state.settings
-    find_files = create_ssl_files if create_self_signed_cert else validate_ssl_file_paths
-    certificate, key = find_files(ssl_certfile, ssl_keyfile, *([host] if create_self_signed_cert else []))
-    os.environ.update({name: "1" for name, is_on in (("LITESTAR_DEBUG", debug), ("LITESTAR_PDB", pdb)) if is_on})
+    if debug:
+        env.app.debug = True
+        os.environ["LITESTAR_DEBUG"] = "1"  # for the applications that uvicorn makes
+    if pdb:
+        env.app.pdb_on_exception = True
+        os.environ["LITESTAR_PDB"] = "1"
+    certificate, key = (
+        create_ssl_files(ssl_certfile, ssl_keyfile, host)
+        if create_self_signed_cert
+        else validate_ssl_file_paths(ssl_certfile, ssl_keyfile)
+    )
     configure_logging(settings.log_level, settings.log_format)
     _warn_if_exposed(settings, None if uds else _host_of(host, fd))
     if isatty() and not os.getenv("LITESTAR_QUIET_CONSOLE"):
         show_app_info(env.app)
     # uvicorn raises the signal again when it has stopped, which would end this process with an error
-    signal.signal(signal.SIGTERM, lambda number, frame: None)
+    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit())
     with _server_lifespan(env.app):
         uvicorn.run(
             env.app_path,

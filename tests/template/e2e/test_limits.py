@@ -62,6 +62,15 @@ def test_connections_that_send_no_complete_request_are_cut(strict: Server) -> No
         assert not [connection for connection in connections if b"200 OK" in connection.read_to_end()]
 
 
+def test_a_connection_that_was_answered_before_its_body_came_is_cut(strict: Server) -> None:
+    with Connection(strict.port) as connection:
+        connection.send(b"POST /nope HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\n")
+        connection.read_until(b"}}")
+        connection.send(b"{}")
+
+        assert connection.read_to_end().startswith(b"HTTP/1.1 404 ")
+
+
 HEAD = b"POST /v1/chat/completions HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
 LARGE = {
     "one header": HEAD + b"x: " + b"x" * 10_000 + b"\r\n\r\n",
