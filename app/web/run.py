@@ -96,6 +96,7 @@ def run(
             ssl_certfile=certificate,
             ssl_keyfile=key,
             http=HTTP,
+            ws="none",  # upgrades are ignored
             log_config=logging_config(settings.log_level, settings.log_format),
             timeout_graceful_shutdown=math.ceil(settings.shutdown_grace) + 1,
         )
@@ -103,7 +104,7 @@ def run(
 
 def _warn_if_exposed(settings: Settings, host: str | None) -> None:
     if not settings.keys and host is not None and not _is_loopback(host):
-        logger.warning("No API_KEYS are set, and the server listens on %s: whoever reaches it may use it.", host)
+        logger.warning("No API_KEYS are set, and the server listens on %s: anyone who reaches it may use it.", host)
 
 
 def _host_of(host: str, fd: int | None) -> str | None:

@@ -10,7 +10,7 @@ from tests.template.e2e.server import Server
 
 EVERYWHERE = ("--host", "0.0.0.0")  # noqa: S104 - for as long as it takes to see what is said of it
 STARTED = "Application startup complete"
-WARNING = "No API_KEYS are set, and the server listens on 0.0.0.0: whoever reaches it may use it."
+WARNING = "No API_KEYS are set, and the server listens on 0.0.0.0: anyone who reaches it may use it."
 
 
 def log_of(server: Server) -> str:
