@@ -29,10 +29,11 @@ def test_a_request_is_traced_with_its_completion(serve: Serve) -> None:
     from opentelemetry.sdk.trace.export import SimpleSpanProcessor
     from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 
-    provider, exporter = TracerProvider(), InMemorySpanExporter()
+    if not isinstance(trace.get_tracer_provider(), TracerProvider):  # a process sets it once
+        trace.set_tracer_provider(TracerProvider())
+    provider, exporter = trace.get_tracer_provider(), InMemorySpanExporter()
+    assert isinstance(provider, TracerProvider)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    trace.set_tracer_provider(provider)
-
     ask(serve(MODEL, tracing=True), stream=True)
 
     completion, request = exporter.get_finished_spans()

@@ -41,10 +41,11 @@ def in_a_thread(model: str, messages: Messages, body: Body) -> Iterator[str]:
 @pytest.fixture(scope="module")
 def exporter() -> InMemorySpanExporter:
     """Where the spans of this process go: a provider can be set only once."""
-    exporter = InMemorySpanExporter()
-    provider = TracerProvider()
+    if not isinstance(trace.get_tracer_provider(), TracerProvider):
+        trace.set_tracer_provider(TracerProvider())
+    provider, exporter = trace.get_tracer_provider(), InMemorySpanExporter()
+    assert isinstance(provider, TracerProvider)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
-    trace.set_tracer_provider(provider)
     return exporter
 
 
