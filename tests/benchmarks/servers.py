@@ -18,7 +18,7 @@ __all__ = ["BARE", "CONTESTANTS", "KEY", "OURS", "PEER", "ROOT", "Server", "free
 
 OURS, PEER, BARE = CONTESTANTS = ("ours", "peer", "bare")
 ROOT = Path(__file__).parents[2]
-PROTOCOLS = {OURS: "app.web.http:Protocol"}  # uvicorn's own, with deadlines; `litestar run` serves by it
+PROTOCOLS = {OURS: "app.web.http:Http"}  # uvicorn's own, with deadlines; `litestar run` serves by it
 PATIENCE = 30.0  # seconds until a server must answer
 FILES = 4096  # open at once in a server of 2,000 streams, with room to spare
 KEY = "benchmark"  # comes with each request, as a server in use has keys
