@@ -8,7 +8,7 @@ from math import inf
 from cachetools import TLRUCache
 from litestar.config.app import AppConfig
 from litestar.plugins import InitPlugin
-from litestar.stores.base import Store
+from litestar.stores.base import StorageObject, Store
 from litestar.stores.memory import MemoryStore
 from litestar.stores.registry import StoreRegistry
 
@@ -64,7 +64,8 @@ class BoundedStore(MemoryStore):
         )
 
     async def set(self, key: str, value: str | bytes, expires_in: int | timedelta | None = None) -> None:
-        """Store a value, unless it is larger than the limit."""
-        await self.delete(key)
+        """Store a value, unless it is larger than the limit; without the lock, as nothing is awaited here."""
+        data = value.encode() if isinstance(value, str) else value
+        self._store.pop(key, None)
         with suppress(ValueError):  # it is larger
-            await super().set(key, value, expires_in)
+            self._store[key] = StorageObject.new(data, expires_in)
