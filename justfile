@@ -61,7 +61,7 @@ lint:
 # Run every check: `lint` and all tests.
 check: lint
     uv run pytest
-    uv run --all-extras --group template pytest tests/template/test_scaffold.py tests tests/template --cov --cov-report=term --numprocesses=3 --dist=loadfile # pack: template
+    uv run --all-extras --group template pytest tests/template/test_scaffold.py tests/template --cov --cov-report=term --numprocesses=3 --dist=loadfile # pack: template
 
 # pack: template
 # Compare the speed with fastapi-openai-compat and a bare ASGI loop: 6 minutes; `just bench --help` has shorter ways.
