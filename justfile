@@ -55,7 +55,8 @@ test *args:
 lint:
     uv run ruff format --check .
     uv run ruff check .
-    uv run mypy
+    uv run mypy app controllers schemas tests/*.py
+    uv run --all-extras --group template mypy # pack: template
     uv run lint-imports
 
 # Run every check: `lint` and all tests.

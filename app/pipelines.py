@@ -1,7 +1,7 @@
 """The models that this server offers. This is the file to edit: a decorated function is a model.
 
 A model is a function of `(model, messages, body)`, sync or async. It returns text or a completion, or yields text, a
-`Delta`, a `Usage` …: `docs/pipelines.md` lists what else. For a model that is slow to import or to load, decorate a
+`Delta`, a `Usage` …: `docs/models.md` lists what else. For a model that is slow to import or to load, decorate a
 function that builds it with `@pipelines.factory(name)`.
 """
 
