@@ -38,6 +38,10 @@ ASKS: Json = {"model": "test", "messages": [{"role": "user", "content": "Hello!"
 OFFERED = [name for name, model in pipelines.models.items() if model.when(Settings.load())]
 
 
+def pytest_report_header() -> str:  # pack: template
+    return "the template's own tests: uv run --all-extras --group template pytest tests/template"  # pack: template
+
+
 class Serve:
     """Starts applications, which run until the test ends."""
 
@@ -85,7 +89,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     headers = {"authorization": f"Bearer {KEY}"}
     with httpx.Client(base_url=f"http://127.0.0.1:{port}/v1", headers=headers, timeout=PATIENCE) as client:
         try:
-            until(lambda: process.poll() is not None or listens(port))
+            until(lambda: process.poll() is not None or "Application startup complete" in log.read_text())
             assert process.poll() is None, f"The server did not start:\n{log.read_text()}"
             yield client
         finally:
@@ -115,11 +119,6 @@ def live(model: Callable[..., Any], **settings: Any) -> Iterator[OpenAI]:
     finally:
         server.should_exit = True
         thread.join(PATIENCE)
-
-
-def listens(port: int) -> bool:
-    with socket.socket() as client:
-        return client.connect_ex(("127.0.0.1", port)) == 0
 
 
 def until(happened: Callable[[], bool]) -> None:
