@@ -1,27 +1,23 @@
-"""The registry of models, and the service that answers with them in one application."""
+"""The registry of models: what it takes, how models are made, started and closed, and each application apart."""
 
 import asyncio
 import threading
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from functools import cache, partial, wraps
+from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from msgspec import UNSET
 
-from app.engine.run import Run, current_run
-from app.engine.threads import Workers
+from app import pipelines as pipelines_module
 from app.registry import Pipelines, PipelineService
-from app.services import Body, CompletionService, Messages, ModelService
+from app.services import Body, Messages
 from app.settings import Settings
-from schemas.chat import Json
-from schemas.models import Model
-from tests.conftest import Client, Serve, ask, error_of, given, message_of, streamed_text
+from tests.conftest import PATIENCE, Serve, ask, error_of, given, message_of, returning, streamed_text, until
 
 pytestmark = pytest.mark.anyio
-MANY = 50
-PATIENCE = 30.0  # seconds after which a test gives up
 
 
 @pytest.fixture
@@ -33,36 +29,15 @@ def function(model: str, messages: Messages, body: Body) -> str:
     return f"I am {model}"
 
 
-def generator(model: str, messages: Messages, body: Body) -> Iterator[str]:
-    yield f"I am {model}"
-
-
-async def async_function(model: str, messages: Messages, body: Body) -> str:
-    return f"I am {model}"
-
-
-async def async_generator(model: str, messages: Messages, body: Body) -> AsyncIterator[str]:
-    yield f"I am {model}"
-
-
-def with_headers(model: str, messages: Messages, body: Body, headers: Mapping[str, str]) -> str:
-    assert "host" in headers
-    return f"I am {model}"
-
-
-@wraps(function)
-def wrapped(*args: Any, **kwargs: Any) -> str:
-    return function(*args, **kwargs)
-
-
 class Stateful:
-    """A model that notes what is done to it; `start` and `close` have to run on the event loop."""
+    """A model that records what happens to it."""
 
-    def __init__(self, *, error: Exception | None = None) -> None:
-        self.events: list[str] = []
-        self.may_start = asyncio.Event()
-        self.may_start.set()
+    def __init__(
+        self, events: list[str] | None = None, *, error: Exception | None = None, never_starts: bool = False
+    ) -> None:
+        self.events = [] if events is None else events
         self.error = error
+        self.never_starts = never_starts
 
     async def __call__(self, model: str, messages: Messages, body: Body) -> str:
         self.events.append("asked")
@@ -70,124 +45,65 @@ class Stateful:
 
     async def start(self) -> None:
         self.events.append("starting")
-        await self.may_start.wait()
+        if self.never_starts:
+            await asyncio.Event().wait()
         if self.error is not None:
             raise self.error
         self.events[-1] = "started"
 
     async def close(self) -> None:
-        asyncio.get_running_loop()
+        await asyncio.sleep(0)  # fails unless it runs on the event loop
         self.events.append("closed")
-
-
-@pytest.fixture
-def stateful() -> Stateful:
-    return Stateful()
-
-
-def service_of(pipelines: Pipelines, **settings: Any) -> PipelineService:
-    return PipelineService(pipelines, Settings(**settings))
 
 
 @asynccontextmanager
 async def running(pipelines: Pipelines, **settings: Any) -> AsyncIterator[PipelineService]:
-    async with (service := service_of(pipelines, **settings)).running():
+    async with (service := PipelineService(pipelines, Settings(**settings))).running():
         yield service
 
 
-async def answer(service: PipelineService, model: str = "mine") -> str:
-    text: str = await service.complete(model, [], {})
-    return text
+async def answer(service: PipelineService, model: str = "mine") -> Any:
+    return await service.complete(model, [], {})
 
 
-async def until(happened: Callable[[], bool]) -> None:
-    async with asyncio.timeout(PATIENCE):
-        while not happened():  # noqa: ASYNC110 - nothing here sets an event
-            await asyncio.sleep(0.001)
-
-
-def listed(client: Client) -> list[str]:
-    return [model["id"] for model in client.get("/v1/models").json()["data"]]
-
-
-@pytest.mark.parametrize(
-    "registered",
-    [
-        *(function, generator, async_function, async_generator, with_headers),
-        pytest.param(wrapped, id="wrapped"),
-        pytest.param(Stateful(), id="object"),
-    ],
-)
-def test_any_function_becomes_a_model(serve: Serve, pipelines: Pipelines, registered: Callable[..., Any]) -> None:
-    pipelines.add("mine", registered)
-    client = serve(pipelines)
-
-    assert listed(client) == ["mine"]
-    assert message_of(ask(client, model="mine"))["content"] == "I am mine"
-    assert streamed_text(ask(client, model="mine", stream=True)) == "I am mine"
-
-
-def test_the_decorators_give_the_function_back(pipelines: Pipelines) -> None:
+def resource_called(name: str) -> Callable[..., AsyncGenerator[str, None]]:
     async def resource() -> AsyncGenerator[str, None]:
         yield ""
 
-    def factory() -> Callable[..., Any]:
-        return function
-
-    assert pipelines.model("mine")(function) is function
-    assert pipelines.factory("made")(factory) is factory
-    assert pipelines.resource(resource) is resource
+    resource.__name__ = name
+    return resource
 
 
-def test_one_function_may_be_several_models(serve: Serve, pipelines: Pipelines) -> None:
-    pipelines.model("a")(pipelines.model("b")(function))
+def test_each_way_to_register_takes_the_same_options_and_returns_the_function(
+    serve: Serve, pipelines: Pipelines
+) -> None:
+    options: Any = {"owned_by": "me", "prompt": "Why?"}
+    factory = cache(lambda: function)
+    assert pipelines.model("decorated", **options)(function) is function
+    assert pipelines.factory("made", **options)(factory) is factory
+    assert pipelines.resource(resource := resource_called("pool")) is resource
+    pipelines.add("added", wraps(function)(lambda *args, **kwargs: function(*args, **kwargs)), **options)
+    pipelines.add("plain", Stateful())
+    client = serve(pipelines)
 
-    assert list(pipelines.models) == ["b", "a"]
-    assert message_of(ask(serve(pipelines), model="b"))["content"] == "I am b"
-
-
-@pytest.mark.parametrize("fields", [{}, {"owned_by": "me"}, {"created": 7}, {"owned_by": "me", "created": 7}])
-async def test_a_model_says_who_owns_it_and_when_it_was_made(pipelines: Pipelines, fields: Json) -> None:
-    pipelines.model("decorated", **fields)(function)
-    pipelines.add("added", function, **fields)
-    pipelines.factory("made", **fields)(lambda: function)
-
-    expected = {"created": UNSET, "owned_by": UNSET, **fields}
-    names = ("decorated", "added", "made")
-    assert await service_of(pipelines).list_models() == [Model(id=name, **expected) for name in names]
-
-
-def test_a_model_has_a_prompt_that_it_can_answer(pipelines: Pipelines) -> None:
-    pipelines.add("a", function)
-    pipelines.add("b", function, prompt="What is the weather?")
-
-    assert [model.prompt for model in pipelines.models.values()] == ["Hello!", "What is the weather?"]
+    assert [model.prompt for model in pipelines.models.values()] == [*["Why?"] * 3, "Hello!"]
+    assert [model["owned_by"] for model in client.get("/v1/models").json()["data"]] == [*["me"] * 3, "custom"]
+    for name in pipelines.models:
+        assert message_of(ask(client, model=name))["content"] == f"I am {name}"
+        assert streamed_text(ask(client, model=name, stream=True)) == f"I am {name}"
 
 
-@pytest.mark.parametrize("outlives_client", [True, False])
-async def test_a_model_may_outlive_its_client(pipelines: Pipelines, outlives_client: bool) -> None:
-    run = Run(Workers(1), outlives_client=False)
-    current_run.set(run)
-    pipelines.add("mine", function, outlives_client=outlives_client)
-
-    await service_of(pipelines).complete("mine", [], {})
-
-    assert run.outlives_client is outlives_client
-
-
-def test_two_models_of_one_name_are_refused_with_the_places_of_both(pipelines: Pipelines) -> None:
+def test_a_name_that_is_taken_is_refused_with_the_places_of_both_models(pipelines: Pipelines) -> None:
     pipelines.add("mine", function)
+    pipelines.resource(resource_called("pool"))
     other = Pipelines()
-    other.add("mine", generator)
-
-    for register in (partial(pipelines.add, "mine", generator), partial(pipelines.include, other)):
-        with pytest.raises(ValueError, match=r"'mine'.*test_registry\.function and .*test_registry\.generator"):
+    other.add("mine", Stateful())
+    for register in (partial(pipelines.add, "mine", Stateful()), partial(pipelines.include, other)):
+        with pytest.raises(ValueError, match=r"'mine'.*test_registry\.function and .*test_registry\.Stateful"):
             register()
-    with pytest.raises(ValueError, match="'mine'"):
-        pipelines.add("mine", Stateful())
-
-
-def test_a_model_without_a_name_is_refused(pipelines: Pipelines) -> None:
+    for name in ("pool", "settings"):
+        with pytest.raises(ValueError, match=f"'{name}'"):
+            pipelines.resource(resource_called(name))
     with pytest.raises(ValueError, match="needs a name"):
         pipelines.model("")(function)
 
@@ -195,123 +111,100 @@ def test_a_model_without_a_name_is_refused(pipelines: Pipelines) -> None:
 @pytest.mark.parametrize(
     "wrong",
     [
-        lambda question: "",
-        lambda a, b: "",
         lambda a, b, c, d: "",
         lambda model, messages, body, *, more: "",
-        lambda: function,
         lambda settings: function,
         cache(lambda: function),
     ],
-    ids=["one", "two", "four", "keyword", "a factory", "a factory of settings", "a cached factory"],
+    ids=["too many", "keyword", "a factory of settings", "a cached factory"],
 )
 def test_a_function_of_other_arguments_is_refused(pipelines: Pipelines, wrong: Callable[..., Any]) -> None:
-    with pytest.raises(TypeError, match=r"must take \(model, messages, body\)"):
-        pipelines.add("mine", wrong)
-    with pytest.raises(TypeError, match=r"must take \(model, messages, body\)"):
-        pipelines.model("mine")(wrong)
-
+    for register in (partial(pipelines.add, "mine"), pipelines.model("mine")):
+        with pytest.raises(TypeError, match=r"must take \(model, messages, body\)"):
+            register(wrong)
     assert not pipelines.models
-
-
-def test_the_service_of_a_registry_is_both_services(pipelines: Pipelines) -> None:
-    assert isinstance(service_of(pipelines), CompletionService)
-    assert isinstance(service_of(pipelines), ModelService)
-
-
-def test_models_cannot_be_changed_past_the_registry(pipelines: Pipelines) -> None:
     with pytest.raises(TypeError):
         pipelines.models["mine"] = None  # type: ignore[index]  # which the type says too
 
 
-def test_a_model_service_that_lists_others_cannot_make_the_registry_fail(serve: Serve, pipelines: Pipelines) -> None:
-    class Others:
-        def list_models(self) -> list[str]:
-            return ["elsewhere"]
+async def test_a_factory_or_resource_takes_only_settings_and_resources_and_those_opened_before_are_closed(
+    pipelines: Pipelines,
+) -> None:
+    model = Stateful()
 
-    response = ask(serve(pipelines, dependencies={"model_service": given(Others())}), model="elsewhere")
+    @pipelines.resource
+    async def first() -> AsyncGenerator[None, None]:
+        model.events.append("opened")
+        yield
+        model.events.append("closed")
 
-    assert response.status_code == 404
-    assert error_of(response)["code"] == "model_not_found"
+    pipelines.add("preloaded", model, preload=True)
+    pipelines.factory("mine")(lambda settings, pool: function)
+    async with running(pipelines) as service:
+        with pytest.raises(TypeError, match=r"takes pool, which is neither .*Available: settings, first\."):
+            await answer(service)
+    model.events.clear()
 
-
-async def test_a_factory_makes_the_model_once_when_it_is_first_asked(serve: Serve, pipelines: Pipelines) -> None:
-    seen: list[object] = []
-
-    @pipelines.factory("mine")
-    def factory(settings: Settings) -> Callable[..., Any]:
-        seen.append(settings.owned_by)
-        return generator
-
-    client = serve(pipelines, owned_by="me")
-    client.get("/v1/models")
-    client.get("/v1/models/mine")
-    assert seen == []
-
-    assert message_of(ask(client, model="mine"))["content"] == "I am mine"
-    assert streamed_text(ask(client, model="mine", stream=True)) == "I am mine"
-    assert seen == ["me"]
+    pipelines.resource(lambda pool: resource_called("second")())
+    with pytest.raises(TypeError, match=r"takes pool, which is neither .*Available: settings\."):
+        await running(pipelines).__aenter__()
+    assert model.events == ["opened", "closed"]
 
 
-async def test_a_sync_factory_runs_in_a_thread_and_an_async_one_on_the_event_loop(pipelines: Pipelines) -> None:
+async def test_sync_factories_and_starts_run_in_a_thread_and_async_ones_on_the_event_loop(pipelines: Pipelines) -> None:
     threads: list[threading.Thread] = []
+    starting = Stateful()
 
-    @pipelines.factory("sync")
     def factory() -> Callable[..., Any]:
         threads.append(threading.current_thread())
         return function
 
-    @pipelines.factory("async")
     async def async_factory() -> Callable[..., Any]:
-        threads.append(threading.current_thread())
-        return function
+        return factory()
+
+    starting.start = factory  # type: ignore[assignment, method-assign]  # sync, which it may be
+    pipelines.factory("sync")(factory)
+    pipelines.factory("async")(async_factory)
+    pipelines.add("starting", starting)
+    pipelines.factory("cached")(cache(lambda: function))
+    pipelines.factory("cached with settings")(cache(lambda settings: function))
 
     async with running(pipelines) as service:
-        assert [await answer(service, name) for name in ("sync", "async")] == ["I am sync", "I am async"]
-
-    here = threading.current_thread()
-    assert [thread is here for thread in threads] == [False, True]
+        assert all([await answer(service, name) == f"I am {name}" for name in pipelines.models])
+    assert [thread is threading.current_thread() for thread in threads] == [False, True, False]
 
 
-async def test_a_cached_factory_is_a_factory(pipelines: Pipelines) -> None:
-    pipelines.factory("none")(cache(lambda: function))
-    pipelines.factory("settings")(cache(lambda settings: function))
-
-    async with running(pipelines) as service:
-        assert [await answer(service, name) for name in pipelines.models] == ["I am none", "I am settings"]
-
-
-@pytest.mark.parametrize("stream", [False, True])
 @pytest.mark.parametrize(
     ("made", "logged"),
     [
         (OSError("No such file"), "No such file"),
+        (Stateful(error=OSError("No key")), "No key"),
         (SystemExit(1), "SystemExit"),
         (asyncio.CancelledError(), "CancelledError"),
         (lambda question: "", "it must take (model, messages, body)"),
     ],
-    ids=["an error", "an exit", "a cancellation", "no model"],
+    ids=["an error", "no start", "an exit", "a cancellation", "no model"],
 )
-def test_a_factory_that_fails_is_a_500_and_is_called_again(
-    serve: Serve, pipelines: Pipelines, caplog: pytest.LogCaptureFixture, made: Any, logged: str, stream: bool
+def test_a_factory_that_fails_is_a_500_with_its_reason_in_the_log_and_is_called_again(
+    serve: Serve, pipelines: Pipelines, caplog: pytest.LogCaptureFixture, made: Any, logged: str
 ) -> None:
     results: list[Any] = [function, made]
 
     @pipelines.factory("mine")
-    def factory() -> Callable[..., Any]:
+    def factory() -> Any:
         if isinstance(result := results.pop(), BaseException):
             raise result
-        return result  # type: ignore[no-any-return]  # of any type, as a wrong factory may return
+        return result
 
     client = serve(pipelines)
-
-    assert ask(client, model="mine", stream=stream).status_code == 500
+    assert ask(client, model="mine").status_code == 500
     assert logged in caplog.text
-    assert ask(client, model="mine", stream=stream).status_code == 200
+    assert ask(client, model="mine", stream=True).status_code == 200
 
 
-async def test_a_model_is_made_and_started_once_for_many_requests_at_once(
-    pipelines: Pipelines, stateful: Stateful
+@pytest.mark.parametrize("error", [None, OSError("No such file")])
+async def test_requests_at_once_share_one_model_or_its_failure_and_none_is_logged_if_all_have_left(
+    pipelines: Pipelines, caplog: pytest.LogCaptureFixture, error: Exception | None
 ) -> None:
     made: list[Stateful] = []
     go = threading.Event()
@@ -319,102 +212,139 @@ async def test_a_model_is_made_and_started_once_for_many_requests_at_once(
     @pipelines.factory("mine")
     def factory() -> Stateful:
         go.wait(PATIENCE)
-        made.append(stateful)
-        return stateful
+        made.append(Stateful(error=error))
+        return made[-1]
 
     async with running(pipelines) as service:
-        first, *others = [asyncio.create_task(answer(service)) for _ in range(MANY)]
+        first, *others = [asyncio.create_task(answer(service)) for _ in range(50)]
         await asyncio.sleep(0)
-        first.cancel()  # whose leaving stops nothing
+        first.cancel()  # stops nothing for the others
         go.set()
-        assert await asyncio.gather(*others) == ["I am mine"] * (MANY - 1)
-
-    assert first.cancelled()
-    assert made == [stateful]
-    assert stateful.events == ["started", *["asked"] * (MANY - 1), "closed"]
-
-
-async def test_all_requests_get_the_failure_of_a_factory_and_asyncio_logs_none_if_all_have_left(
-    pipelines: Pipelines, caplog: pytest.LogCaptureFixture
-) -> None:
-    go = threading.Event()
-
-    @pipelines.factory("mine")
-    def factory() -> Callable[..., Any]:
-        go.wait(PATIENCE)
-        raise OSError("No such file")
-
-    async with running(pipelines) as service:
-        asking = [asyncio.create_task(answer(service)) for _ in range(3)]
-        await asyncio.sleep(0)
-        asking[0].cancel()
-        go.set()
-        errors = await asyncio.gather(*asking, return_exceptions=True)
-        assert [type(error) for error in errors] == [asyncio.CancelledError, OSError, OSError]
+        assert {*await asyncio.gather(*others, return_exceptions=True)} == {error or "I am mine"}
 
         alone = asyncio.create_task(answer(service))
         await asyncio.sleep(0)
         alone.cancel()
+    assert [event for event in made[0].events if event != "asked"] == ["starting" if error else "started", "closed"]
+    assert (first.cancelled(), error or len(made), caplog.records) == (True, error or 1, [])
 
+
+async def test_a_model_starts_before_its_first_answer_and_closes_with_the_application(pipelines: Pipelines) -> None:
+    model = Stateful()
+    pipelines.add("mine", model)
+    service = PipelineService(pipelines, Settings())
+
+    for _ in range(2):  # an application may run again
+        async with service.running():
+            assert (service.loading, model.events) == (False, [])
+            assert await answer(service) == await answer(service) == "I am mine"
+        assert model.events == ["started", "asked", "asked", "closed"]
+        model.events.clear()
+    async with service.running():
+        pass
+    assert model.events == [], "a model that nobody asked is neither started nor closed"
+
+
+def test_an_application_is_not_ready_until_its_preloaded_model_is_made_whatever_service_it_has(
+    serve: Serve, pipelines: Pipelines
+) -> None:
+    go = threading.Event()
+    pipelines.factory("mine", preload=True)(lambda: go.wait(PATIENCE) and function)
+    service = SimpleNamespace(complete=returning("Hello!"))
+    client = serve(pipelines, dependencies={"completion_service": given(service)})
+
+    assert (client.get("/ready").status_code, ask(client, model="mine").status_code) == (503, 200)
+    go.set()
+    until(lambda: client.get("/ready").status_code == 200)
+
+
+def test_a_preloaded_model_that_fails_is_logged_and_tried_again_by_its_first_request(
+    serve: Serve, pipelines: Pipelines, caplog: pytest.LogCaptureFixture
+) -> None:
+    failing = Stateful(error=OSError("No such file"))
+    pipelines.add("mine", failing, preload=True)
+    client = serve(pipelines)
+    until(lambda: "The model 'mine' could not be loaded; its first request tries again" in caplog.text)
+    failing.error = None
+
+    assert client.get("/ready").status_code == ask(client, model="mine").status_code == 200
+    assert "No such file" in caplog.text
+    assert failing.events == ["starting", "started", "asked"]
+
+
+async def test_models_that_start_delay_no_other_and_are_cancelled_when_the_application_stops(
+    pipelines: Pipelines, caplog: pytest.LogCaptureFixture
+) -> None:
+    models = {"preloaded": Stateful(never_starts=True), "requested": Stateful(never_starts=True)}
+    for name, model in models.items():
+        pipelines.add(name, model, preload=name == "preloaded")
+    pipelines.add("other", function)
+
+    async with asyncio.timeout(PATIENCE), running(pipelines) as service:
+        asking = asyncio.create_task(answer(service, "requested"))
+        while not all(model.events for model in models.values()):  # noqa: ASYNC110 - nothing here sets an event
+            await asyncio.sleep(0)
+        assert (service.loading, await answer(service, "other")) == (True, "I am other")
+
+    with pytest.raises(asyncio.CancelledError):
+        await asking
+    assert [model.events for model in models.values()] == [["starting"]] * 2
     assert not caplog.records
 
 
-@pytest.mark.parametrize("makes", [False, True], ids=["added", "made"])
-async def test_a_model_starts_before_its_first_answer_and_closes_with_the_application(
-    pipelines: Pipelines, stateful: Stateful, makes: bool
+def test_a_model_that_is_not_served_is_neither_retrieved_nor_named_nor_preloaded(
+    serve: Serve, pipelines: Pipelines
 ) -> None:
-    if makes:
-        pipelines.factory("mine")(lambda: stateful)
-    else:
-        pipelines.add("mine", stateful)
-    service = service_of(pipelines)
-
-    for _ in range(2):  # an application may run again
-        stateful.events.clear()
-        async with service.running():
-            assert not service.loading
-            assert stateful.events == []
-            await answer(service)
-            await answer(service)
-        assert stateful.events == ["started", "asked", "asked", "closed"]
-
-    stateful.events.clear()
-    async with service.running():
-        pass
-    assert stateful.events == [], "a model that nobody asked is neither started nor closed"
+    hidden = Stateful()
+    pipelines.add("hidden", hidden, preload=True, when=lambda settings: settings.public_docs)
+    pipelines.add("other", function)
+    client = serve(pipelines)
+    for response in (ask(client, model="hidden"), client.get("/v1/models/hidden")):
+        assert error_of(response)["message"] == "The model 'hidden' does not exist. Available: other."
+    assert hidden.events == []
 
 
-async def test_a_sync_start_runs_in_a_thread(pipelines: Pipelines) -> None:
-    threads: list[threading.Thread] = []
+async def test_included_resources_open_first_and_close_last_although_a_model_fails_to_close(
+    pipelines: Pipelines,
+) -> None:
+    events: list[str] = []
+    stuck, included = Stateful(), Pipelines()
+    stuck.close = lambda: stuck.missing  # type: ignore[attr-defined, method-assign]  # so that it raises
 
-    class Loading:
-        async def __call__(self, model: str, messages: Messages, body: Body) -> str:
-            return ""
+    @included.resource
+    async def journal(settings: Settings) -> AsyncGenerator[list[str], None]:
+        events.append(f"opened for {settings.owned_by}")
+        yield events
+        events.append("closed at the end")
 
-        def start(self) -> None:
-            threads.append(threading.current_thread())
+    included.factory("first")(lambda journal: Stateful(journal))
+    included.add("stuck", stuck)
+    included.factory("last")(lambda settings, journal: Stateful(journal))
+    pipelines.include(included)
 
-    pipelines.add("mine", Loading())
-    async with running(pipelines) as service:
-        await answer(service)
+    application = running(pipelines, owned_by="me")
+    service = await application.__aenter__()
+    assert events == ["opened for me"]
+    assert all([await answer(service, name) == f"I am {name}" for name in pipelines.models])
+    with pytest.raises(AttributeError, match="missing"):
+        await application.__aexit__(None, None, None)
+    assert events == ["opened for me", *["started", "asked"] * 2, "closed", "closed", "closed at the end"]
 
-    assert len(threads) == 1
-    assert threads != [threading.current_thread()]
 
+def test_applications_of_one_registry_have_settings_and_models_apart_and_agree_on_the_age_of_models(
+    serve: Serve, pipelines: Pipelines
+) -> None:
+    made: list[str] = []
 
-async def test_a_model_that_fails_to_start_is_tried_again_and_closed_if_it_was_made(pipelines: Pipelines) -> None:
-    added, first, second = Stateful(error=OSError("No key")), Stateful(error=OSError("No key")), Stateful()
-    made = [second, first]
-    pipelines.add("added", added)
-    pipelines.factory("made")(lambda: made.pop())
+    @pipelines.factory("mine")
+    def factory(settings: Settings) -> Callable[..., str]:
+        made.append(settings.owned_by)
+        return returning(settings.owned_by)  # type: ignore[return-value]  # which is a text
 
-    async with running(pipelines) as service:
-        for name in pipelines.models:
-            with pytest.raises(OSError, match="No key"):
-                await answer(service, name)
-        added.error = None
-        assert [await answer(service, name) for name in pipelines.models] == ["I am added", "I am made"]
-
-    assert first.events == ["starting", "closed"]
-    assert second.events == ["started", "asked", "closed"]
-    assert added.events == ["starting", "started", "asked", "closed"]
+    pipelines.add("older", function, created=7)
+    changed = int(Path(pipelines_module.__file__).stat().st_mtime)
+    clients = {owner: serve(pipelines, owned_by=owner) for owner in ("first", "second")}
+    for owner, client in [*clients.items(), *clients.items()]:
+        assert message_of(ask(client, model="mine"))["content"] == owner
+        assert [model["created"] for model in client.get("/v1/models").json()["data"]] == [changed, 7]
+    assert made == ["first", "second"]
