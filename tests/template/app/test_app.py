@@ -1,77 +1,66 @@
-"""The composition root: cheap, pure, and found by `litestar run`."""
+"""The application: what it imports, what replaces its parts, how it says that it is ready, and the models it has."""
 
 import subprocess
 import sys
-import threading
-from pathlib import Path
+from types import MappingProxyType, SimpleNamespace
 from typing import Any
 
 import pytest
-from litestar import Litestar
-from litestar.testing import TestClient
+from litestar.di import Provide
 
 from app.app import create_app
 from app.pipelines import pipelines
+from app.services import Hooks
 from app.settings import Settings, SettingsError
+from controllers.openai import OpenAIController
+from schemas.chat import Json
+from schemas.models import Model
+from tests.conftest import (
+    ASKS,
+    ROOT,
+    Client,
+    Serve,
+    ask,
+    chunks_of,
+    error_of,
+    given,
+    message_of,
+    openai_of,
+    returning,
+    streamed_text,
+)
+from tests.template.conftest import deltas_of
 
-ROOT = Path(__file__).parents[3]
+MINE = Model(id="mine/large", owned_by="me", created=7)
+PARTS = [
+    {"type": "text", "text": "Hello"},
+    {"type": "image_url", "image_url": {"url": "a"}},
+    {"type": "text", "text": "!"},
+]
 
 
-def run(code: str) -> str:
-    """What a fresh interpreter prints."""
-    done = subprocess.run(  # noqa: S603 - our own interpreter, with our own code
-        [sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True
+def service(**methods: Any) -> Any:
+    """Return a service that inherits nothing."""
+    return SimpleNamespace(**methods)
+
+
+@pytest.fixture(scope="module")
+def shipped(serve_all: Serve) -> Client:
+    """A client of the project's own models."""
+    return serve_all(pipelines)
+
+
+def test_an_application_imports_no_haystack_and_starts_no_thread_and_its_controllers_may_be_imported_first() -> None:
+    code = (
+        "import controllers.openai, sys, threading; from app.app import create_app; create_app();"
+        "print('haystack' in sys.modules, 'openai' in sys.modules, threading.active_count())"
     )
-    return done.stdout.strip()
-
-
-def test_an_application_imports_no_haystack_and_starts_no_thread() -> None:
-    code = """
-import sys, threading
-from app.app import create_app
-create_app()
-print("haystack" in sys.modules, "openai" in sys.modules, threading.active_count())
-"""
-
-    assert run(code) == "False False 1"
-
-
-def test_importing_the_controllers_first_is_no_circle() -> None:
-    assert run("import controllers.openai, app.engine.engine; print('fine')") == "fine"
-
-
-def test_an_application_can_be_made_twice() -> None:
-    threads = threading.enumerate()
-
-    first, second = create_app(settings=Settings()), create_app(settings=Settings())
-
-    assert isinstance(first, Litestar)
-    assert first is not second
-    assert first.state.engine is not second.state.engine
-    assert not set(threading.enumerate()) - set(threads)
-
-
-def test_the_settings_are_those_of_the_environment_unless_given(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("OWNED_BY", "the environment")
-
-    for settings, owner in ((None, "the environment"), (Settings(owned_by="me"), "me")):
-        with TestClient(create_app(settings=settings)) as client:
-            assert {model["owned_by"] for model in client.get("/v1/models").json()["data"]} == {owner}
-
-
-def test_a_wrong_setting_stops_the_start(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("SYNC_WORKERS", "many")
-
-    with pytest.raises(SettingsError, match="SYNC_WORKERS"):
-        create_app()
+    done = subprocess.run([sys.executable, "-c", code], cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S603 - our own interpreter, with our own code
+    assert done.stdout.strip() == "False False 1"
 
 
 @pytest.mark.parametrize(
-    ("setting", "module", "extra"),
-    [
-        ("metrics", "prometheus_client", "metrics"),
-        ("tracing", "opentelemetry", "otel"),
-    ],
+    ("setting", "module", "extra"), [("metrics", "prometheus_client", "metrics"), ("tracing", "opentelemetry", "otel")]
 )
 def test_a_setting_whose_packages_are_missing_stops_the_start_with_what_to_do(
     monkeypatch: pytest.MonkeyPatch, setting: str, module: str, extra: str
@@ -80,21 +69,107 @@ def test_a_setting_whose_packages_are_missing_stops_the_start_with_what_to_do(
         monkeypatch.delitem(sys.modules, name, raising=False)
     monkeypatch.setitem(sys.modules, module, None)
     settings: dict[str, Any] = {setting: True}
-
     with pytest.raises(SettingsError, match=f"`uv run --extra {extra} litestar run`"):
         create_app(settings=Settings(**settings))
 
 
-def test_the_models_of_the_project_are_served() -> None:
-    with TestClient(create_app(settings=Settings())) as client:
-        names = {model["id"] for model in client.get("/v1/models").json()["data"]}
+def test_a_subclass_of_the_controller_replaces_services_at_its_path(serve: Serve) -> None:
+    mine = service(complete=returning("Mine"), list_models=lambda: ["test", MINE])
 
-    assert {"echo", "echo-stream"} <= names <= set(pipelines.models)
+    class AtAnotherPath(OpenAIController):
+        path = "/mine"
+        dependencies = MappingProxyType({"completion_service": given(mine), "model_service": given(mine)})
+
+    client = serve(returning("Hello!"))
+    client.app.register(AtAnotherPath)
+    assert message_of(client.post("/mine/v1/chat/completions", json=ASKS))["content"] == "Mine"
+    assert [model["id"] for model in client.get("/mine/models").json()["data"]] == ["test", "mine/large"]
+    assert [model["id"] for model in client.get("/v1/models").json()["data"]] == ["test"]
 
 
-def test_an_application_may_start_and_stop_more_than_once() -> None:
-    app = create_app(settings=Settings())
+def test_a_completion_service_that_lists_models_is_the_model_service_too(serve: Serve) -> None:
+    async def list_models() -> list[str | Model]:
+        return ["test", MINE]
 
-    for _ in range(2):
-        with TestClient(app) as client:
-            assert client.get("/v1/models").status_code == 200
+    client = serve(service(complete=returning("Mine"), list_models=list_models))
+    model = openai_of(client).models.retrieve("mine/large").to_dict()
+    assert model == {"id": "mine/large", "object": "model", "created": 7, "owned_by": "me"}
+
+
+def test_either_service_alone_can_be_replaced(serve: Serve) -> None:
+    completing = serve(pipelines, dependencies={"completion_service": given(service(complete=returning("Mine")))})
+    assert message_of(ask(completing, model="echo"))["content"] == "Mine"
+    assert ask(completing, model="nope").status_code == 404
+
+    listing = serve(pipelines, dependencies={"model_service": given(service(list_models=lambda: ["echo", "other"]))})
+    assert [model["id"] for model in listing.get("/v1/models").json()["data"]] == ["echo", "other"]
+    assert message_of(ask(listing, model="echo"))["content"] == "Hello!"
+    for name in ("other", "echo-stream"):  # listed and not registered, or the other way round
+        assert error_of(ask(listing, model=name))["code"] == "model_not_found"
+
+
+def test_a_provider_may_be_called_for_each_request(serve: Serve) -> None:
+    made: list[str] = []
+
+    async def provide() -> Any:
+        made.append("made")
+        return service(complete=returning("Mine"))
+
+    client = serve(returning("Hello!"), dependencies={"completion_service": Provide(provide)})
+    assert [message_of(ask(client))["content"] for _ in range(2)] == ["Mine", "Mine"]
+    assert len(made) == 2
+
+
+def test_neither_a_query_nor_an_assignment_sets_a_dependency(shipped: Client) -> None:
+    query = dict.fromkeys(("completion_service", "model_service", "hooks", "engine", "settings"), "hacked")
+    response = shipped.post("/v1/chat/completions", params=query, json=ASKS | {"model": "echo"})
+    assert message_of(response)["content"] == "Hello!"
+    assert shipped.get("/v1/models", params=query).json() == shipped.get("/v1/models").json()
+    with pytest.raises(AttributeError):
+        Hooks().pre_hook = print  # type: ignore[misc]  # which the type says too
+
+
+def test_a_server_is_ready_unless_its_service_is_loading_and_alive_all_the_time(serve: Serve) -> None:
+    loading = service(complete=returning("Hello!"), loading=True)
+    client = serve(loading)
+    response = client.get("/ready")
+    assert (response.status_code, response.headers["retry-after"]) == (503, "1")
+    assert error_of(response)["code"] == "overloaded"
+    assert "loaded" in error_of(response)["message"]
+    assert client.get("/health").json() == {"status": "alive"}
+
+    loading.loading = False
+    for ready in (client, serve(returning("Hello!"))):  # which says nothing of loading
+        assert (ready.get("/ready").status_code, ready.get("/ready").json()) == (200, {"status": "ready"})
+
+
+@pytest.mark.parametrize("model", ["echo", "echo-stream"])
+@pytest.mark.parametrize(
+    ("message", "text"),
+    [
+        ({"role": "user", "content": "Hello there!"}, "Hello there!"),
+        ({"role": "user", "content": PARTS}, "Hello !"),
+        ({"role": "user", "content": ""}, ""),
+        ({"role": "assistant", "content": None}, ""),
+    ],
+    ids=["text", "parts", "empty", "null"],
+)
+def test_an_echo_repeats_the_last_message(shipped: Client, model: str, message: object, text: str) -> None:
+    messages = [{"role": "user", "content": "Not me."}, message]
+    assert message_of(ask(shipped, model=model, messages=messages))["content"] == text
+    assert streamed_text(ask(shipped, model=model, messages=messages, stream=True)) == text
+
+
+def test_the_streaming_echo_sends_words_and_its_usage(shipped: Client) -> None:
+    response = ask(shipped, "a b c", model="echo-stream", stream=True, stream_options={"include_usage": True})
+    assert deltas_of(response) == [{"content": "a"}, {"content": " b"}, {"content": " c"}]
+    assert chunks_of(response)[-1]["usage"] == {"prompt_tokens": 3, "completion_tokens": 3, "total_tokens": 6}
+
+
+def test_the_examples_answer_without_tools_and_reason_before_they_answer(shipped: Client) -> None:
+    without_tools: list[Json] = [{}, {"tools": None}, {"tools": []}]
+    for fields in without_tools:
+        assert "Give me a tool" in message_of(ask(shipped, model="tools", **fields))["content"]
+    assert message_of(ask(shipped, "abc", model="events"))["content"] == "cba"
+    first, *_, last = deltas_of(ask(shipped, model="reasoning", stream=True))
+    assert (list(first), last) == (["reasoning_content"], {"content": "You wrote 6 characters."})

@@ -1,67 +1,141 @@
-"""Keys: known by their hashes, and never shown."""
+"""API keys: what else is refused, which routes need one, and what nobody sees of them."""
 
+import hmac
 import re
 from pathlib import Path
+from typing import Any
 
 import pytest
+from httpx import Response
+from litestar import Request, get
+from litestar.routes import HTTPRoute
 
-from app.keys import Keys, KeysFile
+from app.keys import Keys
 from app.settings import Settings, SettingsError
+from tests.conftest import Client, Serve, error_of, returning
 
-KEY = "sk-of-somebody"
-
-
-def test_a_key_is_known_by_an_id_that_is_always_the_same_and_tells_nothing() -> None:
-    first, second = Keys.parse(f"{KEY},other"), Keys.parse(KEY)
-
-    owner = first.owner_of(KEY.encode())
-
-    assert owner == second.owner_of(KEY.encode())
-    assert owner is not None
-    assert re.fullmatch(r"key_[0-9a-f]{16}", owner)
-    assert owner != first.owner_of(b"other")
-
-
-@pytest.mark.parametrize(
-    "key", [b"", b" ", b"sk-of-somebod", b"sk-of-somebody ", b"SK-OF-SOMEBODY", b"\xff", b"a" * 9999]
-)
-def test_any_other_key_is_nobodys(key: bytes) -> None:
-    assert Keys.parse(KEY).owner_of(key) is None
-
-
-def test_a_server_without_keys_knows_nobody() -> None:
-    assert not Keys()
-    assert Keys().owner_of(b"") is None
+KEYS = Keys.parse("first,second")
+PUBLIC_PATHS = {"/", "/health", "/ready", "/static/{name}", "/open"}
+WRONG: dict[str, list[bytes]] = {
+    "no header": [],
+    "empty key": [b"Bearer "],
+    "spaces": [b"Bearer    "],
+    "all keys": [b"Bearer first,second"],
+    "no space": [b"Bearerfirst"],
+    "basic": [b"Basic Zmlyc3Q6"],
+    "digest": [b'Digest username="first"'],
+    "tab": [b"Bearer\tfirst"],
+    "hash": [b"Bearer a7937b64b8caa58f03721bb6bacf5c78cb235febe0e70b1b84cd99541461a08e"],
+    "utf-8": ["Bearer schlüssel".encode()],
+    "bytes": [b"Bearer \xff\xfe\x80"],
+    "bytes in the scheme": [b"\xff\xfe first"],
+    "long": [b"Bearer " + b"x" * 10_000],
+    "twice": [b"Bearer first", b"Bearer first"],
+    "right and wrong": [b"Bearer first", b"Bearer third"],
+}
 
 
-def test_keys_stand_between_commas_and_in_lines_of_a_file(tmp_path: Path) -> None:
-    file = tmp_path / "keys"
-    file.write_text("# ours\nthird\n\n  fourth, with a comma  \n  # theirs\n")
-
-    settings = Settings.load({"API_KEYS": " first,second,, first ", "API_KEYS_FILE": str(file)})
-
-    known = [b"first", b"second", b"third", b"fourth, with a comma"]
-    assert len(settings.keys) == len(known)
-    assert all(settings.keys.owner_of(key) for key in known)
+@get("/mine")
+async def mine(request: Request[str, None, Any]) -> str:
+    return request.user
 
 
-def test_a_key_may_be_of_any_characters() -> None:
-    assert Keys.parse("schlüssel").owner_of("schlüssel".encode())
+@get("/open", opt={"exclude_from_auth": True})
+async def open_to_all() -> str:
+    return "Come in!"
 
 
-def test_keys_are_kept_and_shown_nowhere(tmp_path: Path) -> None:
-    (tmp_path / "keys").write_text("in-the-file")
-    settings = Settings.load(
-        {
-            "API_KEYS": KEY,
-            "API_KEYS_FILE": str(tmp_path / "keys"),
-            "REDIS_URL": "redis://:password@localhost",
-        }
+def with_keys(serve: Serve, **settings: Any) -> Client:
+    client = serve(returning("Hello!"), api_keys=KEYS, **settings)
+    client.app.register(mine)
+    client.app.register(open_to_all)
+    return client
+
+
+@pytest.fixture(scope="module")
+def client(serve_all: Serve) -> Client:
+    return with_keys(serve_all)
+
+
+def is_refused(response: Response) -> bool:
+    error = error_of(response)
+    seen = (response.status_code, error["type"], error["code"], error["param"], response.headers["www-authenticate"])
+    assert response.headers["x-request-id"]
+    return seen == (401, "invalid_request_error", "invalid_api_key", None, "Bearer")
+
+
+@pytest.mark.parametrize("sent", WRONG.values(), ids=WRONG)
+def test_odd_headers_are_refused(client: Client, sent: list[bytes]) -> None:
+    assert is_refused(client.get("/v1/models", headers=[(b"authorization", value) for value in sent]))
+
+
+@pytest.mark.parametrize("header", ["BEARER  first", "Bearer first "])
+def test_the_case_of_the_scheme_and_spaces_do_not_matter(client: Client, header: str) -> None:
+    assert client.get("/v1/models", headers={"authorization": header}).status_code == 200
+
+
+def test_every_route_needs_a_key_unless_it_says_otherwise(client: Client) -> None:
+    handlers = [
+        (bool(handler.opt.get("exclude_from_auth")), str(method), route.path_format)
+        for route in client.app.routes
+        if isinstance(route, HTTPRoute)
+        for handler in route.route_handlers
+        for method in handler.http_methods
+    ]
+    closed = {(method, re.sub(r"{.*?}", "test", path)) for public, method, path in handlers if not public}
+    odd = [("GET", "http://testserver.local//v1/models"), ("GET", "/models/a/b"), ("GET", "/schema/nothing")]
+
+    assert {path for public, _, path in handlers if public} == PUBLIC_PATHS
+    assert closed > {("POST", "/v1/chat/completions"), ("OPTIONS", "/chat/completions"), ("GET", "/mine")}
+    elsewhere = {"cookie": "key=first", "proxy-authorization": "Bearer first"}
+    for method, path in [*closed, *odd]:
+        assert is_refused(client.request(method, path, headers=elsewhere)), (method, path)
+    assert client.get("/open").text == "Come in!"
+    assert [client.get(path).status_code for path in ("/v1/nothing", "/v1/chat/completions")] == [404, 405]
+
+
+def test_a_caller_is_known_by_an_id_that_is_the_same_on_each_server_and_reveals_nothing(serve: Serve) -> None:
+    first, again, second = (
+        with_keys(serve).get("/mine", headers={"authorization": f"Bearer {key}"}).text
+        for key in ("first", "first", "second")
     )
+    assert first == again != second
+    assert re.fullmatch(r"key_[0-9a-f]{16}", first)
+    assert not [digest for digest in KEYS if digest.hex().startswith(first.removeprefix("key_"))]
 
+
+@pytest.mark.parametrize("sent", ["first", "second", "neither"])
+def test_each_key_is_compared_in_constant_time(client: Client, monkeypatch: pytest.MonkeyPatch, sent: str) -> None:
+    compared: list[bytes] = []
+    compare = hmac.compare_digest
+
+    def compare_digest(one: bytes, other: bytes) -> bool:
+        compared.append(other)
+        return compare(one, other)
+
+    monkeypatch.setattr(hmac, "compare_digest", compare_digest)
+    client.get("/v1/models", headers={"authorization": f"Bearer {sent}"})
+    assert sorted(compared) == sorted(KEYS)
+
+
+def test_the_documentation_says_how_to_send_a_key(serve: Serve) -> None:
+    document = with_keys(serve, public_docs=True).get("/schema/openapi.json").json()
+    assert document["security"] == [{"key": []}]
+    assert document["components"]["securitySchemes"] == {"key": {"type": "http", "scheme": "bearer"}}
+    assert "security" not in serve(returning("Hello!")).get("/schema/openapi.json").json()
+
+
+def test_keys_stand_between_commas_and_in_lines_of_a_file_and_are_shown_nowhere(tmp_path: Path) -> None:
+    path = tmp_path / "keys"
+    path.write_text("# ours\nthird\n\n  fourth, with a comma  \n  # theirs\n")
+    variables = {"API_KEYS": " first,schlüssel,, first ", "API_KEYS_FILE": str(path), "REDIS_URL": "redis://:pass@a"}
+    settings = Settings.load(variables | {"OPENAI_API_KEY": "upstream"})
+
+    known = ["first", "schlüssel", "third", "fourth, with a comma"]
+    assert len(settings.keys) == len(known)
+    assert all(settings.keys.owner_of(key.encode()) for key in known)
     shown = f"{settings!r} {settings} {settings.keys!r} {list(settings.keys)}"
-
-    assert not [secret for secret in (KEY, "in-the-file", "password") if secret in shown]
+    assert not [secret for secret in (*known, "pass", "upstream") if secret in shown]
     assert not [digest for digest in settings.keys if digest.hex() in repr(settings)]
 
 
@@ -71,22 +145,16 @@ def test_a_variable_without_any_key_is_refused_rather_than_leaving_the_server_op
         Settings.load({"API_KEYS": text})
 
 
-@pytest.mark.parametrize("content", ["", "\n", "# none\n"])
-def test_a_file_without_any_key_is_refused_too(tmp_path: Path, content: str) -> None:
-    (tmp_path / "keys").write_text(content)
-
-    with pytest.raises(SettingsError, match=r"^API_KEYS_FILE is .*: it holds no key"):
-        Settings.load({"API_KEYS_FILE": str(tmp_path / "keys")})
-
-
-def test_a_file_that_cannot_be_read_is_refused(tmp_path: Path) -> None:
-    (tmp_path / "binary").write_bytes(b"\xff\xfe")
-
-    for name, reason in (("missing", "no such file"), ("", "is a directory"), ("binary", "can't decode")):
-        with pytest.raises(SettingsError, match=rf"^API_KEYS_FILE is .*{reason}"):
-            Settings.load({"API_KEYS_FILE": str(tmp_path / name)})
-
-
-def test_the_settings_of_a_file_stay_keys() -> None:
-    assert isinstance(Settings().api_keys_file, KeysFile)
-    assert Settings().keys == Keys()
+@pytest.mark.parametrize(
+    ("content", "reason"),
+    [(b"", "holds no key"), (b"# none\n", "holds no key"), (b"\xff\xfe", "can't decode"), (None, "no such file")],
+)
+def test_a_file_without_any_key_or_that_cannot_be_read_is_refused(
+    tmp_path: Path, content: bytes | None, reason: str
+) -> None:
+    path = tmp_path / "keys"
+    if content is not None:
+        path.write_bytes(content)
+    for refused, why in ((path, reason), (tmp_path, "is a directory")):
+        with pytest.raises(SettingsError, match=rf"^API_KEYS_FILE is .*{why}"):
+            Settings.load({"API_KEYS_FILE": str(refused)})
