@@ -1,25 +1,19 @@
-"""`litestar run --wc 2`: both processes serve, and each keeps its own count."""
+"""`litestar run --wc 2`: both processes serve and log, each keeps its own count, and they warn once."""
 
 import time
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
-import pytest
+import httpx
 
 from tests.template.e2e.connection import Connection, chat
 from tests.template.e2e.patience import PATIENCE
-from tests.template.e2e.server import Server
+from tests.template.e2e.server import SERVING, Server
 
 AT_ONCE = 20
 WORKERS = 2
-
-
-@pytest.fixture
-def pair(tmp_path: Path) -> Iterator[Server]:
-    """Two workers, each of which allows one completion at a time."""
-    with Server.with_own_models(tmp_path / "log", WORKERS, MAX_CONCURRENT_COMPLETIONS="1") as server:
-        yield server
+EVERYWHERE = ("--host", "0.0.0.0")  # noqa: S104 - for as long as it takes to see what is said of it
+WARNING = "No API_KEYS are set, and the server listens on 0.0.0.0: anyone who reaches it may use it."
 
 
 def served(port: int, held: ExitStack) -> int:
@@ -32,12 +26,25 @@ def served(port: int, held: ExitStack) -> int:
     return heads.count(b"200")
 
 
-def test_a_limit_is_each_workers_own(pair: Server) -> None:
-    count = 0
-    with ExitStack() as held:
+def test_a_limit_is_each_workers_own_and_all_write_nothing_but_json_and_warn_once(tmp_path: Path) -> None:
+    settings = {"MAX_CONCURRENT_COMPLETIONS": "1", "LOG_FORMAT": "json"}
+    settings["COVERAGE_PROCESS_CONFIG"] = ""  # of a tracer, Litestar's command says a line of its own
+    with (
+        Server(tmp_path / "log", app=SERVING, settings=settings, workers=WORKERS, options=EVERYWHERE) as server,
+        ExitStack() as held,
+    ):
+        count = 0
         deadline = time.monotonic() + PATIENCE
         while count < WORKERS and time.monotonic() < deadline:  # which of them takes a connection is chance
-            count += served(pair.port, held)
-
+            count += served(server.port, held)
         assert count == WORKERS
-        assert served(pair.port, held) == 0
+        assert served(server.port, held) == 0
+        held.close()
+        httpx.get(f"{server.url}/v1/models")
+
+    assert server.log.endswith("\n")
+    messages = [line["message"] for line in server.lines]
+    assert messages.count("Application startup complete.") == WORKERS
+    assert "GET /v1/models 200" in messages
+    (warning,) = [line for line in server.lines if "API_KEYS" in line["message"]]
+    assert (warning["level"], warning["message"]) == ("WARNING", WARNING)

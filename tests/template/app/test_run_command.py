@@ -1,0 +1,108 @@
+"""The `run` command: its options are Litestar's own, and it warns of a server that is open to all."""
+
+import inspect
+import os
+import signal
+import socket
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import pytest
+from click.testing import CliRunner, Result
+from litestar.cli.main import litestar_group
+
+Run = Callable[..., tuple[Result, dict[str, Any]]]
+OPTIONS: list[tuple[str, str, dict[str, object]]] = [
+    ("", "", {"host": "127.0.0.1", "port": 8000, "workers": 1, "reload": False, "fd": None, "uds": None}),
+    ("-p 9", "LITESTAR_PORT=9", {"port": 9}),
+    ("-H ::1", "LITESTAR_HOST=::1", {"host": "::1"}),
+    ("-W 2", "WEB_CONCURRENCY=2", {"workers": 2}),
+    ("-U file", "LITESTAR_UNIX_DOMAIN_SOCKET=file", {"uds": "file"}),
+    ("-r", "LITESTAR_RELOAD=1", {"reload": True, "reload_dirs": None}),
+    ("-R app", "LITESTAR_RELOAD_DIRS=app", {"reload": True, "reload_dirs": ["app"]}),
+    ("-I *.txt", "LITESTAR_RELOAD_INCLUDES=*.txt", {"reload": True, "reload_includes": ["*.txt"]}),
+    ("-E *.py", "LITESTAR_RELOAD_EXCLUDES=*.py", {"reload": True, "reload_excludes": ["*.py"]}),
+]
+WARNING = "No API_KEYS are set, and the server listens on {}: anyone who reaches it may use it."
+EVERYWHERE = "0.0.0.0"  # noqa: S104 - nothing listens there
+
+
+@pytest.fixture
+def invoke(monkeypatch: pytest.MonkeyPatch) -> Run:
+    """Runs the command, and returns its result and the arguments that uvicorn is called with."""
+    arguments: dict[str, Any] = {}
+    monkeypatch.setattr("uvicorn.run", lambda app, **given: arguments.update(given))
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
+    for name in ("API_KEYS", "API_KEYS_FILE", "LITESTAR_APP", "LITESTAR_PORT", "LITESTAR_HOST", "WEB_CONCURRENCY"):
+        monkeypatch.setenv(name, "")
+
+    def invoke(*options: str, **variables: str) -> tuple[Result, dict[str, Any]]:
+        command = ["--app", "app.app:create_app", "run", *options]
+        return CliRunner().invoke(litestar_group, command, env=variables, catch_exceptions=False), arguments
+
+    return invoke
+
+
+def test_it_takes_each_option_that_litestars_own_command_has(invoke: Run) -> None:
+    invoke()
+    command = litestar_group.commands["run"]
+    assert command.callback is not None
+    own = inspect.unwrap(command.callback)
+    assert own.__module__ == "app.web.run"
+    assert inspect.signature(own).parameters.keys() - {"env"} == {parameter.name for parameter in command.params}
+
+
+@pytest.mark.parametrize(("options", "variables", "expected"), OPTIONS)
+def test_options_reach_uvicorn_by_their_short_names_and_by_variables(
+    invoke: Run, options: str, variables: str, expected: dict[str, object]
+) -> None:
+    by_name, _, value = variables.partition("=")
+    for given, environment in ((options.split(), {}), ([], {by_name: value} if by_name else {})):
+        result, arguments = invoke(*given, **environment)
+        assert result.exit_code == 0, result.output
+        assert {name: arguments[name] for name in expected} == expected
+
+
+def test_a_certificate_is_used_that_is_given_or_made(invoke: Run, tmp_path: Path) -> None:
+    files = {"ssl_certfile": str(tmp_path / "cert.pem"), "ssl_keyfile": str(tmp_path / "key.pem")}
+    options = ["--ssl-certfile", files["ssl_certfile"], "--ssl-keyfile", files["ssl_keyfile"]]
+    for more in (["--create-self-signed-cert"], []):
+        _, arguments = invoke(*options, *more)
+        assert {name: arguments[name] for name in files} == files
+    assert Path(files["ssl_certfile"]).exists()
+
+
+@pytest.mark.parametrize(
+    ("options", "host"),
+    [
+        (("-H", EVERYWHERE), EVERYWHERE),
+        (("-H", "::"), "::"),
+        (("-H", "example.com"), "example.com"),
+        (("-H", "127.0.0.2"), None),
+        (("-H", "::1"), None),
+        (("-H", "localhost"), None),
+        (("-H", EVERYWHERE, "-U", "file"), None),
+    ],
+)
+def test_it_warns_if_there_are_no_keys_and_others_can_reach_the_server(
+    invoke: Run, caplog: pytest.LogCaptureFixture, options: tuple[str, ...], host: str | None
+) -> None:
+    invoke(*options)
+    assert [record.getMessage() for record in caplog.records] == ([WARNING.format(host)] if host else [])
+    caplog.clear()
+    invoke(*options, API_KEYS="sk-mine")
+    assert not caplog.records
+
+
+@pytest.mark.parametrize(("family", "host"), [("inet", EVERYWHERE), ("inet", "127.0.0.1"), ("unix", None)])
+def test_an_inherited_socket_is_looked_at(
+    invoke: Run, caplog: pytest.LogCaptureFixture, tmp_path: Path, family: str, host: str | None
+) -> None:
+    is_unix = family == "unix"
+    with socket.socket(socket.AF_UNIX if is_unix else socket.AF_INET) as listening:
+        listening.bind(str(tmp_path / "socket") if host is None else (host, 0))
+        _, arguments = invoke("-F", str(listening.fileno()))
+        assert arguments["fd"] == listening.fileno()
+        os.fstat(listening.fileno())  # which is still open
+    assert [record.getMessage() for record in caplog.records] == ([WARNING.format(host)] if host == EVERYWHERE else [])
