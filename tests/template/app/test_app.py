@@ -129,7 +129,7 @@ def test_neither_a_query_nor_an_assignment_sets_a_dependency(shipped: Client) ->
         Hooks().pre_hook = print  # type: ignore[misc]  # which the type says too
 
 
-def test_a_server_is_ready_unless_its_service_is_loading_and_alive_all_the_time(serve: Serve) -> None:
+def test_a_server_is_ready_unless_its_service_is_loading_or_it_drains_and_alive_all_the_time(serve: Serve) -> None:
     loading = service(complete=returning("Hello!"), loading=True)
     client = serve(loading)
     response = client.get("/ready")
@@ -141,6 +141,10 @@ def test_a_server_is_ready_unless_its_service_is_loading_and_alive_all_the_time(
     loading.loading = False
     for ready in (client, serve(returning("Hello!"))):  # which says nothing of loading
         assert (ready.get("/ready").status_code, ready.get("/ready").json()) == (200, {"status": "ready"})
+
+    client.app.state.engine.draining = True  # as on the way to its end, when new connections cannot ask any more
+    assert "shutting down" in error_of(client.get("/ready"))["message"]
+    assert client.get("/health").status_code == 200
 
 
 @pytest.mark.parametrize("model", ["echo", "echo-stream"])
