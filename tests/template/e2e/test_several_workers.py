@@ -33,8 +33,7 @@ def test_a_limit_is_each_workers_own_and_all_write_nothing_but_json_and_warn_onc
         Server(tmp_path / "log", app=SERVING, settings=settings, workers=WORKERS, options=EVERYWHERE) as server,
         ExitStack() as held,
     ):
-        count = 0
-        deadline = time.monotonic() + PATIENCE
+        count, deadline = 0, time.monotonic() + PATIENCE
         while count < WORKERS and time.monotonic() < deadline:  # which of them takes a connection is chance
             count += served(server.port, held)
         assert count == WORKERS
