@@ -1,0 +1,319 @@
+"""Pack `limits`: rates of requests, counted in memory or in a Redis that several servers share."""
+
+import asyncio
+import logging
+import re
+import socket
+import subprocess
+import sys
+import time
+from collections import Counter
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import httpx
+import pytest
+from httpx import Response
+from litestar import Litestar, get
+from litestar.testing import TestClient
+
+import app.limits.plugin
+import app.limits.rates
+from app.app import create_app
+from app.keys import Keys
+from app.registry import Pipelines
+from app.settings import Secret, Settings, SettingsError
+from tests.conftest import Client, Serve, ask, error_of, returning
+from tests.template.e2e.patience import PATIENCE, eventually
+from tests.template.e2e.redis import Redis, needs_redis
+from tests.template.e2e.server import free_port
+
+ROOT = Path(__file__).parents[3]
+LIMIT, REMAINING, RESET = (f"x-ratelimit-{name}-requests" for name in ("limit", "remaining", "reset"))
+UNREACHABLE = "Redis does not answer"
+WITHOUT_REDIS = """
+import sys
+sys.modules["redis"] = None
+from app.app import create_app
+from app.settings import Secret, Settings, SettingsError
+create_app(settings=Settings(requests_per_minute=1))
+try:
+    create_app(settings=Settings.load({"REQUESTS_PER_MINUTE": "1", "REDIS_URL": "redis://localhost"}))
+except SettingsError as error:
+    print(error.message)
+"""
+
+
+def request(client: Client, key: str = "none") -> Response:
+    return client.get("/v1/models", headers={"authorization": f"Bearer {key}"})
+
+
+def left_at(client: Client) -> str:
+    """Return how many requests are left after another one."""
+    remaining: str = request(client).headers[REMAINING]
+    return remaining
+
+
+def async_client_of(application: Litestar, address: str = "192.0.2.1") -> httpx.AsyncClient:
+    """Return a client, on the event loop of the test, whose address is this one."""
+    asgi: Any = application  # Litestar's types of ASGI are narrower than httpx's
+    return httpx.AsyncClient(transport=httpx.ASGITransport(asgi, client=(address, 50000)), base_url="http://test")
+
+
+class Clock:
+    """The time, which a test moves on; at first, a minute begins."""
+
+    now = 60.0 * 30_000_000
+
+    def __call__(self) -> float:
+        return self.now
+
+
+@pytest.fixture
+def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
+    clock = Clock()
+    monkeypatch.setattr(time, "time", clock)
+    return clock
+
+
+@pytest.mark.parametrize(("requests", "second"), [(1, 0.5), (1, 59.5), (2, 21.5), (60, 0.5), (60, 59.5)])
+def test_a_caller_that_waits_as_long_as_the_refusal_says_is_served(
+    serve: Serve, clock: Clock, requests: int, second: float
+) -> None:
+    client = serve(returning("Hello!"), requests_per_minute=requests)
+    clock.now += second
+
+    assert [request(client).status_code for _ in range(requests)] == [200] * requests
+    refusal = request(client)
+    assert refusal.status_code == 429
+    seconds = int(refusal.headers["retry-after"])
+    assert 1 <= seconds <= 60
+    assert f"in {seconds} s" in error_of(refusal)["message"]
+    assert error_of(refusal)["param"] is None
+    assert (refusal.headers[LIMIT], refusal.headers[REMAINING]) == (str(requests), "0")
+    assert re.fullmatch(r"\d+ms|\d+(\.\d+)?s|\d+m\d+(\.\d+)?s", refusal.headers[RESET])
+
+    clock.now += seconds
+    assert request(client).status_code == 200
+
+
+@pytest.mark.parametrize(
+    ("second", "used", "reset"),
+    [
+        (0, 1, "1m0s"),
+        (0.5, 1, "59.5s"),
+        (0.5, 2, "1m29.5s"),
+        (0.5, 4, "1m44.5s"),
+        (45, 1, "15s"),
+        (58.5, 1, "1.5s"),
+        (59.94, 1, "60ms"),
+    ],
+)
+def test_all_requests_are_left_again_after_the_time_of_the_reset_as_openai_writes_it(
+    serve: Serve, clock: Clock, second: float, used: int, reset: str
+) -> None:
+    client = serve(returning("Hello!"), requests_per_minute=5)
+    clock.now += second
+    shown = [request(client).headers[RESET] for _ in range(used)][-1]
+
+    assert shown == reset
+    units = {"m": 60, "s": 1, "ms": 0.001}
+    clock.now += sum(float(number) * units[unit] for number, unit in re.findall(r"([\d.]+)(ms|m|s)", reset)) + 0.001
+    assert left_at(client) == "4"
+
+
+def test_windows_slide_so_that_a_minute_grants_no_more_than_its_limit(serve: Serve, clock: Clock) -> None:
+    client = serve(returning("Hello!"), requests_per_minute=10)
+
+    def granted() -> int:
+        return [request(client).status_code for _ in range(12)].count(200)
+
+    clock.now += 59
+    assert granted() == 10
+    for seconds, more in ((2, 1), (4, 0), (2, 1), (24, 4), (600, 10)):
+        clock.now += seconds
+        assert granted() == more
+
+
+def test_errors_count_too_and_say_what_is_left(serve: Serve) -> None:
+    client = serve(returning("Hello!"), requests_per_minute=10)
+
+    failed = [ask(client, model="nope"), ask(client, n="two"), client.post("/v1/chat/completions", content=b"{")]
+
+    assert [response.status_code for response in failed] == [404, 400, 400]
+    assert [response.headers[REMAINING] for response in failed] == ["9", "8", "7"]
+
+
+def test_a_wrong_key_uses_no_request_and_gets_no_headers_of_limits(serve: Serve) -> None:
+    client = serve(returning("Hello!"), api_keys=Keys.parse("right"), requests_per_minute=1)
+
+    for _ in range(3):
+        response = request(client, "wrong")
+        assert (response.status_code, LIMIT in response.headers) == (401, False)
+    assert request(client, "right").status_code == 200
+
+
+@pytest.mark.anyio
+async def test_without_keys_each_address_has_its_limit_whatever_the_headers_say() -> None:
+    application = create_app(settings=Settings(requests_per_minute=1), pipelines=Pipelines())
+    headers = [{}, {"x-forwarded-for": "192.0.2.9", "authorization": "Bearer mine"}]
+
+    for address in ("192.0.2.1", "192.0.2.2"):
+        async with async_client_of(application, address) as client:
+            statuses = [(await client.get("/v1/models", headers=each)).status_code for each in headers]
+        assert statuses == [200, 429]
+
+
+def test_public_routes_and_unknown_paths_have_no_limit() -> None:
+    @get("/open", opt={"exclude_from_auth": True})
+    async def open_to_all() -> str:
+        return "Come in!"
+
+    application = create_app(settings=Settings(requests_per_minute=1))
+    application.register(open_to_all)
+    with TestClient(application) as client:
+        for path, status in (("/open", 200), ("/nothing", 404)):
+            responses = [client.get(path) for _ in range(3)]
+            assert [response.status_code for response in responses] == [status] * 3
+            assert not [response for response in responses if LIMIT in response.headers]
+
+
+def test_there_are_no_headers_of_limits_without_a_limit(serve: Serve) -> None:
+    client = serve(returning("Hello!"))
+
+    assert not [name for name in ask(client).headers if name.startswith("x-ratelimit")]
+
+
+@pytest.mark.parametrize("url", ["localhost", "http://:password@localhost", "redis://:password#@localhost"])
+def test_a_url_that_is_none_of_redis_is_refused_without_its_password(url: str) -> None:
+    with pytest.raises(SettingsError, match=r"^REDIS_URL is no address") as caught:
+        create_app(settings=Settings.load({"REQUESTS_PER_MINUTE": "1", "REDIS_URL": url}))
+
+    assert "password" not in caught.value.message
+
+
+def test_redis_is_no_dependency_until_its_setting_asks_for_it() -> None:
+    code = [sys.executable, "-c", WITHOUT_REDIS]
+    done = subprocess.run(code, cwd=ROOT, capture_output=True, text=True, check=True)  # noqa: S603 - our own interpreter
+
+    assert done.stdout == "REDIS_URL needs the extra `redis`: uv run --extra redis litestar run.\n"
+
+
+# Below, Redis may take its time to answer, so that no test depends on how busy the machine is.
+
+
+@pytest.fixture
+def patient(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(app.limits.plugin, "TIMEOUT", PATIENCE)
+
+
+@pytest.fixture
+def redis(tmp_path: Path, patient: None) -> Iterator[Redis]:
+    with Redis(tmp_path, free_port()) as running:
+        yield running
+
+
+@needs_redis
+def test_servers_that_share_a_redis_count_a_key_together(
+    serve: Serve, redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    keys = Keys.parse("one,two")
+    first, second = (
+        serve(returning("Hello!"), api_keys=keys, requests_per_minute=2, redis_url=redis.url) for _ in range(2)
+    )
+
+    for key in ("one", "two"):
+        statuses = [request(client, key).status_code for client in (first, second, first, second)]
+        assert statuses == [200, 200, 429, 429]
+    assert UNREACHABLE not in caplog.text
+
+
+@needs_redis
+def test_a_new_caller_waits_for_the_whole_window_of_redis(serve: Serve, redis: Redis) -> None:
+    keys = [f"sk-{number}" for number in range(10)]
+    client = serve(returning("Hello!"), api_keys=Keys.parse(",".join(keys)), requests_per_minute=1, redis_url=redis.url)
+
+    for key in keys:
+        start = time.monotonic()
+        granted, refused = request(client, key), request(client, key)
+        elapsed = time.monotonic() - start
+        assert (granted.status_code, refused.status_code) == (200, 429)
+        assert 59 - elapsed <= int(refused.headers["retry-after"]) <= 60
+
+
+@needs_redis
+@pytest.mark.anyio
+async def test_many_requests_at_once_wait_for_a_connection_to_redis(
+    redis: Redis, caplog: pytest.LogCaptureFixture
+) -> None:
+    settings = Settings(requests_per_minute=40, redis_url=Secret(redis.url))
+    application = create_app(settings=settings, pipelines=Pipelines())
+    async with application.lifespan(), async_client_of(application) as client:
+        responses = await asyncio.gather(*(client.get("/v1/models") for _ in range(200)))
+
+    counts = Counter(response.status_code for response in responses)
+    assert counts.keys() == {200, 429}
+    assert 40 <= counts[200] < 2 * 40  # counted once: a second count, in memory, would grant as many again
+    assert UNREACHABLE not in caplog.text
+
+
+@needs_redis
+def test_a_connection_that_has_died_is_made_again(
+    serve: Serve, tmp_path: Path, patient: None, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = free_port()
+    with Redis(tmp_path, port) as redis:
+        client = serve(returning("Hello!"), requests_per_minute=3, redis_url=redis.url)
+        assert left_at(client) == "2"
+        redis.stop()
+        with Redis(tmp_path, port):
+            assert left_at(client) == "2"
+
+    assert UNREACHABLE not in caplog.text
+
+
+@needs_redis
+def test_a_server_counts_for_itself_while_its_redis_is_away(
+    serve: Serve, tmp_path: Path, patient: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    port = free_port()
+    monkeypatch.setattr(app.limits.rates, "PAUSE", 3600)
+    with Redis(tmp_path, port) as redis:
+        client = serve(returning("Hello!"), requests_per_minute=3, redis_url=redis.url)
+        assert left_at(client) == "2"
+        redis.stop()
+        assert [left_at(client) for _ in range(3)] == ["2", "1", "0"]
+        assert request(client).status_code == 429
+        assert caplog.text.count(UNREACHABLE) == 1
+
+
+@needs_redis
+def test_a_server_asks_a_redis_again_that_was_away(
+    serve: Serve, tmp_path: Path, patient: None, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.limits.rates, "PAUSE", 0.1)
+    port = free_port()
+    client = serve(returning("Hello!"), requests_per_minute=1000, redis_url=f"redis://127.0.0.1:{port}")
+    assert [left_at(client) for _ in range(3)] == ["999", "998", "997"]
+
+    with Redis(tmp_path, port):
+        eventually(lambda: left_at(client), lambda left: left == "999")
+
+
+@pytest.mark.parametrize("listens", [False, True], ids=["refuses", "never answers"])
+def test_a_redis_that_does_not_answer_stops_no_request_and_its_password_is_not_logged(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture, listens: bool
+) -> None:
+    monkeypatch.setattr(app.limits.plugin, "TIMEOUT", 0.1)
+    with socket.socket() as silent, caplog.at_level(logging.DEBUG):
+        silent.bind(("127.0.0.1", 0))
+        if listens:
+            silent.listen()
+        url = f"redis://:hunter2@127.0.0.1:{silent.getsockname()[1]}"
+        client = serve(returning("Hello!"), requests_per_minute=2, redis_url=url)
+        statuses = [request(client).status_code for _ in range(3)]
+
+    assert statuses == [200, 200, 429]
+    assert UNREACHABLE in caplog.text
+    assert "hunter2" not in caplog.text
