@@ -1,0 +1,227 @@
+"""Pack `telemetry`: spans by OpenTelemetry's conventions."""
+
+import asyncio
+import threading
+from collections.abc import AsyncIterator, Iterator
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
+
+import httpx
+import pytest
+
+pytest.importorskip("opentelemetry.sdk", reason="needs the extra `otel`")
+
+from opentelemetry import trace
+from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
+from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
+from opentelemetry.trace import SpanKind, StatusCode
+
+from app.registry import Pipelines
+from app.services import Body, Messages
+from schemas.chat import Usage
+from tests.conftest import Client, Serve, ask, live
+from tests.template.e2e.clients import says
+from tests.template.e2e.connection import chat
+from tests.template.e2e.patience import PATIENCE, eventually
+from tests.template.e2e.server import Server
+
+tracer = trace.get_tracer("the user's own")
+
+
+async def on_the_loop(model: str, messages: Messages, body: Body) -> AsyncIterator[str | Usage]:
+    with tracer.start_as_current_span("work"):
+        await asyncio.sleep(0)
+    yield "Hello"
+    if messages[0]["content"] == "fail":
+        raise ValueError("secret")
+    if messages[0]["content"] == "wait":
+        await asyncio.Event().wait()
+    yield Usage(prompt_tokens=3, completion_tokens=2)
+
+
+def in_a_thread(model: str, messages: Messages, body: Body) -> Iterator[str]:
+    with tracer.start_as_current_span("work"):
+        yield "Hello"
+
+
+@pytest.fixture(scope="module")
+def provider_exporter() -> InMemorySpanExporter:
+    """Where the spans of this process go: a process sets its tracer provider once."""
+    if not isinstance(trace.get_tracer_provider(), TracerProvider):
+        trace.set_tracer_provider(TracerProvider())
+    provider, exporter = trace.get_tracer_provider(), InMemorySpanExporter()
+    assert isinstance(provider, TracerProvider)
+    provider.add_span_processor(SimpleSpanProcessor(exporter))
+    return exporter
+
+
+@pytest.fixture
+def exporter(provider_exporter: InMemorySpanExporter) -> InMemorySpanExporter:
+    provider_exporter.clear()
+    return provider_exporter
+
+
+@pytest.fixture
+def traced(serve: Serve) -> Client:
+    pipelines = Pipelines()
+    pipelines.add("on-the-loop", on_the_loop)
+    pipelines.add("in-a-thread", in_a_thread)
+    return serve(pipelines, tracing=True, owned_by="acme")
+
+
+def spans(exporter: InMemorySpanExporter) -> dict[str, ReadableSpan]:
+    """Return what was traced by name, each name once."""
+    finished = exporter.get_finished_spans()
+    assert len({span.name for span in finished}) == len(finished)
+    return {span.name: span for span in finished}
+
+
+@pytest.mark.parametrize("model", ["on-the-loop", "in-a-thread"])
+@pytest.mark.parametrize("stream", [True, False])
+def test_the_span_of_a_completion_is_in_that_of_its_request_and_around_those_of_the_model(
+    traced: Client, exporter: InMemorySpanExporter, model: str, stream: bool
+) -> None:
+    ask(traced, model=model, stream=stream)
+
+    found = spans(exporter)
+    assert found.keys() == {"POST /v1/chat/completions", f"chat {model}", "work"}
+    request, completion, work = found["POST /v1/chat/completions"], found[f"chat {model}"], found["work"]
+    assert (request.kind, completion.kind) == (SpanKind.SERVER, SpanKind.INTERNAL)
+    assert (request.attributes or {})["http.route"] == "/v1/chat/completions"
+    assert completion.parent == request.context
+    assert work.parent == completion.context
+
+
+def test_a_completion_is_described_as_the_conventions_say(traced: Client, exporter: InMemorySpanExporter) -> None:
+    answer = ask(traced, model="on-the-loop", stream=True).text
+
+    span = spans(exporter)["chat on-the-loop"]
+    attributes = dict(span.attributes or {})
+    seconds = attributes.pop("gen_ai.response.time_to_first_chunk")
+    assert isinstance(seconds, float)
+    assert seconds > 0
+    assert str(attributes.pop("gen_ai.response.id")) in answer
+    assert attributes == {
+        "gen_ai.operation.name": "chat",
+        "gen_ai.provider.name": "acme",
+        "gen_ai.request.model": "on-the-loop",
+        "gen_ai.request.stream": True,
+        "gen_ai.response.model": "on-the-loop",
+        "gen_ai.response.finish_reasons": ("stop",),
+        "gen_ai.usage.input_tokens": 3,
+        "gen_ai.usage.output_tokens": 2,
+    }
+    assert span.status.status_code is StatusCode.UNSET
+
+
+@pytest.mark.parametrize("stream", [True, False])
+def test_a_failure_has_a_type_and_no_message(traced: Client, exporter: InMemorySpanExporter, stream: bool) -> None:
+    ask(traced, "fail", model="on-the-loop", stream=stream)
+
+    span = spans(exporter)["chat on-the-loop"]
+    assert span.status.status_code is StatusCode.ERROR
+    assert span.attributes is not None
+    assert span.attributes["error.type"] == "server_error"
+    assert "gen_ai.response.finish_reasons" not in span.attributes
+    assert "secret" not in span.to_json()
+
+
+def test_a_completion_whose_client_left_is_no_error(exporter: InMemorySpanExporter) -> None:
+    with (
+        live(on_the_loop, tracing=True) as client,
+        client.chat.completions.create(model="test", messages=says("wait"), stream=True) as stream,
+    ):
+        next(stream)
+        stream.close()
+        span = eventually(lambda: spans(exporter).get("chat test"), bool)
+
+    assert span is not None
+    assert span.status.status_code is StatusCode.UNSET
+
+
+@pytest.mark.parametrize(
+    ("method", "path", "names"),
+    [
+        ("POST", "/v1/chat/completions", {"POST /v1/chat/completions"}),
+        ("GET", "/v1/models/made-up", {"GET /v1/models/{model_id}"}),
+        ("GET", "/made-up", {"GET"}),
+        ("GET", "/health", set()),
+        ("GET", "/ready", set()),
+    ],
+)
+def test_a_request_without_a_completion_has_one_span_named_after_its_route_and_health_none(
+    traced: Client, exporter: InMemorySpanExporter, method: str, path: str, names: set[str]
+) -> None:
+    traced.request(method, path, json=chat("made-up", "Hello!") if method == "POST" else None)
+
+    assert spans(exporter).keys() == names
+
+
+def test_a_trace_of_the_caller_is_continued_without_its_key_and_its_messages(
+    traced: Client, exporter: InMemorySpanExporter
+) -> None:
+    traced.headers["traceparent"] = "00-0af7651916cd43dd8448eb211c80319c-b7ad6b7169203331-01"
+    traced.headers["authorization"] = "Bearer sk-do-not-tell"
+
+    ask(traced, "do-not-tell", model="on-the-loop")
+
+    found = exporter.get_finished_spans()
+    assert {span.context.trace_id for span in found if span.context} == {0x0AF7651916CD43DD8448EB211C80319C}
+    assert "do-not-tell" not in " ".join(span.to_json() for span in found)
+
+
+def test_without_their_settings_there_are_neither_metrics_nor_spans(
+    serve: Serve, exporter: InMemorySpanExporter
+) -> None:
+    client = serve(in_a_thread)
+
+    assert client.get("/metrics").status_code == 404
+    assert client.get("/v1/models").status_code == 200
+    assert spans(exporter) == {}
+
+
+@contextmanager
+def collector(received: list[bytes]) -> Iterator[str]:
+    """Give the address of a server that receives what is posted to it."""
+
+    class Handler(BaseHTTPRequestHandler):
+        def do_POST(self) -> None:
+            received.append(self.rfile.read(int(self.headers["content-length"])))
+            self.send_response(200)
+            self.end_headers()
+
+        def log_message(self, *_: object) -> None: ...
+
+    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        thread = threading.Thread(target=server.serve_forever)
+        thread.start()
+        yield f"http://127.0.0.1:{server.server_port}"
+        server.shutdown()
+        thread.join()
+
+
+def serve_and_stop(log: Path, endpoint: str) -> None:
+    """Serve one completion by a server that exports its spans, and stop it by SIGTERM."""
+    settings = {"TRACING": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint, "OTEL_EXPORTER_OTLP_TIMEOUT": "1"}
+    with Server.with_own_models(log, **settings, OTEL_SERVICE_NAME="mine") as server:
+        response = httpx.post(f"{server.url}/v1/chat/completions", json=chat("function", "Hello!"), timeout=PATIENCE)
+        assert response.status_code == 200
+
+
+def test_spans_are_sent_to_where_the_environment_says_before_the_server_ends(tmp_path: Path) -> None:
+    received: list[bytes] = []
+    with collector(received) as url:
+        serve_and_stop(tmp_path / "log", url)
+
+    resources = [span for data in received for span in ExportTraceServiceRequest.FromString(data).resource_spans]
+    names = [span.name for resource in resources for scope in resource.scope_spans for span in scope.spans]
+    attributes = [attribute for resource in resources for attribute in resource.resource.attributes]
+    assert {each.value.string_value for each in attributes if each.key == "service.name"} == {"mine"}
+    assert sorted(name for name in names if "journal" not in name) == ["POST /v1/chat/completions", "chat function"]
+
+
+def test_a_server_whose_collector_does_not_answer_serves_and_ends(tmp_path: Path) -> None:
+    serve_and_stop(tmp_path / "log", "http://127.0.0.1:9")
