@@ -1,0 +1,125 @@
+"""Pack `local`: when the model is loaded and closed, and what happens meanwhile."""
+
+import asyncio
+import signal
+import socket
+import subprocess
+import sys
+import threading
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+
+pytest.importorskip("xllamacpp", reason="needs the extra `local`")
+
+from openai import InternalServerError
+
+from app.local.model import LocalModel, to_request
+from app.services import Messages
+from schemas.chat import Json
+from tests.conftest import live
+from tests.template.e2e.clients import client_of, says
+from tests.template.e2e.patience import PATIENCE
+from tests.template.e2e.server import Server
+
+ROOT = Path(__file__).parents[3]
+STORY: Messages = [{"role": "user", "content": "Write a long story about a dragon."}]
+ENDS_WHILE_IT_LOADS = """
+from litestar.testing import TestClient
+from app.app import create_app
+
+with TestClient(create_app()) as client:
+    client.get("/v1/models").raise_for_status()
+"""
+
+
+def test_two_event_loops_that_start_it_at_the_same_time_load_it_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    both = threading.Barrier(2)
+    loaded: list[str] = []
+
+    def load(path: str) -> object:
+        loaded.append(path)
+        return object()
+
+    monkeypatch.setattr("app.local.model._start_server", load)
+    model = LocalModel("model.gguf")
+
+    async def start() -> None:
+        both.wait()
+        await asyncio.gather(model.start(), model.start())
+
+    with ThreadPoolExecutor(2) as threads:
+        list(threads.map(lambda _: asyncio.run(start()), range(2)))
+
+    assert loaded == ["model.gguf"]
+
+
+def test_other_requests_are_answered_while_it_loads(monkeypatch: pytest.MonkeyPatch) -> None:
+    loading, gate = threading.Event(), threading.Event()
+
+    def load(path: str) -> object:
+        loading.set()
+        gate.wait()
+        raise RuntimeError("It is not loaded in this test.")
+
+    monkeypatch.setattr("app.local.model._start_server", load)
+    with live(LocalModel()) as client, ThreadPoolExecutor(1) as threads:
+        answer = threads.submit(client.chat.completions.create, model="test", messages=says("Hello!"))
+        assert loading.wait(PATIENCE)
+        assert client.models.list().data
+        assert not answer.done()
+        gate.set()
+        assert isinstance(answer.exception(), InternalServerError)
+
+
+def test_it_may_be_closed_started_again_and_closed_while_it_answers() -> None:
+    model = LocalModel()
+    asyncio.run(model.start())
+    port = int(model._server.listening_address.rpartition(":")[2])
+    model.close()
+
+    with pytest.raises(ConnectionRefusedError), socket.create_connection(("127.0.0.1", port)):
+        pass
+    with pytest.raises(RuntimeError, match="not loaded"):
+        model.generate(to_request(STORY, {}), bool)
+
+    def close(item: str | Json) -> bool:
+        model.close()
+        return True
+
+    asyncio.run(model.start())
+    with pytest.raises(RuntimeError, match="was closed while it answered"):
+        model.generate(to_request(STORY, {}), close)
+
+
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("none.gguf", r"none\.gguf' does not exist\. Set LOCAL_MODEL_PATH"),
+        ("broken.gguf", r"broken\.gguf could not be loaded"),
+    ],
+)
+def test_a_file_that_is_no_model_is_named(tmp_path: Path, name: str, message: str) -> None:
+    (tmp_path / "broken.gguf").write_bytes(b"GGUF but no more")
+
+    with pytest.raises(RuntimeError, match=message):
+        asyncio.run(LocalModel(str(tmp_path / name)).start())
+
+
+def test_a_process_may_end_while_the_model_loads() -> None:
+    command = [sys.executable, "-c", ENDS_WHILE_IT_LOADS]
+    ended = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)  # noqa: S603 - our own code
+
+    assert ended.returncode == 0, ended.stderr
+
+
+def test_a_server_may_stop_while_it_answers(tmp_path: Path) -> None:
+    with (
+        Server(tmp_path / "log", settings={"SHUTDOWN_GRACE": "0.1"}) as server,
+        client_of(server) as client,
+        client.chat.completions.create(model="local", messages=says("Write a long story."), stream=True) as stream,
+    ):
+        next(stream)
+        server.send(signal.SIGTERM)
+        assert server.wait() == 0
