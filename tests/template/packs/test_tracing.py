@@ -47,21 +47,14 @@ def in_a_thread(model: str, messages: Messages, body: Body) -> Iterator[str]:
         yield "Hello"
 
 
-@pytest.fixture(scope="module")
-def provider_exporter() -> InMemorySpanExporter:
-    """Where the spans of this process go: a process sets its tracer provider once."""
-    if not isinstance(trace.get_tracer_provider(), TracerProvider):
+@pytest.fixture
+def exporter() -> InMemorySpanExporter:
+    if not isinstance(trace.get_tracer_provider(), TracerProvider):  # a process sets it once
         trace.set_tracer_provider(TracerProvider())
     provider, exporter = trace.get_tracer_provider(), InMemorySpanExporter()
     assert isinstance(provider, TracerProvider)
     provider.add_span_processor(SimpleSpanProcessor(exporter))
     return exporter
-
-
-@pytest.fixture
-def exporter(provider_exporter: InMemorySpanExporter) -> InMemorySpanExporter:
-    provider_exporter.clear()
-    return provider_exporter
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""The application of these tests in a small Ray of its own: `python -m tests.template.e2e.clustering PORT`."""
+"""The application of the tests in a small Ray: `python -m tests.template.packs.ray_cluster PORT`."""
 
 import signal
 import sys
@@ -13,7 +13,7 @@ from tests.template.e2e.serving import create_app
 
 
 def main(port: int) -> None:
-    """Serve until told to stop, and let the replica go before the rest."""
+    """Serve until SIGTERM, and stop the replica before the rest."""
     ray.init(
         num_cpus=2,
         object_store_memory=100_000_000,
@@ -22,7 +22,7 @@ def main(port: int) -> None:
         _node_ip_address="127.0.0.1",
     )
     stopping = threading.Event()
-    signal.signal(signal.SIGTERM, lambda *_: stopping.set())  # after Ray has set its own
+    signal.signal(signal.SIGTERM, lambda *_: stopping.set())  # after Ray has set its handler
     serve.start(http_options={"host": "127.0.0.1", "port": port})
     serve.run(deployment(create_app, Settings.load(), {}))
     stopping.wait()
