@@ -11,19 +11,12 @@ import pytest
 
 from tests.template.e2e.patience import PATIENCE, eventually
 
-__all__ = ["REDIS", "Redis", "needs_redis"]
-
 REDIS = shutil.which("redis-server")
 needs_redis = pytest.mark.skipif(REDIS is None, reason="there is no redis-server: apt-get install redis-server")
 
 
 class Redis:
-    """A Redis server that keeps nothing.
-
-    Args:
-        folder: where it works.
-        port: where it listens.
-    """
+    """A Redis server that keeps nothing, in a folder and at a port."""
 
     def __init__(self, folder: Path, port: int) -> None:
         assert REDIS is not None

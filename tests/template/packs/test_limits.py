@@ -24,19 +24,18 @@ from app.app import create_app
 from app.keys import Keys
 from app.registry import Pipelines
 from app.settings import Secret, Settings, SettingsError
-from tests.conftest import Client, Serve, ask, error_of, returning
+from tests.conftest import ROOT, Client, Serve, ask, error_of, returning
 from tests.template.e2e.patience import PATIENCE
 from tests.template.e2e.redis import Redis, needs_redis
 from tests.template.e2e.server import free_port
 
-ROOT = Path(__file__).parents[3]
 LIMIT, REMAINING, RESET = (f"x-ratelimit-{name}-requests" for name in ("limit", "remaining", "reset"))
 UNREACHABLE = "Redis does not answer"
 WITHOUT_REDIS = """
 import sys
 sys.modules["redis"] = None
 from app.app import create_app
-from app.settings import Secret, Settings, SettingsError
+from app.settings import Settings, SettingsError
 create_app(settings=Settings(requests_per_minute=1))
 try:
     create_app(settings=Settings.load({"REQUESTS_PER_MINUTE": "1", "REDIS_URL": "redis://localhost"}))

@@ -1,4 +1,4 @@
-"""Pack `local`: the model in this process. It is loaded once, and served from a thread of the tests' process."""
+"""Pack `local`: the model in this process, loaded once and served from a thread."""
 
 import asyncio
 import json
@@ -26,11 +26,12 @@ from tests.template.e2e.clients import says
 from tests.template.e2e.connection import Connection, chat
 from tests.template.e2e.patience import eventually
 
-CAPITAL: Messages = [{"role": "user", "content": "What is the capital of France?"}]
+QUESTION = "What is the capital of France?"
+CAPITAL: Messages = [{"role": "user", "content": QUESTION}]
 STORY: Messages = [{"role": "user", "content": "Write a long story about a dragon."}]
 TEXT, REFUSAL = {"type": "text", "text": "one"}, {"type": "refusal", "refusal": "two"}
 ENDLESS = 1500  # tokens: many seconds
-AGE = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"], "additionalProperties": False}
+AGE: Json = {"type": "object", "properties": {"age": {"type": "integer"}}, "required": ["age"]}
 
 
 class WatchedModel(LocalModel):
@@ -83,7 +84,7 @@ def client(model: WatchedModel) -> Iterator[OpenAI]:
         yield client
 
 
-def ask(client: OpenAI, question: str = "What is the capital of France?", **fields: Any) -> Any:
+def ask(client: OpenAI, question: str = QUESTION, **fields: Any) -> Any:
     return client.chat.completions.create(**{"model": "test", "messages": says(question), **fields})
 
 
@@ -129,17 +130,15 @@ def test_a_seed_repeats_an_answer_and_a_limit_cuts_it(client: OpenAI) -> None:
     assert (first.choices[0].finish_reason, first.usage.completion_tokens) == ("length", 12)
 
 
+def answer_format(**schema: object) -> Json:
+    return {"response_format": {"type": "json_schema", "json_schema": {"name": "age", "schema": schema}}}
+
+
 def test_an_answer_keeps_to_a_json_schema(client: OpenAI) -> None:
-    wanted = {"type": "json_schema", "json_schema": {"name": "age", "schema": AGE}}
+    answer = ask(client, "Tom is five years old. Give his age.", **answer_format(**AGE, additionalProperties=False))
 
-    answer = json.loads(content_of(ask(client, "Tom is five years old. Give his age.", response_format=wanted)))
-
-    assert answer.keys() == {"age"}
-    assert type(answer["age"]) is int
-
-
-def wrong_schema(**schema: object) -> Json:
-    return {"response_format": {"type": "json_schema", "json_schema": {"name": "wrong", "schema": schema}}}
+    ((name, value),) = json.loads(content_of(answer)).items()
+    assert (name, type(value)) == ("age", int)
 
 
 def part(**part: object) -> Json:
@@ -149,8 +148,8 @@ def part(**part: object) -> Json:
 @pytest.mark.parametrize(
     ("fields", "code", "param", "message"),
     [
-        (wrong_schema(type="nope"), None, "response_format", "cannot do this"),
-        (wrong_schema(type="object", properties=1), None, "response_format", "cannot do this"),
+        (answer_format(type="nope"), None, "response_format", "cannot do this"),
+        (answer_format(type="object", properties=1), None, "response_format", "cannot do this"),
         ({"n": 2}, None, "n", "one answer at a time"),
         (part(type="image_url", image_url={"url": "data:,"}), None, "messages[1]", "reads text alone"),
         (part(type="text"), None, "messages[1]", "reads text alone"),
@@ -270,19 +269,17 @@ async def test_a_haystack_pipeline_is_answered(model: WatchedModel, streamed: bo
     chunks: list[StreamingChunk] = []
 
     await pipeline.warm_up_async()
-    data = {"messages": [ChatMessage.from_user("What is the capital of France?")]}
+    data = {"messages": [ChatMessage.from_user(QUESTION)]}
     result = await pipeline.run_async({"llm": data | ({"streaming_callback": chunks.append} if streamed else {})})
 
     (reply,) = result["llm"]["replies"]
     assert "Paris" in reply.text
-    assert reply.meta.keys() == {"model", "index", "finish_reason", "usage"}
-    assert (reply.meta["model"], reply.meta["finish_reason"]) == ("local", "stop")
+    assert reply.meta == {"model": "local", "index": 0, "finish_reason": "stop", "usage": reply.meta["usage"]}
     if streamed:
         *texts, finish, usage = chunks
         assert "".join(chunk.content for chunk in texts) == reply.text
         assert [chunk.start for chunk in texts] == [True] + [False] * (len(texts) - 1)
-        assert finish.finish_reason == "stop"
-        assert usage.meta["usage"] == reply.meta["usage"]
+        assert (finish.finish_reason, usage.meta["usage"]) == ("stop", reply.meta["usage"])
 
 
 def test_the_port_that_llama_opens_answers_nobody(model: WatchedModel) -> None:
