@@ -1,29 +1,61 @@
-"""OpenAI's own client, by its Responses API: each event is of the type that its package says."""
+"""Clients of the Responses API over a real connection: OpenAI's own, its Agents SDK, and LangChain; and a Redis."""
 
-import json
+import asyncio
+import os
+import re
+from collections.abc import AsyncIterator, Iterator
+from contextlib import AbstractContextManager
+from functools import partial, reduce
+from operator import add
+from pathlib import Path
+from threading import Event
 from typing import Any
 
 import httpx
 import openai
 import pytest
 from openai import AsyncOpenAI, OpenAI, pydantic_function_tool
-from openai.types.responses import (
-    FunctionToolParam,
-    ResponseFunctionToolCall,
-    ResponseInputParam,
-    ResponseOutputMessage,
-    ResponseReasoningItem,
-    ResponseStreamEvent,
-)
-from pydantic import BaseModel, TypeAdapter
+from openai.types.responses import FunctionToolParam, ResponseFunctionToolCall
+from pydantic import BaseModel, SecretStr
 
-from tests.template.e2e.answering import AWKWARD
-from tests.template.e2e.failing import SECRET
-from tests.template.e2e.patience import PATIENCE
-from tests.template.e2e.server import Server
+from app.errors import CompletionError
+from app.services import Body, Messages, last_text
+from app.settings import Secret
+from schemas.chat import Delta, FunctionCallDelta, Json, ToolCallDelta
+from tests.conftest import PATIENCE, live, returning, until
+from tests.template.e2e.redis import Redis, needs_redis
+from tests.template.e2e.server import free_port
 
+os.environ["OPENAI_AGENTS_DISABLE_TRACING"] = "true"  # before it is imported: it would send traces to OpenAI
+pytestmark = pytest.mark.anyio
 QUESTION = "What is the weather in Paris?"
-EVENTS: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
+ARGUMENTS = {"city": "Paris"}
+ANSWER = "The tool says: Rain in Paris."
+
+
+class Status:
+    def to_event_dict(self) -> Json:
+        return {"type": "status"}
+
+
+async def talk(model: str, messages: Messages, body: Body) -> AsyncIterator[str | Delta | Status]:
+    """Reason, send an event, and then call the first tool, or answer: with what the tool returned, or in JSON."""
+    yield Delta(reasoning_content="Hm.")
+    yield Status()
+    if messages[-1]["role"] == "tool":
+        yield "The tool says: "
+        yield last_text(messages)
+    elif tools := body.get("tools"):
+        name = tools[0]["function"]["name"]
+        yield Delta(tool_calls=[ToolCallDelta(index=0, id="call_1", function=FunctionCallDelta(name=name))])
+        for piece in ('{"city": ', '"Paris"}'):
+            yield Delta(tool_calls=[ToolCallDelta(index=0, function=FunctionCallDelta(arguments=piece))])
+    elif "response_format" in body:
+        yield '{"city": "Paris", '
+        yield '"temperature": 21}'
+    else:
+        yield "Hello"
+        yield ", world"
 
 
 class Weather(BaseModel):
@@ -34,122 +66,25 @@ class Weather(BaseModel):
 WEATHER: FunctionToolParam = {
     "type": "function",
     "name": "get_weather",
-    "description": "The weather in a city.",
     "parameters": pydantic_function_tool(Weather)["function"]["parameters"],
     "strict": True,
 }
 
 
-def ask_gated(key: str) -> dict[str, object]:
-    return {"model": "late-async-generator", "input": key, "stream": True}
+@pytest.fixture(scope="module")
+def client() -> Iterator[OpenAI]:
+    with live(talk) as client:
+        yield client
 
 
-def events_of(http: httpx.Client, model: str, **fields: object) -> list[Any]:
-    """The events of a stream, each held to its type."""
-    body = {"model": model, "input": "Hello!", "stream": True, **fields}
-    response = http.post("/v1/responses", json=body)
-    assert response.headers["content-type"] == "text/event-stream; charset=utf-8"
-    *frames, rest = response.text.split("\n\n")
-    assert rest == ""
-    events = []
-    for position, frame in enumerate(frames):
-        name, data = frame.split("\n")
-        event = EVENTS.validate_json(data.removeprefix("data: "), strict=True)
-        assert name == f"event: {event.type}"
-        assert event.sequence_number == position
-        events.append(event)
-    return events
+@pytest.fixture
+async def async_client(client: OpenAI) -> AsyncIterator[AsyncOpenAI]:
+    async with AsyncOpenAI(base_url=client.base_url, api_key="none", max_retries=0, timeout=PATIENCE) as async_client:
+        yield async_client
 
 
-def test_a_response_is_of_openais_type(http: httpx.Client) -> None:
-    response = http.post("/v1/responses", json={"model": "usage", "input": "Hello!"})
-
-    answer = openai.types.responses.Response.model_validate_json(response.text, strict=True)
-    assert response.headers["content-type"] == "application/json"
-    assert answer.id.startswith("resp_")
-    assert (answer.status, answer.output_text, answer.model) == ("completed", "Hello, world", "usage")
-    assert answer.usage is not None
-    assert (answer.usage.input_tokens, answer.usage.output_tokens, answer.usage.total_tokens) == (3, 2, 5)
-
-
-@pytest.mark.parametrize("path", ["/v1/responses", "/responses", "/v1//responses"])
-def test_a_response_is_made_at_each_path(http: httpx.Client, path: str) -> None:
-    assert http.post(path, json={"model": "function", "input": "Hello!"}).json()["object"] == "response"
-
-
-def test_the_events_of_a_text_come_in_openais_order(http: httpx.Client) -> None:
-    events = events_of(http, "generator")
-
-    assert [event.type for event in events] == [
-        "response.created",
-        "response.in_progress",
-        "response.output_item.added",
-        "response.content_part.added",
-        "response.output_text.delta",
-        "response.output_text.delta",
-        "response.output_text.done",
-        "response.content_part.done",
-        "response.output_item.done",
-        "response.completed",
-    ]
-    message = events[-1].response.output[0]
-    assert {event.item_id for event in events if hasattr(event, "item_id")} == {message.id}
-    assert {event.response.id for event in events if hasattr(event, "response")} == {events[0].response.id}
-
-
-def test_the_events_of_reasoning_come_before_those_of_the_text(shipped: Server) -> None:
-    with httpx.Client(base_url=shipped.url) as http:
-        events = events_of(http, "reasoning")
-
-    assert [event.type.removeprefix("response.") for event in events[2:9]] == [
-        "output_item.added",
-        "reasoning_summary_part.added",
-        "reasoning_summary_text.delta",
-        "reasoning_summary_text.delta",
-        "reasoning_summary_text.done",
-        "reasoning_summary_part.done",
-        "output_item.done",
-    ]
-    thought, said = events[-1].response.output
-    assert isinstance(thought, ResponseReasoningItem)
-    assert thought.summary[0].text.startswith("The user wrote")
-    assert isinstance(said, ResponseOutputMessage)
-
-
-def test_the_events_of_interleaved_calls_are_told_apart(http: httpx.Client) -> None:
-    events = events_of(http, "two-calls")
-
-    deltas = [event for event in events if event.type == "response.function_call_arguments.delta"]
-    assert [event.output_index for event in deltas] == [0, 1, 0, 1]
-    calls = events[-1].response.output
-    assert [(call.call_id, call.name, call.arguments, call.status) for call in calls] == [
-        ("call_a", "first", '{"x": 1}', "completed"),
-        ("call_b", "second", '{"x": 1}', "completed"),
-    ]
-
-
-@pytest.mark.parametrize("model", ["function", "generator", "async-generator", "awkward", "nothing", "two-calls"])
-def test_what_streams_is_what_does_not(http: httpx.Client, model: str) -> None:
-    whole = openai.types.responses.Response.model_validate(
-        http.post("/v1/responses", json={"model": model, "input": "Hello!"}).json()
-    )
-    streamed = events_of(http, model)[-1].response
-
-    def said(response: openai.types.responses.Response) -> str:
-        return str(response.output).replace(response.id.removeprefix("resp_"), "")
-
-    assert said(whole) == said(streamed)
-
-
-def test_any_text_passes(client: OpenAI) -> None:
-    stream = client.responses.create(model="awkward", input="Hello!", stream=True)
-    text = "".join(event.delta for event in stream if event.type == "response.output_text.delta")
-    assert text == AWKWARD.replace("\udfff", "\ufffd")
-
-
-@pytest.mark.anyio
-async def test_the_async_client_reads_it_too(async_client: AsyncOpenAI) -> None:
-    async with async_client.responses.stream(model="async-generator", input="Hello!") as stream:
+async def test_the_async_client_streams_a_text(async_client: AsyncOpenAI) -> None:
+    async with async_client.responses.stream(model="test", input="Hello!") as stream:
         snapshots = [event.snapshot async for event in stream if event.type == "response.output_text.delta"]
         final = await stream.get_final_response()
 
@@ -158,122 +93,199 @@ async def test_the_async_client_reads_it_too(async_client: AsyncOpenAI) -> None:
 
 
 def test_a_text_is_parsed_by_the_schema_that_was_asked_for(client: OpenAI) -> None:
-    parsed = client.responses.parse(model="weather", input=QUESTION, text_format=Weather)
-    with client.responses.stream(model="weather", input=QUESTION, text_format=Weather) as stream:
+    parsed = client.responses.parse(model="test", input=QUESTION, text_format=Weather)
+    with client.responses.stream(model="test", input=QUESTION, text_format=Weather) as stream:
         streamed = stream.get_final_response()
 
     assert parsed.output_parsed == streamed.output_parsed == Weather(city="Paris", temperature=21)
 
 
-def test_a_tool_is_asked_for_and_its_result_used_by_the_previous_response(shipped_client: OpenAI) -> None:
-    first = shipped_client.responses.create(model="tools", input=QUESTION, tools=[WEATHER])
-    (call,) = first.output
-    assert isinstance(call, ResponseFunctionToolCall)
-    assert (call.name, call.call_id[:5]) == ("get_weather", "call_")
-    output: ResponseInputParam = [{"type": "function_call_output", "call_id": call.call_id, "output": "Rain."}]
-
-    second = shipped_client.responses.create(model="tools", previous_response_id=first.id, input=output)
-
-    assert second.previous_response_id == first.id
-    assert second.output_text == "The tool says: Rain."
-    items = [item.type for item in shipped_client.responses.input_items.list(second.id, order="asc")]
-    assert items == ["message", "function_call", "function_call_output"]
-
-
-def test_a_tool_is_asked_for_in_a_stream_and_its_result_used_by_what_was_sent_again(shipped_client: OpenAI) -> None:
-    conversation: list[Any] = [{"role": "user", "content": QUESTION}]
-    with shipped_client.responses.stream(model="tools", input=conversation, tools=[WEATHER], store=False) as stream:
-        events = list(stream)
+@pytest.mark.parametrize("store", [True, False])
+def test_a_tool_is_called_in_a_stream_and_its_output_is_used(client: OpenAI, store: bool) -> None:
+    with client.responses.stream(model="test", input=QUESTION, tools=[WEATHER], store=store) as stream:
+        done = [event.arguments for event in stream if event.type == "response.function_call_arguments.done"]
         first = stream.get_final_response()
-    done = [event.arguments for event in events if event.type == "response.function_call_arguments.done"]
-    (call,) = first.output
+    call = first.output[-1]
     assert isinstance(call, ResponseFunctionToolCall)
-    assert [json.loads(arguments) for arguments in done] == [{"city": QUESTION, "temperature": QUESTION}]
+    assert (call.name, [call.arguments]) == ("get_weather", done)
 
-    conversation += [item.to_dict() for item in first.output]
-    conversation.append({"type": "function_call_output", "call_id": call.call_id, "output": "Rain."})
-    second = shipped_client.responses.create(model="tools", input=conversation, store=False)
+    sent: list[Any] = [{"type": "function_call_output", "call_id": call.call_id, "output": "Rain in Paris."}]
+    previous: Any = {"previous_response_id": first.id} if store else {}
+    if not store:
+        sent = [{"role": "user", "content": QUESTION}, *(item.to_dict() for item in first.output), *sent]
+    second = client.responses.create(model="test", input=sent, store=store, **previous)
 
-    assert second.output_text == "The tool says: Rain."
-
-
-def test_what_chat_completions_call_length_is_incomplete(http: httpx.Client) -> None:
-    events = events_of(http, "extras")
-
-    assert events[-1].type == "response.incomplete"
-    assert events[-1].response.incomplete_details.reason == "max_output_tokens"
-    assert [item.status for item in events[-1].response.output] == ["incomplete"]
+    assert second.output_text == ANSWER
+    assert second.previous_response_id == (first.id if store else None)
 
 
-def test_an_event_of_a_service_breaks_no_client(shipped_client: OpenAI) -> None:
-    with shipped_client.responses.stream(model="events", input="abc") as stream:
-        events: list[Any] = list(stream)
-        final = stream.get_final_response()
+def test_a_kept_response_is_retrieved_listed_and_deleted(client: OpenAI) -> None:
+    made = client.responses.create(model="test", input="Hello!")
+    assert client.responses.retrieve(made.id).output_text == "Hello, world"
+    assert [item.type for item in client.responses.input_items.list(made.id)] == ["message"]
+    client.responses.delete(made.id)
+    with pytest.raises(openai.NotFoundError):
+        client.responses.retrieve(made.id)
 
-    own = [event.event["type"] for event in events if event.type == "custom:event"]
-    assert own == ["status", "status"]
-    assert final.output_text == "cba"
-    assert [event.sequence_number for event in events] == list(range(len(events)))
+
+@pytest.fixture
+def agents() -> Any:
+    """OpenAI's Agents SDK."""
+    return pytest.importorskip("agents", reason="the group `clients` is not installed")
+
+
+def agent_of(agents: Any, client: AsyncOpenAI, *, with_tool: bool = True) -> Any:
+    @agents.function_tool
+    def get_weather(city: str) -> str:
+        """Return the weather in a city."""
+        return f"Rain in {city}."
+
+    tools = [get_weather] if with_tool else []
+    return agents.Agent(name="A", model=agents.OpenAIResponsesModel("test", client), tools=tools)
+
+
+@pytest.mark.parametrize(
+    ("with_tool", "answer", "items"),
+    [
+        (True, ANSWER, ["tool_called", "tool_output", "message_output_created"]),
+        (False, "Hello, world", ["message_output_created"]),
+    ],
+    ids=["tool", "text"],
+)
+async def test_an_agent_calls_its_tool_and_answers_in_a_stream(
+    agents: Any, async_client: AsyncOpenAI, with_tool: bool, answer: str, items: list[str]
+) -> None:
+    run = agents.Runner.run_streamed(agent_of(agents, async_client, with_tool=with_tool), QUESTION)
+    names = [event.name async for event in run.stream_events() if event.type == "run_item_stream_event"]
+
+    assert run.final_output == answer
+    assert [name for name in names if name != "reasoning_item_created"] == items
+
+
+async def test_an_agent_goes_on_from_the_previous_response(agents: Any, async_client: AsyncOpenAI) -> None:
+    run = await agents.Runner.run(agent_of(agents, async_client), QUESTION, auto_previous_response_id=True)
+    assert run.final_output == ANSWER
+
+
+@pytest.fixture
+def langchain(client: OpenAI) -> Any:
+    """Makes a model of LangChain's."""
+    langchain_openai = pytest.importorskip("langchain_openai", reason="the group `clients` is not installed")
+    return partial(
+        langchain_openai.ChatOpenAI,
+        model="test",
+        base_url=str(client.base_url),
+        api_key=SecretStr("none"),
+        use_responses_api=True,
+        max_retries=0,
+    )
+
+
+def added(chunks: Iterator[Any]) -> Any:
+    return reduce(add, chunks)
+
+
+def test_langchain_streams_the_text_that_it_reads_whole(langchain: Any) -> None:
+    assert added(langchain().stream("Hello!")).text == langchain().invoke("Hello!").text == "Hello, world"
 
 
 @pytest.mark.parametrize("stream", [False, True])
-def test_an_error_before_the_first_item_is_one_of_http(client: OpenAI, stream: bool) -> None:
-    wanted = {"message": "Too long.", "status": 400, "code": "context_length_exceeded", "param": "input"}
-    with pytest.raises(openai.BadRequestError) as caught:
-        client.responses.create(model="refuse-before", input=json.dumps(wanted), stream=stream)
-    assert (caught.value.code, caught.value.param) == ("context_length_exceeded", "input")
+@pytest.mark.parametrize("goes_on", [False, True])
+def test_langchain_calls_a_tool_and_reads_the_answer(langchain: Any, stream: bool, goes_on: bool) -> None:
+    bound = langchain(use_previous_response_id=goes_on).bind_tools([WEATHER])
+    asked = added(bound.stream(QUESTION)) if stream else bound.invoke(QUESTION)
+    assert [(call["name"], call["args"]) for call in asked.tool_calls] == [("get_weather", ARGUMENTS)]
+
+    output = {"role": "tool", "content": "Rain in Paris.", "tool_call_id": asked.tool_calls[0]["id"]}
+    assert bound.invoke([{"role": "user", "content": QUESTION}, asked, output]).text == ANSWER
 
 
-def test_an_error_in_the_middle_fails_the_response_and_keeps_its_secrets(http: httpx.Client) -> None:
-    events = events_of(http, "crash-after")
-
-    failed = events[-1]
-    assert failed.type == "response.failed"
-    assert (failed.response.status, failed.response.error.code) == ("failed", "server_error")
-    assert SECRET not in str(events)
-    assert failed.response.output_text == "one two"
+def stream_of(client: OpenAI, input: str = "Hello!") -> AbstractContextManager[httpx.Response]:
+    body = {"model": "test", "input": input, "stream": True}
+    return httpx.stream("POST", f"{client.base_url}responses", json=body, timeout=PATIENCE)
 
 
-def test_an_error_that_a_service_means_for_the_client_is_told_in_the_middle(client: OpenAI) -> None:
-    wanted = json.dumps({"message": "Too many.", "status": 429})
-    *_, failed = client.responses.create(model="refuse-after", input=wanted, stream=True)
-    assert failed.type == "response.failed"
-    assert failed.response.error is not None
-    assert (failed.response.error.code, failed.response.error.message) == ("rate_limit_exceeded", "Too many.")
+def test_a_generator_is_closed_when_its_client_leaves() -> None:
+    closed = Event()
+
+    async def endless(model: str, messages: Messages, body: Body) -> AsyncIterator[str]:
+        try:
+            while True:
+                yield "again "
+                await asyncio.sleep(0.01)
+        finally:
+            closed.set()
+
+    with live(endless) as client:
+        with client.responses.create(model="test", input="Hello!", stream=True) as stream:
+            next(iter(stream))
+        assert closed.wait(PATIENCE)
 
 
-def test_a_model_that_is_not_there_is_a_404(client: OpenAI) -> None:
-    with pytest.raises(openai.NotFoundError) as caught:
-        client.responses.create(model="nope", input="Hello!")
-    assert (caught.value.code, caught.value.param) == ("model_not_found", "model")
+class Gate:
+    """A model that waits, after its first items, until the gate is opened."""
+
+    def __init__(self, *items: str) -> None:
+        self.items = items
+        self.opened = Event()
+        self.error: Exception | None = None
+
+    async def __call__(self, model: str, messages: Messages, body: Body) -> AsyncIterator[str]:
+        for item in self.items:
+            yield item
+        await asyncio.to_thread(self.opened.wait, PATIENCE)
+        if self.error:
+            raise self.error
+        yield "last"
 
 
-@pytest.mark.parametrize("model", ["endless-async-generator", "endless-generator"])
-def test_a_generator_is_closed_when_its_client_leaves(server: Server, client: OpenAI, key: str, model: str) -> None:
-    with client.responses.create(model=model, input=key, stream=True) as stream:
-        next(iter(stream))
-
-    assert server.wait_for(key, "closed") == ["started", "closed"]
-
-
-def test_a_silent_stream_sends_comments_that_clients_skip(talkative: Server, key: str) -> None:
-    with httpx.stream("POST", f"{talkative.url}/v1/responses", json=ask_gated(key), timeout=PATIENCE) as response:
+@pytest.mark.parametrize(
+    ("error", "events"),
+    [
+        (None, ["created", "in_progress", "output_item.added", "content_part.added", "output_text.delta"]),
+        (CompletionError("Late."), ["created", "in_progress", "failed"]),
+    ],
+    ids=["text", "error"],
+)
+def test_a_silent_stream_sends_comments_before_the_response_begins(error: Exception | None, events: list[str]) -> None:
+    gate = Gate()
+    gate.error = error
+    with live(gate, keep_alive_interval=0.05) as client, stream_of(client) as response:
         received = response.iter_text()
-        assert next(received) == ": keep-alive\n\n"
-        talkative.open_gate(key)
-        assert "event: response.created" in "".join(received)
+        assert next(received).startswith(": keep-alive\n\n")
+        gate.opened.set()
+        names = re.findall(r"^event: response\.(.+)$", "".join(received), re.MULTILINE)
+
+    assert names[:5] == events
 
 
-def test_a_failure_after_a_comment_is_told_after_the_response_has_begun(talkative: Server, key: str) -> None:
-    body = ask_gated(key) | {"model": "late-failure"}
-    with httpx.stream("POST", f"{talkative.url}/v1/responses", json=body, timeout=PATIENCE) as response:
-        received = response.iter_text()
-        assert next(received) == ": keep-alive\n\n"
-        talkative.open_gate(key)
-        frames = [frame for frame in "".join(received).split("\n\n") if frame.startswith("event")]
+def test_a_response_is_kept_whole_although_its_client_left() -> None:
+    gate = Gate("first ")
+    with live(gate, finish_without_client=True) as client:
+        with client.responses.create(model="test", input="Hello!", stream=True) as stream:
+            created = next(iter(stream))
+        assert created.type == "response.created"
+        for _ in range(5):
+            assert client.models.list()
+        gate.opened.set()
+        path = f"{client.base_url}responses/{created.response.id}"
+        until(lambda: httpx.get(path).status_code == 200)
+        assert client.responses.retrieve(created.response.id).output_text == "first last"
 
-    assert [frame.splitlines()[0].removeprefix("event: response.") for frame in frames] == [
-        "created",
-        "in_progress",
-        "failed",
-    ]
+
+@needs_redis
+def test_servers_that_share_a_redis_share_responses_as_long_as_it_answers(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    model = returning("Hello, world")
+    with Redis(tmp_path, free_port()) as redis:
+        settings = {"redis_url": Secret(redis.url)}
+        with live(model, **settings) as first, live(model, **settings) as second:
+            made = first.responses.create(model="test", input="Hello!")
+            assert second.responses.retrieve(made.id).output_text == "Hello, world"
+            redis.stop()
+            assert first.responses.create(model="test", input="Hello!").output_text == "Hello, world"
+            with pytest.raises(openai.InternalServerError) as caught:
+                first.responses.retrieve(made.id)
+    assert caught.value.status_code == 503
+    assert "A response could not be kept" in caplog.text

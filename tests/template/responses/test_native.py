@@ -1,26 +1,16 @@
-"""A service that knows the Responses API answers in its words."""
+"""A service that answers with the Responses API's own objects: a whole response, or its events."""
 
-import json
 from typing import Any
 
 import pytest
+from msgspec import convert
 from openai.types.responses import Response as OpenAIResponse
-from openai.types.responses import ResponseStreamEvent
-from pydantic import TypeAdapter
 
 from schemas.chat import Json
-from schemas.responses import (
-    FunctionToolCall,
-    InputTokensDetails,
-    OutputMessage,
-    OutputText,
-    OutputTokensDetails,
-    Response,
-    ResponseUsage,
-)
-from tests.conftest import SERVER_ERROR, Client, Serve, ask, error_of, returning, yielding
+from schemas.responses import FunctionToolCall, OutputMessage, OutputText, Response, ResponseUsage
+from tests.conftest import SERVER_ERROR, Serve, ask, error_of, returning, yielding
+from tests.template.responses.events import EVENTS, create, events_of, respond, short
 
-EVENTS: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 SEARCH = {"type": "web_search_call", "id": "ws_1", "status": "completed", "action": {"type": "search", "query": "x"}}
 CITED = {"type": "url_citation", "start_index": 0, "end_index": 2, "title": "T", "url": "https://example.com"}
 MESSAGE = {
@@ -32,13 +22,6 @@ MESSAGE = {
         {"type": "output_text", "text": "Hi", "annotations": [CITED], "logprobs": []},
         {"type": "refusal", "refusal": "No."},
     ],
-}
-TOKENS: Json = {
-    "input_tokens": 3,
-    "input_tokens_details": InputTokensDetails(),
-    "output_tokens": 2,
-    "output_tokens_details": OutputTokensDetails(),
-    "total_tokens": 5,
 }
 USAGE = {
     "input_tokens": 3,
@@ -60,24 +43,6 @@ WHOLE: Json = {
 }
 
 
-def respond(client: Client) -> Json:
-    response = client.post("/v1/responses", json={"model": "test", "input": "Hi"})
-    assert response.status_code == 200, response.text
-    answer: Json = response.json()
-    return answer
-
-
-def events_of(client: Client) -> list[Json]:
-    response = client.post("/v1/responses", json={"model": "test", "input": "Hi", "stream": True})
-    *frames, rest = response.text.split("\n\n")
-    assert rest == ""
-    events = [json.loads(frame.partition("data: ")[2]) for frame in frames]
-    for position, event in enumerate(events):
-        EVENTS.validate_python(event, strict=True)
-        assert event["sequence_number"] == position
-    return events
-
-
 @pytest.mark.parametrize("whole", [WHOLE, OpenAIResponse.model_validate(WHOLE)], ids=["dict", "object"])
 @pytest.mark.parametrize("service", [returning, yielding])
 def test_a_whole_response_keeps_its_items_and_gets_an_id_that_it_is_kept_by(
@@ -91,18 +56,17 @@ def test_a_whole_response_keeps_its_items_and_gets_an_id_that_it_is_kept_by(
         assert (response["status"], response["usage"]) == ("completed", USAGE)
         assert response["output"][1]["content"][0]["annotations"] == [CITED]
         assert [item["id"] for item in response["output"]] == ["ws_1", "msg_1"]
-    assert [event["type"].removeprefix("response.") for event in events[2:-1]] == [
-        *("output_item.added", "output_item.done", "output_item.added"),
-        *("content_part.added", "output_text.delta", "output_text.done", "content_part.done"),
-        *("content_part.added", "refusal.delta", "refusal.done", "content_part.done"),
-        "output_item.done",
-    ]
+    assert short(events) == (
+        "output_item.added output_item.done output_item.added "
+        "content_part.added output_text.delta output_text.done content_part.done "
+        "content_part.added refusal.delta refusal.done content_part.done output_item.done"
+    )
     assert {event["output_index"] for event in events if event.get("item_id") == "msg_1"} == {1}
 
 
-def test_a_struct_of_ours_is_a_whole_response_too(serve: Serve) -> None:
+def test_a_response_of_the_schemas_is_a_whole_response_too(serve: Serve) -> None:
     call = FunctionToolCall(call_id="call_1", name="f", arguments="{}")
-    ours = Response(output=[OutputMessage(content=[OutputText(text="Hi")]), call], usage=ResponseUsage(**TOKENS))
+    ours = Response(output=[OutputMessage(content=[OutputText(text="Hi")]), call], usage=convert(USAGE, ResponseUsage))
     client = serve(returning(ours))
 
     for response in (respond(client), events_of(client)[-1]["response"]):
@@ -110,10 +74,10 @@ def test_a_struct_of_ours_is_a_whole_response_too(serve: Serve) -> None:
         assert (message["content"][0]["text"], called["call_id"]) == ("Hi", "call_1")
         assert (message["status"], called["status"], response["status"]) == ("completed",) * 3
         assert (message["id"][:4], called["id"][:3]) == ("msg_", "fc_")
-        assert response["usage"]["total_tokens"] == 5
+        assert response["usage"] == USAGE
 
 
-def test_items_that_come_without_an_id_are_told_apart(serve: Serve) -> None:
+def test_items_that_come_without_an_id_get_ids(serve: Serve) -> None:
     calls = [{"type": "function_call", "call_id": name, "name": name, "arguments": "{}"} for name in ("f", "g")]
     for whole in ({**WHOLE, "output": calls}, OpenAIResponse.model_validate({**WHOLE, "output": calls})):
         output = respond(serve(returning(whole)))["output"]
@@ -121,7 +85,7 @@ def test_items_that_come_without_an_id_are_told_apart(serve: Serve) -> None:
         assert len({call["id"] for call in output}) == 2
 
 
-def test_events_of_its_own_stand_between_texts(serve: Serve) -> None:
+def test_events_of_the_service_stand_between_texts(serve: Serve) -> None:
     searching = {"type": "response.web_search_call.searching", "item_id": "ws_1", "output_index": 9}
     begun = {**SEARCH, "status": "in_progress"}
     client = serve(
@@ -156,16 +120,9 @@ def test_an_event_that_ends_the_response_says_how(serve: Serve) -> None:
     assert respond(client)["status"] == "incomplete"
 
 
-def test_an_event_that_fails_the_response_fails_it(serve: Serve) -> None:
-    error = {"code": "server_error", "message": "Mine."}
-    client = serve(yielding("One", {"type": "response.failed", "response": {"error": error}}))
-
-    assert events_of(client)[-1]["response"]["error"] == error
-    refused = client.post("/v1/responses", json={"model": "test", "input": "Hi"})
-    assert (refused.status_code, error_of(refused)["message"]) == (500, "Mine.")
-
-
 ERROR = {"type": "error", "code": "overloaded", "message": "Mine.", "param": None, "sequence_number": 3}
+FAILED = {"type": "response.failed", "response": {"error": {"code": "server_error", "message": "Mine."}}}
+UNKNOWN = "The model failed to respond."
 
 
 @pytest.mark.parametrize(
@@ -173,17 +130,20 @@ ERROR = {"type": "error", "code": "overloaded", "message": "Mine.", "param": Non
     [
         (ERROR, "Mine."),
         (EVENTS.validate_python(ERROR), "Mine."),
-        ({"type": "response.failed", "response": {}}, "The model failed to respond."),
-        ({"type": "response.cancelled"}, "The model failed to respond."),
+        (FAILED, "Mine."),
+        ({"type": "response.failed", "response": {}}, UNKNOWN),
+        ({"type": "response.cancelled"}, UNKNOWN),
     ],
-    ids=["dict", "object", "no error", "cancelled"],
+    ids=["error", "object", "failed", "no error", "cancelled"],
 )
 def test_every_event_of_a_failure_fails_the_response(serve: Serve, event: object, message: str) -> None:
-    last = events_of(serve(yielding("One", event)))[-1]
+    client = serve(yielding("One", event))
+    last, refused = events_of(client)[-1], create(client)
 
-    assert last["type"] == "response.failed"
+    assert (last["type"], refused.status_code) == ("response.failed", 500)
     assert last["response"]["error"] == {"code": "server_error", "message": message}
     assert last["response"]["output"][0]["content"][0]["text"] == "One"
+    assert error_of(refused)["message"] == message
 
 
 def test_an_item_that_cannot_be_sent_fails_the_response(serve: Serve) -> None:
@@ -197,47 +157,8 @@ def test_a_chat_that_is_answered_with_a_response_is_an_error_of_the_service(serv
     assert error_of(ask(serve(yielding(answer))))["message"] == SERVER_ERROR
 
 
-def test_an_item_of_its_own_that_has_no_form_in_a_chat_is_no_hindrance_to_go_on(serve: Serve) -> None:
+def test_a_response_goes_on_from_an_item_that_a_chat_has_no_message_for(serve: Serve) -> None:
     listed = {"type": "mcp_list_tools", "id": "mcpl_1", "server_label": "s", "tools": []}
     client = serve(yielding({"type": "response.output_item.done", "item": listed}, "Hi"))
 
-    again = {"model": "test", "input": "And?", "previous_response_id": respond(client)["id"]}
-    assert client.post("/v1/responses", json=again).status_code == 200
-
-
-@pytest.mark.parametrize("usage", [{"prompt_tokens": "5", "completion_tokens_details": [1]}, [1]], ids=str)
-def test_usage_of_another_form_is_no_hindrance(serve: Serve, usage: object) -> None:
-    client = serve(yielding("Hi", {"choices": [], "usage": usage}))
-    assert events_of(client)[-1]["type"] == "response.completed"
-
-
-def test_a_custom_call_of_a_chat_is_one_of_a_response(serve: Serve) -> None:
-    def delta(**call: object) -> Json:
-        return {"choices": [{"delta": {"tool_calls": [{"index": 0, **call}]}}]}
-
-    client = serve(
-        yielding(
-            delta(id="call_1", type="custom", custom={"name": "patch", "input": "+"}),
-            delta(custom={"input": " a"}),
-        )
-    )
-    (call,) = events_of(client)[-1]["response"]["output"]
-    assert (call["type"], call["call_id"], call["name"], call["input"]) == (
-        "custom_tool_call",
-        "call_1",
-        "patch",
-        "+ a",
-    )
-
-
-def test_a_call_may_be_named_after_it_has_begun(serve: Serve) -> None:
-    calls: list[Json] = [{"index": 0, "id": "call_1"}, {"index": 0, "function": {"name": "f", "arguments": "{}"}}]
-    client = serve(yielding(*({"choices": [{"delta": {"tool_calls": [call]}}]} for call in calls)))
-    (call,) = respond(client)["output"]
-    assert (call["name"], call["arguments"]) == ("f", "{}")
-
-
-def test_the_client_gets_reasoning_once_though_it_comes_in_two_fields(serve: Serve) -> None:
-    client = serve(yielding({"choices": [{"delta": {"reasoning_content": "Hm.", "reasoning": "Hm."}}]}))
-    (item,) = respond(client)["output"]
-    assert item["summary"] == [{"type": "summary_text", "text": "Hm."}]
+    assert respond(client, previous_response_id=respond(client)["id"])["output"]

@@ -1,0 +1,53 @@
+"""Readers of what the Responses API answers, which hold it to OpenAI's types."""
+
+import json
+from typing import Any
+
+import httpx
+from openai.types.responses import Response as OpenAIResponse
+from openai.types.responses import ResponseStreamEvent
+from pydantic import TypeAdapter
+
+from schemas.chat import Json
+
+__all__ = ["EVENTS", "OWN_EVENT", "create", "events_of", "respond", "short"]
+
+EVENTS: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
+OWN_EVENT = "custom:event"  # the type of an event that a service sends beside its text
+
+
+def create(client: httpx.Client, input: object = "Hi", **fields: object) -> httpx.Response:
+    """Ask for a response."""
+    return client.post("/v1/responses", json={"model": "test", "input": input, **fields})
+
+
+def respond(client: httpx.Client, input: object = "Hi", **fields: object) -> Json:
+    """Return a response that does not stream."""
+    answer = create(client, input, **fields)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "application/json"), answer.text
+    OpenAIResponse.model_validate_json(answer.content, strict=True)
+    response: Json = answer.json()
+    return response
+
+
+def events_of(client: httpx.Client, input: object = "Hi", **fields: object) -> list[Json]:
+    """Return the events of a stream: named, numbered, each of OpenAI's type, and all of one response."""
+    answer = create(client, input, stream=True, **fields)
+    assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
+    *frames, rest = answer.content.decode().split("\n\n")
+    assert rest == ""
+    events: list[Json] = []
+    for number, frame in enumerate(frames):
+        name, data = frame.splitlines()
+        events.append(event := json.loads(data.removeprefix("data: ")))
+        assert (name, event["sequence_number"]) == (f"event: {event['type']}", number)
+        if event["type"] != OWN_EVENT:
+            EVENTS.validate_python(event, strict=True)
+    assert [event["type"] for event in events[:2]] == ["response.created", "response.in_progress"]
+    assert len({event["response"]["id"] for event in events if "response" in event}) == 1
+    return events
+
+
+def short(events: list[Json]) -> str:
+    """Return the types of the events between the first two and the last."""
+    return " ".join(event["type"].removeprefix("response.") for event in events[2:-1])
