@@ -4,7 +4,6 @@ import asyncio
 import os
 import re
 from collections.abc import AsyncIterator, Iterator
-from contextlib import AbstractContextManager
 from functools import partial, reduce
 from operator import add
 from pathlib import Path
@@ -14,8 +13,7 @@ from typing import Any
 import httpx
 import openai
 import pytest
-from openai import AsyncOpenAI, OpenAI, pydantic_function_tool
-from openai.types.responses import FunctionToolParam, ResponseFunctionToolCall
+from openai import AsyncOpenAI, OpenAI
 from pydantic import BaseModel, SecretStr
 
 from app.errors import CompletionError
@@ -29,7 +27,6 @@ from tests.template.e2e.server import free_port
 os.environ["OPENAI_AGENTS_DISABLE_TRACING"] = "true"  # before it is imported: it would send traces to OpenAI
 pytestmark = pytest.mark.anyio
 QUESTION = "What is the weather in Paris?"
-ARGUMENTS = {"city": "Paris"}
 ANSWER = "The tool says: Rain in Paris."
 
 
@@ -63,12 +60,8 @@ class Weather(BaseModel):
     temperature: int
 
 
-WEATHER: FunctionToolParam = {
-    "type": "function",
-    "name": "get_weather",
-    "parameters": pydantic_function_tool(Weather)["function"]["parameters"],
-    "strict": True,
-}
+CITY = {"type": "object", "properties": {"city": {"type": "string"}}}
+WEATHER: Any = {"type": "function", "name": "get_weather", "parameters": CITY, "strict": False}
 
 
 @pytest.fixture(scope="module")
@@ -105,8 +98,7 @@ def test_a_tool_is_called_in_a_stream_and_its_output_is_used(client: OpenAI, sto
     with client.responses.stream(model="test", input=QUESTION, tools=[WEATHER], store=store) as stream:
         done = [event.arguments for event in stream if event.type == "response.function_call_arguments.done"]
         first = stream.get_final_response()
-    call = first.output[-1]
-    assert isinstance(call, ResponseFunctionToolCall)
+    call: Any = first.output[-1]
     assert (call.name, [call.arguments]) == ("get_weather", done)
 
     sent: list[Any] = [{"type": "function_call_output", "call_id": call.call_id, "output": "Rain in Paris."}]
@@ -119,66 +111,29 @@ def test_a_tool_is_called_in_a_stream_and_its_output_is_used(client: OpenAI, sto
     assert second.previous_response_id == (first.id if store else None)
 
 
-def test_a_kept_response_is_retrieved_listed_and_deleted(client: OpenAI) -> None:
-    made = client.responses.create(model="test", input="Hello!")
-    assert client.responses.retrieve(made.id).output_text == "Hello, world"
-    assert [item.type for item in client.responses.input_items.list(made.id)] == ["message"]
-    client.responses.delete(made.id)
-    with pytest.raises(openai.NotFoundError):
-        client.responses.retrieve(made.id)
+def get_weather(city: str) -> str:
+    return f"Rain in {city}."
 
 
-@pytest.fixture
-def agents() -> Any:
-    """OpenAI's Agents SDK."""
-    return pytest.importorskip("agents", reason="the group `clients` is not installed")
+@pytest.mark.parametrize("goes_on", [False, True])
+async def test_an_agent_calls_its_tool_and_answers(async_client: AsyncOpenAI, goes_on: bool) -> None:
+    agents: Any = pytest.importorskip("agents", reason="the group `clients` is not installed")
+    model = agents.OpenAIResponsesModel("test", async_client)
+    agent = agents.Agent(name="A", model=model, tools=[agents.function_tool(get_weather)])
+    run = agents.Runner.run_streamed(agent, QUESTION, auto_previous_response_id=goes_on)
+    events = [event async for event in run.stream_events() if event.type == "run_item_stream_event"]
 
-
-def agent_of(agents: Any, client: AsyncOpenAI, *, with_tool: bool = True) -> Any:
-    @agents.function_tool
-    def get_weather(city: str) -> str:
-        """Return the weather in a city."""
-        return f"Rain in {city}."
-
-    tools = [get_weather] if with_tool else []
-    return agents.Agent(name="A", model=agents.OpenAIResponsesModel("test", client), tools=tools)
-
-
-@pytest.mark.parametrize(
-    ("with_tool", "answer", "items"),
-    [
-        (True, ANSWER, ["tool_called", "tool_output", "message_output_created"]),
-        (False, "Hello, world", ["message_output_created"]),
-    ],
-    ids=["tool", "text"],
-)
-async def test_an_agent_calls_its_tool_and_answers_in_a_stream(
-    agents: Any, async_client: AsyncOpenAI, with_tool: bool, answer: str, items: list[str]
-) -> None:
-    run = agents.Runner.run_streamed(agent_of(agents, async_client, with_tool=with_tool), QUESTION)
-    names = [event.name async for event in run.stream_events() if event.type == "run_item_stream_event"]
-
-    assert run.final_output == answer
-    assert [name for name in names if name != "reasoning_item_created"] == items
-
-
-async def test_an_agent_goes_on_from_the_previous_response(agents: Any, async_client: AsyncOpenAI) -> None:
-    run = await agents.Runner.run(agent_of(agents, async_client), QUESTION, auto_previous_response_id=True)
-    assert run.final_output == ANSWER
+    assert run.final_output == ANSWER == (await agents.Runner.run(agent, QUESTION)).final_output
+    names = [event.name for event in events if event.name != "reasoning_item_created"]
+    assert names == ["tool_called", "tool_output", "message_output_created"]
 
 
 @pytest.fixture
 def langchain(client: OpenAI) -> Any:
     """Makes a model of LangChain's."""
     langchain_openai = pytest.importorskip("langchain_openai", reason="the group `clients` is not installed")
-    return partial(
-        langchain_openai.ChatOpenAI,
-        model="test",
-        base_url=str(client.base_url),
-        api_key=SecretStr("none"),
-        use_responses_api=True,
-        max_retries=0,
-    )
+    options = {"model": "test", "base_url": str(client.base_url), "api_key": SecretStr("none"), "max_retries": 0}
+    return partial(langchain_openai.ChatOpenAI, use_responses_api=True, **options)
 
 
 def added(chunks: Iterator[Any]) -> Any:
@@ -194,83 +149,72 @@ def test_langchain_streams_the_text_that_it_reads_whole(langchain: Any) -> None:
 def test_langchain_calls_a_tool_and_reads_the_answer(langchain: Any, stream: bool, goes_on: bool) -> None:
     bound = langchain(use_previous_response_id=goes_on).bind_tools([WEATHER])
     asked = added(bound.stream(QUESTION)) if stream else bound.invoke(QUESTION)
-    assert [(call["name"], call["args"]) for call in asked.tool_calls] == [("get_weather", ARGUMENTS)]
+    assert [(call["name"], call["args"]) for call in asked.tool_calls] == [("get_weather", {"city": "Paris"})]
 
     output = {"role": "tool", "content": "Rain in Paris.", "tool_call_id": asked.tool_calls[0]["id"]}
     assert bound.invoke([{"role": "user", "content": QUESTION}, asked, output]).text == ANSWER
 
 
-def stream_of(client: OpenAI, input: str = "Hello!") -> AbstractContextManager[httpx.Response]:
-    body = {"model": "test", "input": input, "stream": True}
-    return httpx.stream("POST", f"{client.base_url}responses", json=body, timeout=PATIENCE)
-
-
-def test_a_generator_is_closed_when_its_client_leaves() -> None:
-    closed = Event()
-
-    async def endless(model: str, messages: Messages, body: Body) -> AsyncIterator[str]:
-        try:
-            while True:
-                yield "again "
-                await asyncio.sleep(0.01)
-        finally:
-            closed.set()
-
-    with live(endless) as client:
-        with client.responses.create(model="test", input="Hello!", stream=True) as stream:
-            next(iter(stream))
-        assert closed.wait(PATIENCE)
-
-
 class Gate:
-    """A model that waits, after its first items, until the gate is opened."""
+    """A model that waits after its first items until the gate is opened."""
 
-    def __init__(self, *items: str) -> None:
+    def __init__(self, *items: str, error: Exception | None = None) -> None:
         self.items = items
-        self.opened = Event()
-        self.error: Exception | None = None
+        self.error = error
+        self.opened, self.closed = Event(), Event()
 
     async def __call__(self, model: str, messages: Messages, body: Body) -> AsyncIterator[str]:
-        for item in self.items:
-            yield item
-        await asyncio.to_thread(self.opened.wait, PATIENCE)
-        if self.error:
-            raise self.error
-        yield "last"
+        try:
+            for item in self.items:
+                yield item
+            await asyncio.to_thread(self.opened.wait, PATIENCE)
+            if self.error:
+                raise self.error
+            yield "last"
+        finally:
+            self.closed.set()
 
 
 @pytest.mark.parametrize(
     ("error", "events"),
     [
-        (None, ["created", "in_progress", "output_item.added", "content_part.added", "output_text.delta"]),
+        (None, ["created", "in_progress", "output_item.added"]),
         (CompletionError("Late."), ["created", "in_progress", "failed"]),
     ],
     ids=["text", "error"],
 )
 def test_a_silent_stream_sends_comments_before_the_response_begins(error: Exception | None, events: list[str]) -> None:
-    gate = Gate()
-    gate.error = error
-    with live(gate, keep_alive_interval=0.05) as client, stream_of(client) as response:
+    gate = Gate(error=error)
+    body = {"model": "test", "input": "Hello!", "stream": True}
+    with (
+        live(gate, keep_alive_interval=0.05) as client,
+        httpx.stream("POST", f"{client.base_url}responses", json=body, timeout=PATIENCE) as response,
+    ):
         received = response.iter_text()
         assert next(received).startswith(": keep-alive\n\n")
         gate.opened.set()
         names = re.findall(r"^event: response\.(.+)$", "".join(received), re.MULTILINE)
 
-    assert names[:5] == events
+    assert names[:3] == events
 
 
-def test_a_response_is_kept_whole_although_its_client_left() -> None:
+@pytest.mark.parametrize("finishes", [False, True])
+def test_a_client_that_leaves_ends_the_response_unless_the_settings_let_it_finish(finishes: bool) -> None:
     gate = Gate("first ")
-    with live(gate, finish_without_client=True) as client:
+    with live(gate, finish_without_client=finishes) as client:
         with client.responses.create(model="test", input="Hello!", stream=True) as stream:
             created = next(iter(stream))
         assert created.type == "response.created"
-        for _ in range(5):
-            assert client.models.list()
+        if finishes:
+            for _ in range(5):  # the server sees meanwhile that the client has left
+                client.models.list()
+            gate.opened.set()
+        assert gate.closed.wait(PATIENCE)
         gate.opened.set()
-        path = f"{client.base_url}responses/{created.response.id}"
-        until(lambda: httpx.get(path).status_code == 200)
-        assert client.responses.retrieve(created.response.id).output_text == "first last"
+        kept = f"{client.base_url}responses/{created.response.id}"
+        if finishes:
+            until(lambda: httpx.get(kept).status_code == 200)
+            assert client.responses.retrieve(created.response.id).output_text == "first last"
 
 
 @needs_redis

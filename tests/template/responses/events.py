@@ -1,4 +1,4 @@
-"""Readers of what the Responses API answers, which hold it to OpenAI's types."""
+"""Readers of what the Responses API answers, which hold it to OpenAI's types and to itself."""
 
 import json
 from typing import Any
@@ -14,6 +14,7 @@ __all__ = ["EVENTS", "OWN_EVENT", "create", "events_of", "respond", "short"]
 
 EVENTS: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 OWN_EVENT = "custom:event"  # the type of an event that a service sends beside its text
+TEXTS = ("delta", "text", "refusal", "arguments", "input")  # fields with a text, of events, items and their parts
 
 
 def create(client: httpx.Client, input: object = "Hi", **fields: object) -> httpx.Response:
@@ -31,7 +32,7 @@ def respond(client: httpx.Client, input: object = "Hi", **fields: object) -> Jso
 
 
 def events_of(client: httpx.Client, input: object = "Hi", **fields: object) -> list[Json]:
-    """Return the events of a stream: named, numbered, each of OpenAI's type, and all of one response."""
+    """Return the events of a stream: named, numbered, each of OpenAI's type, and of the items of one response."""
     answer = create(client, input, stream=True, **fields)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
     *frames, rest = answer.content.decode().split("\n\n")
@@ -45,9 +46,33 @@ def events_of(client: httpx.Client, input: object = "Hi", **fields: object) -> l
             EVENTS.validate_python(event, strict=True)
     assert [event["type"] for event in events[:2]] == ["response.created", "response.in_progress"]
     assert len({event["response"]["id"] for event in events if "response" in event}) == 1
+    _check_items(events, events[-1]["response"])
     return events
 
 
 def short(events: list[Json]) -> str:
     """Return the types of the events between the first two and the last."""
     return " ".join(event["type"].removeprefix("response.") for event in events[2:-1])
+
+
+def _check_items(events: list[Json], response: Json) -> None:
+    """Check that each item is added once and done once, as it is in the response, and has the text of its deltas."""
+    added, done = (
+        {event["output_index"]: event["item"] for event in events if event["type"] == f"response.output_item.{step}"}
+        for step in ("added", "done")
+    )
+    output = dict(enumerate(response["output"]))
+    assert [(index, item["id"]) for index, item in added.items()] == [(index, output[index]["id"]) for index in output]
+    assert sorted(done) == list(output) or response["status"] == "failed"
+    assert all(output[index] == item for index, item in done.items())
+    for index, item in output.items():
+        text = "".join(_text(part) for part in [item, *item.get("content", []), *item.get("summary", [])])
+        own = [event for event in events if event.get("item_id") == item["id"]]
+        assert {event["output_index"] for event in own} <= {index}
+        for step in (".delta", ".done") if index in done else (".delta",):
+            told = [_text(event) for event in own if event["type"].endswith(step)]
+            assert "".join(told) == text or not own  # a service sends items of its own whole
+
+
+def _text(value: Json) -> str:
+    return next((value[name] for name in TEXTS if isinstance(value.get(name), str)), "")

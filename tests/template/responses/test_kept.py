@@ -12,33 +12,10 @@ from app.keys import Keys
 from app.settings import Secret, Settings, SettingsError
 from schemas.chat import Json
 from tests.conftest import Client, Serve, error_of, until
+from tests.template.responses.conftest import Repeating
 from tests.template.responses.events import create, events_of, respond
 
 KEPT = "/v1/responses"
-
-
-class Repeating:
-    """A service that says the last message again, and notes all messages."""
-
-    def __init__(self) -> None:
-        self.messages: list[Json] = []
-
-    def list_models(self) -> list[str]:
-        return ["test"]
-
-    def complete(self, model: str, messages: list[Json], body: Json) -> object:
-        self.messages = messages
-        return messages[-1]["content"]
-
-
-@pytest.fixture(scope="module")
-def service() -> Repeating:
-    return Repeating()
-
-
-@pytest.fixture(scope="module")
-def client(serve_all: Serve, service: Repeating) -> Client:
-    return serve_all(service)
 
 
 def is_kept(client: Client, response: Json) -> bool:
@@ -139,18 +116,11 @@ def test_a_response_is_forgotten_after_the_time_that_the_settings_say(serve: Ser
     until(lambda: not is_kept(client, made))
 
 
-def test_responses_are_forgotten_when_the_memory_for_them_is_full(serve: Serve) -> None:
-    client = serve(Repeating(), responses_memory=50_000)
-    first, second, too_large = (respond(client, "x" * size) for size in (10_000, 10_000, 30_000))
-    assert (is_kept(client, too_large), is_kept(client, second), is_kept(client, first)) == (False, True, True)
-    respond(client, "x" * 10_000)
-    assert (is_kept(client, first), is_kept(client, second)) == (True, False)
-
-
 @pytest.fixture
 def store(serve: Serve) -> Store:
     """The store of an application in which two values of 10,000 bytes have room, but not three."""
-    return serve(Repeating(), responses_memory=25_000).app.stores.get("responses")
+    store: Store = serve(Repeating(), responses_memory=25_000).app.stores.get("responses")
+    return store
 
 
 VALUE = b"x" * 10_000
@@ -175,22 +145,13 @@ EXPIRED = timedelta(milliseconds=1)
 @pytest.mark.parametrize(
     ("steps", "kept"),
     [
-        ([("a", VALUE), ("b", VALUE), ("c", VALUE)], "bc"),
-        ([("a", VALUE), ("b", VALUE), ("a", None), ("c", VALUE)], "ac"),
-        ([("a", VALUE), ("b", VALUE), ("a", VALUE), ("c", VALUE)], "ac"),
-        ([("a", VALUE), ("b", VALUE * 3)], "a"),
-        ([("a", VALUE), ("a", VALUE * 3)], ""),
-        ([("a", VALUE), ("b", EXPIRED), ("c", VALUE)], "ac"),
-        ([("a", EXPIRED)], ""),
-    ],
-    ids=[
-        "the oldest makes room",
-        "a value that was read stays longer",
-        "a value that was written again stays longer",
-        "too large a value drives nothing out",
-        "too large a value replaces the one before it",
-        "an expired value makes room first",
-        "an expired value is gone",
+        pytest.param([("a", VALUE), ("b", VALUE), ("c", VALUE)], "bc", id="the oldest makes room"),
+        pytest.param([("a", VALUE), ("b", VALUE), ("a", None), ("c", VALUE)], "ac", id="it was read"),
+        pytest.param([("a", VALUE), ("b", VALUE), ("a", VALUE), ("c", VALUE)], "ac", id="it was written again"),
+        pytest.param([("a", VALUE), ("b", VALUE * 3)], "a", id="too large a value drives nothing out"),
+        pytest.param([("a", VALUE), ("a", VALUE * 3)], "", id="too large a value replaces the one before it"),
+        pytest.param([("a", VALUE), ("b", EXPIRED), ("c", VALUE)], "ac", id="an expired value makes room first"),
+        pytest.param([("a", EXPIRED)], "", id="an expired value is gone"),
     ],
 )
 async def test_the_store_makes_room(store: Store, steps: list[tuple[str, bytes | timedelta | None]], kept: str) -> None:
