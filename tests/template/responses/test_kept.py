@@ -79,9 +79,13 @@ def test_an_item_that_is_kept_may_be_referred_to(client: Client, service: Repeat
 def test_an_item_of_the_conversation_that_goes_on_is_there_once(client: Client) -> None:
     made = respond(client)
     item = made["output"][0]
+    reference = {"type": "item_reference", "id": item["id"]}
 
-    for again in ({"type": "item_reference", "id": item["id"]}, item):
-        refused = create(client, [again], previous_response_id=made["id"])
+    for again, fields in (
+        *(([item], {"previous_response_id": made["id"]}), ([reference], {"previous_response_id": made["id"]})),
+        ([reference, reference], {}),
+    ):
+        refused = create(client, again, **fields)
         assert (refused.status_code, error_of(refused)["param"]) == (400, "input")
         assert item["id"] in error_of(refused)["message"]
 

@@ -19,7 +19,7 @@ SEARCH: Json = {
 }
 CITED = {"type": "url_citation", "start_index": 0, "end_index": 2, "title": "T", "url": "https://example.com"}
 TEXT = {"type": "output_text", "text": "Hi", "annotations": [CITED], "logprobs": []}
-MESSAGE = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed"}
+MESSAGE: Json = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed"}
 MESSAGE |= {"content": [TEXT, {"type": "refusal", "refusal": "No."}]}
 USAGE = {
     "input_tokens": 3,
