@@ -7,17 +7,19 @@ application is served and asked, and else asks itself.
 
 import os
 import re
+import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import httpx
 import pytest
+from litestar.testing import TestClient
 from msgspec import Struct
 from openai import OpenAI
 
 from app.settings import Settings
+from tests.conftest import KEY, openai_of
 from tests.template.e2e.clients import client_of, says
 from tests.template.e2e.patience import PATIENCE
 from tests.template.e2e.server import ROOT, Server
@@ -26,7 +28,6 @@ README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 CODE = {"sh", "python", "js"}  # all other blocks are data or drawings
 URL = "http://127.0.0.1:8000"
-KEY = "sk-of-the-tests"
 INSTALLING = "pip install uv && "  # by which this very test was started
 FENCE = re.compile(r"^```(\w*)(?: not run: ([^\n]+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 REGISTERS = re.compile(r"\bpipelines\.(?:model|add|factory)\(\s*\"([^\"]+)\"")
@@ -153,14 +154,15 @@ def test_a_model_answers(block: Block, documented: OpenAI) -> None:
 
 
 @of_kind("application")
-def test_an_application_is_served(block: Block, tmp_path: Path) -> None:
-    (tmp_path / "documented.py").write_text(block.text, encoding="utf-8")
-    settings = {"PYTHONPATH": str(tmp_path), "API_KEYS": KEY}
-    with Server(tmp_path / "log", app="documented:app", settings=settings) as server:
-        with client_of(server, key=KEY) as client:
-            assert answer_of(client, client.models.list().data[0].id)
+def test_an_application_is_served(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("API_KEYS", KEY)
+    (tmp_path / "block.py").write_text(block.text, encoding="utf-8")
+    headers = {"authorization": f"Bearer {KEY}"}
+    with TestClient(runpy.run_path(str(tmp_path / "block.py"))["app"]) as http:
+        client = openai_of(http)
+        assert answer_of(client, client.models.list().data[0].id)
         for path in ROUTE.findall(block.text):
-            httpx.get(server.url + path, headers={"authorization": f"Bearer {KEY}"}).raise_for_status()
+            http.get(path, headers=headers).raise_for_status()
 
 
 @of_kind("read")
@@ -178,26 +180,16 @@ def test_there_are_blocks_of_every_kind_and_none_is_lost() -> None:
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_each_link_leads_somewhere(page: Path) -> None:
+def test_each_link_file_and_recipe_that_is_named_is_there(page: Path) -> None:
+    text = page.read_text(encoding="utf-8")
+    recipes = re.findall(r"^([a-z]+)\b.*:(?!=)", (ROOT / "justfile").read_text(encoding="utf-8"), re.MULTILINE)
+
     for path, anchor in LINK.findall(prose_of(page)):
         target = (page.parent / path).resolve() if path else page
         assert target.exists(), f"{page.name} links to {path}"
-        if anchor:
-            assert anchor in anchors_of(target), f"{page.name} links to {path}#{anchor}"
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_each_file_that_is_named_is_there(page: Path) -> None:
-    named = OUR_FILE.findall(page.read_text(encoding="utf-8"))
-
-    assert [path for path in named if not (ROOT / path).exists()] == []
-
-
-@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.name)
-def test_each_recipe_that_is_named_is_there(page: Path) -> None:
-    recipes = set(re.findall(r"^([a-z]+)\b.*:(?!=)", (ROOT / "justfile").read_text(encoding="utf-8"), re.MULTILINE))
-
-    assert set(RECIPE.findall(page.read_text(encoding="utf-8"))) <= recipes
+        assert not anchor or anchor in anchors_of(target), f"{page.name} links to {path}#{anchor}"
+    assert [path for path in OUR_FILE.findall(text) if not (ROOT / path).exists()] == []
+    assert set(RECIPE.findall(text)) <= set(recipes)
 
 
 def test_the_table_has_all_settings_with_their_defaults() -> None:
