@@ -1,0 +1,318 @@
+"""Fields of requests: a wrong one is named in a 400, and what is accepted reaches the service as it was sent."""
+
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from litestar.testing import TestClient
+from msgspec import UNSET
+
+from app.app import create_app
+from app.pipelines import pipelines
+from app.services import Body, Hooks, Messages
+from app.settings import Settings
+from schemas.chat import ChatCompletionRequest, Json
+from tests.conftest import Client, Serve, ask, chunks_of, error_of, returning
+
+MESSAGE: Json = {"role": "user", "content": "Hello!"}
+BODY: Json = {"model": "test", "messages": [MESSAGE]}
+FULL: Json = {
+    "model": "test",
+    "messages": [
+        {"role": "system", "content": "Be brief."},
+        {"role": "assistant", "content": None, "tool_calls": [{"id": "1", "function": {"name": "f"}}]},
+        {"role": "tool", "content": "result", "tool_call_id": "1"},
+        {"role": "user", "content": [{"type": "text", "text": "Hello!"}], "name": "Ann"},
+    ],
+    "stream": False,
+    "stream_options": {"include_usage": True},
+    "temperature": 0.5,
+    "max_tokens": 10,
+    "n": 1,
+    "stop": ["end"],
+    "logit_bias": {"50256": -100},
+    "tools": [{"type": "function", "function": {"name": "f", "parameters": {"required": ["x"]}}}],
+    "tool_choice": "auto",
+    "response_format": {"type": "text"},
+    "metadata": {"a": "b"},
+    "user": "ann",
+    "x_provider": {"deep": [1, {"er": None}]},
+}
+SHIPPED = [name for name in ("echo", "echo-stream", "tools", "reasoning", "events") if name in pipelines.models]
+RANDOM = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
+
+
+class Service:
+    """A service that keeps the last request it received."""
+
+    messages: Messages
+    body: Body
+
+    def complete(self, model: str, messages: Messages, body: Body) -> str:
+        self.messages, self.body = messages, body
+        return "Hello!"
+
+    def list_models(self) -> list[str]:
+        return ["test"]
+
+
+@pytest.fixture(scope="module")
+def service() -> Service:
+    return Service()
+
+
+@pytest.fixture(scope="module")
+def client(serve_all: Serve, service: Service) -> Client:
+    return serve_all(service)
+
+
+WRONG_VALUES: dict[str, list[Any]] = {
+    "model": [None, "", 1],
+    "messages": [None, [], "Hello!", {"role": "user"}],
+    "stream": ["true", 1],
+    "stream_options": [True],
+    "temperature": ["1", 2.1, -0.1, True],
+    "top_p": [1.1, -0.1],
+    "n": [0, 129, "1", 1.5],
+    "max_tokens": [0],
+    "max_completion_tokens": [0, "many"],
+    "presence_penalty": [2.1, -2.1],
+    "frequency_penalty": [2.1, -2.1],
+    "logit_bias": [[]],
+    "logprobs": ["yes"],
+    "top_logprobs": [21, -1],
+    "seed": ["a"],
+    "stop": [1, ["a"] * 5],
+    "tools": [{}],
+    "tool_choice": [1],
+    "parallel_tool_calls": ["no"],
+    "response_format": ["json"],
+    "reasoning_effort": [1],
+    "metadata": ["a", {str(number): "a" for number in range(17)}],
+    "service_tier": [1],
+    "store": ["yes"],
+    "user": [1],
+}
+WRONG_PARTS: list[tuple[str, Json]] = [
+    ("messages[0]", {"messages": ["Hello!"]}),
+    ("messages[0].role", {"messages": [{}]}),
+    ("messages[2].role", {"messages": [MESSAGE, MESSAGE, {"content": "a"}]}),
+    *(("messages[0].role", {"messages": [{"role": role}]}) for role in (None, "", "User", "a user", "user\n")),
+    ("messages[1].content", {"messages": [MESSAGE, {"role": "user", "content": 1}]}),
+    ("messages[0].content", {"messages": [{"role": "user", "content": {"type": "text"}}]}),
+    ("messages[0].content[0]", {"messages": [{"role": "user", "content": ["a"]}]}),
+    ("messages[0].content[1]", {"messages": [{"role": "user", "content": [{"type": "new"}, None]}]}),
+    ("stream_options.include_usage", {"stream_options": {"include_usage": "yes"}}),
+    ("stop[1]", {"stop": ["a", 1]}),
+    ("tools[0].type", {"tools": [{}]}),
+    ("tools[1].type", {"tools": [{"type": "function"}, {"type": 1}]}),
+    ("tools[0].function", {"tools": [{"type": "function", "function": "f"}]}),
+    ("metadata[...]", {"metadata": {"a": 1}}),
+    ("logit_bias[...]", {"logit_bias": {"50256": 101}}),
+]
+
+
+@pytest.mark.parametrize(
+    ("param", "fields"),
+    [*((name, {name: value}) for name, values in WRONG_VALUES.items() for value in values), *WRONG_PARTS],
+)
+def test_a_wrong_field_is_named(client: Client, param: str, fields: Json) -> None:
+    response = client.post("/v1/chat/completions", json=BODY | fields)
+
+    error = error_of(response)
+    assert response.status_code == 400
+    assert (error["type"], error["param"], error["code"]) == ("invalid_request_error", param, None)
+    assert f"'{param}'" in error["message"]
+
+
+@pytest.mark.parametrize("name", BODY)
+def test_a_missing_field_is_named(client: Client, name: str) -> None:
+    response = client.post("/v1/chat/completions", json={key: value for key, value in BODY.items() if key != name})
+
+    assert response.status_code == 400
+    assert error_of(response) == {
+        "message": f"Missing required parameter: '{name}'.",
+        "type": "invalid_request_error",
+        "param": name,
+        "code": None,
+    }
+
+
+LONG = "x" * 10_000
+
+
+@pytest.mark.parametrize(
+    "fields",
+    [
+        {"model": LONG},
+        {"messages": [{"role": LONG.upper()}]},
+        {"stop": {LONG: 1}},
+        {"metadata": {LONG: 1}},
+        {"logit_bias": {LONG: "a"}},
+        {"temperature": LONG},
+        {LONG: 1, "model": None},
+    ],
+    ids=["model", "role", "type", "key", "number key", "value", "unknown"],
+)
+def test_an_error_repeats_at_most_200_characters_of_the_request(client: Client, fields: Json) -> None:
+    response = client.post("/v1/chat/completions", json=BODY | fields)
+
+    assert 400 <= response.status_code < 500
+    assert "x" * 200 not in response.text.lower()
+    assert len(response.text) < 600
+
+
+def test_more_messages_than_allowed_are_a_400(serve: Serve) -> None:
+    client = serve(returning("Hello!"), max_messages=3)
+
+    assert ask(client, messages=[MESSAGE] * 3).status_code == 200
+    refused = ask(client, messages=[MESSAGE] * 4)
+    assert refused.status_code == 400
+    assert error_of(refused) == {
+        "message": "There are 4 messages: at most 3 are taken.",
+        "type": "invalid_request_error",
+        "param": "messages",
+        "code": None,
+    }
+
+
+def test_messages_are_not_limited_by_default(client: Client) -> None:
+    assert ask(client, messages=[MESSAGE] * 10_000).status_code == 200
+
+
+UNTOUCHED: dict[str, Json] = {
+    "undeclared fields": {"top_k": 40, "provider": {"order": ["a", None]}, "": {}, "x" * 1000: 1.5, "extra": {"a": 1}},
+    "fields named like attributes": {"self": 1, "cls": 2, "dict": {}, "to_body": 3, "include_usage": 4, "__dict__": {}},
+    "messages": {
+        "messages": [
+            {"role": "developer", "content": "a", "name": "b"},
+            {"role": "function", "content": "a", "name": "b", "mood": {"gay": True}},
+            {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}, {"type": "new"}]},
+            {"role": "assistant", "content": None, "tool_calls": [{"id": "a", "function": {"name": 1}}]},
+            {"role": "assistant"},
+            {"role": "assistant", "content": ""},
+            {"role": "tool", "content": "", "tool_call_id": "a"},
+        ]
+    },
+    "messages without content": {"messages": [{"role": "user"}, {"role": "user", "content": None}]},
+    "a role that OpenAI does not have": {"messages": [{"role": "a-critic_1", "content": "a"}]},
+    "keys of a tool": {"tools": [{"type": "function", "function": {"name": "f", "strict": None}, "mine": 1}]},
+    "keys of an option": {"stream_options": {"include_usage": False, "include_obfuscation": False}},
+    "numbers": {"mine": [0, -1, 2**53, 2**63, 2**70, 0.1, 1e-300, 1e300, -0.0], "temperature": 1, "seed": -(2**62)},
+    "texts": {"mine": "\u2028\x00\x85é🎉", "user": ""},
+    "colons": {"mine": {":": ":", "a:b": "::"}, "user": ":"},
+    "nulls": dict.fromkeys(ChatCompletionRequest.__struct_fields__[2:]),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("fields", UNTOUCHED.values(), ids=UNTOUCHED)
+def test_accepted_fields_reach_the_service_untouched(client: Client, service: Service, fields: Json) -> None:
+    for ascii_only in (True, False):
+        content = json.dumps(BODY | fields, ensure_ascii=ascii_only).encode()
+        response = client.post("/v1/chat/completions", content=content)
+
+        assert response.status_code == 200, response.text
+        assert json.dumps(service.body) == json.dumps(json.loads(content))
+        assert service.messages == json.loads(content)["messages"]
+
+
+json_values: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(max_size=8),
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(st.text(max_size=8), values, max_size=3),
+    max_leaves=8,
+)
+
+
+@st.composite
+def mutated_requests(draw: st.DrawFn) -> Json:
+    """The full request with up to three values, at any depth, replaced, removed or added."""
+    mutated: Json = json.loads(json.dumps(FULL))
+    for _ in range(draw(st.integers(1, 3))):
+        container, key = draw(st.sampled_from(list(places(mutated))))
+        match draw(st.sampled_from(["replace", "remove", "add"])):
+            case "replace":
+                container[key] = draw(json_values)
+            case "remove":
+                del container[key]
+            case _ if isinstance(container, dict):
+                container[draw(st.text(max_size=8))] = draw(json_values)
+            case _:
+                container.append(draw(json_values))
+    return mutated
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield each container in a value with each of its keys."""
+    keys = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    for key in keys:
+        yield value, key
+        yield from places(value[key])
+
+
+@RANDOM
+@given(body=mutated_requests() | json_values)
+def test_any_json_reaches_the_service_untouched_or_is_a_4xx(client: Client, service: Service, body: object) -> None:
+    response = client.post("/v1/chat/completions", json=body)
+
+    if response.status_code == 200:
+        assert repr(service.body) == repr(body)  # in which 1, 1.0 and True differ
+    else:
+        assert 400 <= response.status_code < 500
+        assert error_of(response)["type"] == "invalid_request_error"
+
+
+@RANDOM
+@given(fields=st.dictionaries(st.text(max_size=8).map("x_{}".format), json_values))
+def test_undeclared_fields_reach_the_service_untouched(client: Client, service: Service, fields: Json) -> None:
+    assert client.post("/v1/chat/completions", json=FULL | fields).status_code == 200
+    assert repr(service.body) == repr(FULL | fields)
+
+
+@pytest.fixture(scope="module")
+def shipped() -> Iterator[Client]:
+    """A client of the models of `app/pipelines.py`."""
+    with TestClient(create_app(settings=Settings()), raise_server_exceptions=False) as client:
+        yield client
+
+
+@pytest.mark.parametrize("model", SHIPPED)
+@settings(RANDOM, max_examples=20)  # of each model
+@given(body=mutated_requests())
+def test_the_example_models_answer_any_accepted_request(shipped: Client, model: str, body: Json) -> None:
+    response = shipped.post("/v1/chat/completions", json=body | {"model": model})
+
+    assert response.status_code in (200, 400), response.text
+    assert response.status_code == 200 or error_of(response)["type"] == "invalid_request_error"
+    assert "server_error" not in response.text
+
+
+@pytest.mark.parametrize(
+    ("options", "has_usage"),
+    [(None, False), ({}, False), ({"include_usage": None}, False), ({"include_usage": True}, True)],
+)
+def test_a_stream_has_usage_only_if_an_option_asks_for_it(
+    client: Client, options: Json | None, has_usage: bool
+) -> None:
+    for chunk in chunks_of(ask(client, stream=True, stream_options=options)):
+        assert ("usage" in chunk) is has_usage
+
+
+def test_a_hook_tells_unset_from_null_and_declared_from_other_fields(serve: Serve) -> None:
+    seen: list[ChatCompletionRequest] = []
+    client = serve(returning("Hello!"), hooks=Hooks(pre_hook=seen.append))
+
+    ask(client, top_p=None, temperature=1, top_k=40)
+
+    (request,) = seen
+    assert (request.top_p, request.temperature, request.seed) == (None, 1, UNSET)
+    assert request.extra == {"top_k": 40}
+    assert request.to_body() == BODY | {"top_p": None, "temperature": 1, "top_k": 40}
+
+
+def test_a_request_made_in_code_has_only_the_fields_it_was_given() -> None:
+    request = ChatCompletionRequest(model="test", messages=[{"role": "user"}])
+
+    assert request.to_body() == {"model": "test", "messages": [{"role": "user"}]}
