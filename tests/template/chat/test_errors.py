@@ -1,0 +1,305 @@
+"""Errors of services: their status and fields before a stream has begun, a last frame in one, and never a secret."""
+
+import asyncio
+import json
+from collections.abc import AsyncIterator, Callable, Iterator
+from functools import partial
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from httpx import Response
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+from litestar.exceptions import HTTPException, InternalServerException, NotFoundException, ValidationException
+from openai import APIError
+
+from app.errors import CompletionError, CompletionTimeoutError, InvalidRequestError, ModelNotFoundError, OverloadedError
+from app.services import Body, Messages
+from schemas.chat import Delta, Json
+from tests.conftest import ASKS, SERVER_ERROR, Client, Serve, ask, chunks_of, error_of, openai_of, until, yielding
+
+SECRET = "postgres://admin:hunter2@db.internal"  # noqa: S105 - a text that no client may read
+UNEXPECTED = {"message": SERVER_ERROR, "type": "server_error", "param": None, "code": None}
+RANDOM = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
+
+
+def fields(type: str, *, message: str = "A.", param: str | None = None, code: str | None = None) -> Json:
+    return {"message": message, "type": type, "param": param, "code": code}
+
+
+LONG = "x" * 300
+FOREIGN = {"status_code": 418, "detail": "A.", "headers": {"x-brew": "tea"}}
+INVALID, SERVER = "invalid_request_error", "server_error"
+OVERLOADED = "The server is overloaded. Try again in a moment."
+TOOK_TOO_LONG = "The completion took longer than 1.5 s."
+NO_MODEL = "The model 'x' does not exist. Available: "
+RAISED: list[tuple[Exception, int, Json]] = [
+    *((CompletionError("A.", status=status), status, fields(INVALID)) for status in (400, 401, 403, 404, 409, 422)),
+    (CompletionError("A.", status=429), 429, fields("rate_limit_error")),
+    (CompletionError("A."), 500, fields(SERVER)),
+    (CompletionError("A.", status=503), 503, fields(SERVER)),
+    (CompletionError("A.", type="b", code="c", param="d"), 500, fields("b", code="c", param="d")),
+    (InvalidRequestError("A.", param="n"), 400, fields(INVALID, param="n")),
+    (InvalidRequestError("A.", status=415), 415, fields(INVALID, code="unsupported_media_type")),
+    (InvalidRequestError(LONG, param=LONG), 400, fields(INVALID, message=f"{LONG[:199]}…", param=f"{LONG[:199]}…")),
+    (OverloadedError(), 503, fields(SERVER, message=OVERLOADED, code="overloaded")),
+    (CompletionTimeoutError(1.5), 504, fields(SERVER, message=TOOK_TOO_LONG, code="timeout")),
+    *(
+        (
+            ModelNotFoundError("x", known=known),
+            404,
+            fields(INVALID, message=f"{NO_MODEL}{names}.", param="model", code="model_not_found"),
+        )
+        for known, names in ((["b", "a"], "a, b"), ([], "none"))
+    ),
+    (HTTPException("A.", status_code=401), 401, fields(INVALID, code="invalid_api_key")),
+    (HTTPException("A.", status_code=409), 409, fields(INVALID)),
+    (HTTPException("A.", status_code=429), 429, fields("rate_limit_error", code="rate_limit_exceeded")),
+    (HTTPException("A.", status_code=503), 503, fields(SERVER, code="overloaded")),
+    (NotFoundException("A."), 404, fields(INVALID, code="not_found")),
+    (ValidationException("A."), 400, fields(INVALID)),
+    (InternalServerException("A."), 500, fields(SERVER)),
+    (type("HTTPException", (Exception,), FOREIGN)(), 418, fields(INVALID)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("error", "status", "expected"), RAISED)
+def test_an_error_meant_for_the_client_keeps_its_status_and_fields(
+    serve: Serve, caplog: pytest.LogCaptureFixture, error: Exception, status: int, expected: Json
+) -> None:
+    def function(model: str, messages: Messages, body: Body) -> str:
+        raise error
+
+    for model in (function, yielding(error)):
+        client = serve(model)
+        for stream in (False, True):
+            response = ask(client, stream=stream)
+            assert (response.status_code, error_of(response)) == (status, expected)
+            assert response.headers.items() >= (getattr(error, "headers", None) or {}).items()
+    assert not [record for record in caplog.records if record.exc_info]
+
+
+class Unreadable:
+    """An item that fails when the server reads it."""
+
+    @property
+    def content(self) -> str:
+        raise RuntimeError(SECRET)
+
+
+async def crash(model: str, messages: Messages, body: Body) -> str:
+    raise RuntimeError(f"Cannot connect to {SECRET}") from OSError(SECRET)
+
+
+def crash_in_a_thread(model: str, messages: Messages, body: Body) -> str:
+    raise ExceptionGroup(SECRET, [OSError(SECRET)])
+
+
+async def crash_in_an_async_generator(model: str, messages: Messages, body: Body) -> AsyncIterator[str]:
+    if messages:
+        raise KeyError(SECRET)
+    yield "never"
+
+
+async def yield_unreadable(model: str, messages: Messages, body: Body) -> AsyncIterator[Unreadable]:
+    yield Unreadable()
+
+
+async def crash_at_the_end(model: str, messages: Messages, body: Body) -> AsyncIterator[str]:
+    try:
+        yield "one"
+    finally:
+        raise OSError(SECRET)
+
+
+AT_ONCE: dict[str, Callable[..., object]] = {
+    "async function": crash,
+    "function": crash_in_a_thread,
+    "async generator": crash_in_an_async_generator,
+    "generator": yielding(ValueError(SECRET)),
+    "async unreadable item": yield_unreadable,
+    "unreadable item": yielding(Unreadable()),
+}
+LATER: dict[str, Callable[..., object]] = {
+    "generator after an item": yielding("one", ValueError(SECRET)),
+    "async generator at its end": crash_at_the_end,
+}
+CRASHES = [(name, stream) for name in (*AT_ONCE, *LATER) for stream in (False, True) if name in AT_ONCE or not stream]
+
+
+@pytest.mark.parametrize(("crash", "stream"), CRASHES)
+def test_an_unexpected_exception_is_a_500_whose_traceback_only_the_log_has(
+    serve: Serve, caplog: pytest.LogCaptureFixture, crash: str, stream: bool
+) -> None:
+    response = ask(serve((AT_ONCE | LATER)[crash]), stream=stream)
+
+    assert (response.status_code, error_of(response)) == (500, UNEXPECTED)
+    assert "hunter2" not in str(response.headers)
+    (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    assert record.exc_info is not None
+    assert SECRET in str(record.exc_info[1])
+
+
+@pytest.mark.parametrize("crash", LATER)
+def test_an_unexpected_exception_in_a_stream_is_an_error_frame(
+    serve: Serve, caplog: pytest.LogCaptureFixture, crash: str
+) -> None:
+    client = serve(LATER[crash])
+
+    chunks, error = failed_stream(ask(client, stream=True))
+
+    assert [chunk["choices"][0]["delta"].get("content") for chunk in chunks] == ["", "one"]
+    assert error == UNEXPECTED
+    assert SECRET in caplog.text
+    with openai_of(client).chat.completions.stream(**ASKS) as stream, pytest.raises(APIError, match=SERVER_ERROR):
+        stream.until_done()
+
+
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_generator_is_closed_after_an_item_that_cannot_be_sent(serve: Serve, stream: bool) -> None:
+    closed: list[str] = []
+
+    def generator(model: str, messages: Messages, body: Body) -> Iterator[object]:
+        try:
+            yield from ("one", Unreadable(), "never")
+        finally:
+            closed.append("sync")
+
+    async def async_generator(model: str, messages: Messages, body: Body) -> AsyncIterator[object]:
+        try:
+            for item in ("one", Unreadable(), "never"):
+                yield item
+        finally:
+            closed.append("async")
+
+    for model, name in ((generator, "sync"), (async_generator, "async")):
+        ask(serve(model), stream=stream)
+        until(lambda name=name: name in closed)  # type: ignore[misc]  # a lambda in a loop binds its name like this
+
+
+class Service:
+    """A service that answers with the model that a test sets."""
+
+    model: Callable[..., object]
+    client: Client
+
+    def complete(self, model: str, messages: Messages, body: Body) -> object:
+        return self.model(model, messages, body)
+
+    def list_models(self) -> list[str]:
+        return ["test"]
+
+
+@pytest.fixture(scope="module")
+def service(serve_all: Serve) -> Service:
+    service = Service()
+    service.client = serve_all(service)
+    return service
+
+
+def async_yielding(*items: object, pauses: bool) -> Callable[..., AsyncIterator[object]]:
+    """Return a model as `yielding` does, but an async one."""
+
+    async def complete(model: str, messages: Messages, body: Body) -> AsyncIterator[object]:
+        for item in items:
+            if pauses:
+                await asyncio.sleep(0)
+            if isinstance(item, Exception):
+                raise item
+            yield item
+
+    return complete
+
+
+def event(text: str) -> object:
+    return SimpleNamespace(to_event_dict=lambda: {"type": text})
+
+
+def tool_call(arguments: str) -> Json:
+    call = {"index": 0, "id": "call_1", "function": {"name": "f", "arguments": arguments}}
+    return {"choices": [{"delta": {"tool_calls": [call]}}]}
+
+
+texts = st.text(st.sampled_from('ab \n"\\é€😀\u2028\u0085\x00'), max_size=4)
+items = st.lists(
+    texts | st.builds(Delta, reasoning_content=texts) | texts.map(event) | texts.map(tool_call), max_size=5
+)
+ways = st.sampled_from([yielding, partial(async_yielding, pauses=False), partial(async_yielding, pauses=True)])
+meant_errors = st.builds(
+    CompletionError,
+    texts,
+    status=st.integers(400, 599),
+    type=st.none() | texts,
+    code=st.none() | texts,
+    param=st.none() | texts,
+)
+exceptions = st.sampled_from([ValueError, KeyError, RuntimeError, StopIteration, StopAsyncIteration, TimeoutError])
+invalid_items = st.sampled_from(
+    [
+        Unreadable(),
+        {"choices": [None]},
+        {"choices": [{"delta": {"content": object()}}]},
+        {"choices": [], "x_field": object()},
+    ]
+)
+
+
+@RANDOM
+@given(items=items, failure=meant_errors | exceptions.map(lambda kind: kind(SECRET)) | invalid_items, way=ways)
+def test_a_failure_in_a_stream_comes_after_all_items_before_it(
+    service: Service, items: list[object], failure: object, way: Callable[..., Any]
+) -> None:
+    service.model = way("Well, ", *items)
+    *expected, finish = chunks_of(ask(service.client, stream=True))
+    assert finish["choices"][0]["finish_reason"]
+
+    service.model = way("Well, ", *items, failure, "never")
+    chunks, error = failed_stream(ask(service.client, stream=True))
+
+    assert [(chunk["choices"], chunk.get("event")) for chunk in chunks] == [
+        (chunk["choices"], chunk.get("event")) for chunk in expected
+    ]
+    assert error == error_from(failure)
+    whole = ask(service.client)
+    assert (whole.status_code, error_of(whole)) == (getattr(failure, "status", 500), error)
+
+
+@RANDOM
+@given(error=meant_errors, way=ways, stream=st.booleans())
+def test_an_error_before_the_first_item_has_its_status(
+    service: Service, error: CompletionError, way: Callable[..., Any], stream: bool
+) -> None:
+    service.model = way(error)
+
+    response = ask(service.client, stream=stream)
+
+    assert (response.status_code, error_of(response)) == (error.status, error_from(error))
+
+
+def error_from(failure: object) -> Json:
+    """Return the error object that a client gets for what a service raised or yielded."""
+    if not isinstance(failure, CompletionError):
+        return UNEXPECTED
+    return {"message": failure.message, "type": failure.type, "param": failure.param, "code": failure.code}
+
+
+def failed_stream(response: Response) -> tuple[list[Json], Json]:
+    """Return the chunks of a stream, and the error after them, which only `[DONE]` follows."""
+    assert response.status_code == 200, response.text
+    assert "hunter2" not in response.text
+    *frames, error, done, rest = response.text.split("\n\n")
+    assert (done, rest) == ("data: [DONE]", "")
+    assert json.loads(error.removeprefix("data: ")).keys() == {"error"}
+    chunks = [json.loads(frame.removeprefix("data: ")) for frame in frames]
+    return chunks, json.loads(error.removeprefix("data: "))["error"]
+
+
+def test_an_error_in_listing_the_models_is_a_500(serve: Serve) -> None:
+    class Broken(Service):
+        def list_models(self) -> list[str]:
+            raise RuntimeError(SECRET)
+
+    client = serve(Broken())
+    for response in (client.get("/v1/models"), client.get("/v1/models/a"), ask(client)):
+        assert (response.status_code, error_of(response)) == (500, UNEXPECTED)
