@@ -84,7 +84,7 @@ WRONG_VALUES: dict[str, list[Any]] = {
     "logit_bias": [[]],
     "logprobs": ["yes"],
     "top_logprobs": [21, -1],
-    "seed": ["a"],
+    "seed": ["a", 1.5],
     "stop": [1, ["a"] * 5],
     "tools": [{}],
     "tool_choice": [1],
@@ -300,16 +300,17 @@ def test_a_stream_has_usage_only_if_an_option_asks_for_it(
         assert ("usage" in chunk) is has_usage
 
 
-def test_a_hook_tells_unset_from_null_and_declared_from_other_fields(serve: Serve) -> None:
+def test_a_hook_reads_unset_null_and_undeclared_fields_and_loses_none(serve: Serve) -> None:
     seen: list[ChatCompletionRequest] = []
     client = serve(returning("Hello!"), hooks=Hooks(pre_hook=seen.append))
+    body = FULL | {"stream_options": {"include_usage": True, "mine": 1}, "top_p": None}
 
-    ask(client, top_p=None, temperature=1, top_k=40)
+    client.post("/v1/chat/completions", json=body)
 
     (request,) = seen
-    assert (request.top_p, request.temperature, request.seed) == (None, 1, UNSET)
-    assert request.extra == {"top_k": 40}
-    assert request.to_body() == BODY | {"top_p": None, "temperature": 1, "top_k": 40}
+    assert (request.top_p, request.temperature, request.seed) == (None, 0.5, UNSET)
+    assert request.extra == {"x_provider": FULL["x_provider"]}
+    assert request.to_body() == body
 
 
 def test_a_request_made_in_code_has_only_the_fields_it_was_given() -> None:
