@@ -1,39 +1,41 @@
-"""The playground, in a real Chromium."""
+"""The playground in a real Chromium: the conversation, its settings and its layout."""
 
 import json
 import os
 import re
 import subprocess
 import sys
-from pathlib import Path
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.template.e2e.assisting import SOURCES, THOUGHT
-from tests.template.e2e.chromium import CHROMIUM, RIGHT, Open, ask, asked
-from tests.template.e2e.patience import PATIENCE
+from tests.template.e2e.chromium import CHROMIUM, RIGHT, Open, ask, request_bodies
+from tests.template.e2e.patience import PATIENCE, eventually
 from tests.template.e2e.server import Server
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 
-WIDTHS = {"phone": {"width": 360, "height": 740}, "desktop": {"width": 1280, "height": 800}}
 QUESTION = "How do I stream an answer?"
 STATS = """async (gaps) => {
     const { Stats } = await import("/static/stats.js");
     let now = 0;
     performance.now = () => now;
     const stats = new Stats();
-    for (const gap of [1, ...gaps]) {
+    stats.usage = { prompt_tokens: 3 };
+    for (const gap of gaps) {
         now += gap;
         stats.countChunk();
     }
-    stats.usage = { prompt_tokens: 3 };
     stats.render();
-    return [stats.root.textContent, stats.plot.getAttribute("aria-label")];
+    return [...stats.root.querySelectorAll("dl > div"), stats.plot].map((it) => it.ariaLabel ?? it.textContent);
 }"""
-LEFT = "(page) => page.scrollHeight - page.scrollTop - page.clientHeight"  # below what is seen of it
+FITS = "['html', 'main'].map(name => document.querySelector(name)).every(it => it.scrollWidth <= it.clientWidth)"
+IS_DARK = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).every(colour => colour < 128)"
+BELOW = "page.scrollHeight - page.scrollTop - page.clientHeight"  # pixels of the element `page` that are out of view
+WITHOUT_STORAGE = """for (const name of ["localStorage", "sessionStorage"])
+    Object.defineProperty(window, name, { get() { throw new DOMException("It is forbidden.", "SecurityError"); } });"""
 
 
 def test_an_answer_is_shown_while_it_streams(visit: Open, server: Server, key: str) -> None:
@@ -53,210 +55,153 @@ def test_an_answer_is_shown_while_it_streams(visit: Open, server: Server, key: s
     expect(answer.get_by_role("img")).to_have_accessible_name(re.compile("^Gaps between 2 chunks, the longest "))
 
 
-@pytest.mark.parametrize("way", ["button", "Escape"])
-def test_an_answer_that_is_stopped_is_closed_on_the_server(visit: Open, server: Server, key: str, way: str) -> None:
+def test_stopping_closes_the_generator_and_returns_the_focus(visit: Open, server: Server, key: str) -> None:
     page = visit(server)
-    answer = ask(page, "gated-async-generator", key)
-    expect(answer.locator(".text")).to_have_text("first")
+    prompt, answer = page.get_by_label("Your message"), page.locator(".answer")
+    page.get_by_label("Model", exact=True).select_option("gated-async-generator")
+    prompt.fill(key)
 
-    if way == "button":
-        page.get_by_role("button", name="Stop").click()
-    else:
-        page.keyboard.press("Escape")
+    for run, button in enumerate(["Send", "Retry"], 1):
+        page.get_by_role("button", name=button).click()
+        expect(prompt).to_be_focused()
+        expect(answer.locator(".text")).to_have_text("first")
+        if button == "Send":
+            page.get_by_role("button", name="Stop").click()
+        else:
+            page.keyboard.press("Escape")
 
-    assert server.wait_for(key, "closed") == ["started", "closed"]
-    expect(answer).to_contain_text("Stopped.")
-    expect(answer.locator(".text")).to_have_text("first")
-    expect(page.get_by_role("button", name="Send")).to_be_visible()
+        eventually(lambda: server.events(key), (["started", "closed"] * run).__eq__)
+        expect(answer).to_contain_text("Stopped.")
+        expect(answer.locator(".text")).to_have_text("first")
+        expect(page.get_by_role("button", name="Send")).to_be_visible()
+        expect(prompt).to_be_focused()
 
 
-def test_the_conversation_goes_on_and_the_last_answer_is_tried_again(visit: Open, server: Server) -> None:
+def test_the_conversation_goes_on_with_the_settings_and_the_last_answer_is_retried(visit: Open, server: Server) -> None:
     page = visit(server)
     page.get_by_label("System prompt").fill("Be brief.")
     page.get_by_label("Temperature").fill("0.5")
     page.get_by_label("Max tokens").fill("40")
     page.get_by_label("Extra JSON").fill('{"top_k": 3, "max_tokens": 50}')
-    bodies = asked(page)
+    bodies = request_bodies(page)
 
     expect(ask(page, "generator", "One")).to_contain_text("Retry")
     expect(ask(page, "generator", "Two")).to_contain_text("Retry")
     page.get_by_role("button", name="Retry").click()
     expect(page.locator(".answer").last).to_contain_text("Retry")
-
-    answered = {"role": "assistant", "content": "Hello, world"}
-    first, second, again = bodies
-    assert first == {
-        "model": "generator",
-        "messages": [{"role": "system", "content": "Be brief."}, {"role": "user", "content": "One"}],
-        "stream": True,
-        "stream_options": {"include_usage": True},
-        "temperature": 0.5,
-        "max_tokens": 50,
-        "top_k": 3,
-    }
-    assert second["messages"] == [*first["messages"], answered, {"role": "user", "content": "Two"}]
-    assert again == second
     expect(page.locator(".answer")).to_have_count(2)
     page.get_by_role("button", name="New chat").click()
     expect(page.locator(".answer")).to_have_count(0)
-
-
-def test_an_answer_in_one_piece_is_shown_too(visit: Open, server: Server) -> None:
-    page = visit(server)
     page.get_by_label("Stream the response").uncheck()
+    expect(ask(page, "generator", "Three").locator(".text")).to_have_text("Hello, world")
 
-    expect(ask(page, "generator", "Hello!").locator(".text")).to_have_text("Hello, world")
+    system, one, two, three = ({"role": "user", "content": text} for text in ("Be brief.", "One", "Two", "Three"))
+    system["role"] = "system"
+    settings = {"model": "generator", "temperature": 0.5, "max_tokens": 50, "top_k": 3}
+    streamed = settings | {"stream": True, "stream_options": {"include_usage": True}}
+    again = streamed | {"messages": [system, one, {"role": "assistant", "content": "Hello, world"}, two]}
+    assert bodies == [streamed | {"messages": [system, one]}, again, again, settings | {"messages": [system, three]}]
 
 
-def test_shift_and_enter_begin_a_line(visit: Open, shipped: Server) -> None:
-    page = visit(shipped)
-    prompt = page.get_by_label("Your message")
+def test_enter_sends_the_prompt_unless_shift_an_ime_or_invalid_json_is_there(visit: Open, server: Server) -> None:
+    page = visit(server)
+    prompt, extra = page.get_by_label("Your message"), page.get_by_label("Extra JSON")
 
     prompt.press_sequentially("one")
     prompt.press("Shift+Enter")
-    prompt.press_sequentially("two")
+    prompt.press_sequentially("にほん")
+    prompt.dispatch_event("keydown", {"key": "Enter", "isComposing": True})
+    prompt.dispatch_event("keydown", {"key": "Enter", "keyCode": 229})
+    for wrong in ("[1", "[1]", "null"):
+        extra.fill(wrong)
+        prompt.press("Enter")
+        expect(page.locator("#extra-problem")).to_contain_text("Extra JSON must be a JSON object")
+        extra.fill("")
+    expect(prompt).to_have_value("one\nにほん")
+    expect(page.locator(".answer")).to_have_count(0)
     prompt.press("Enter")
 
-    expect(page.get_by_label("You", exact=True)).to_have_text("one\ntwo", use_inner_text=True)
+    expect(page.get_by_label("You", exact=True)).to_have_text("one\nにほん", use_inner_text=True)
     expect(prompt).to_have_value("")
 
 
 def test_reasoning_events_and_sources_stand_around_the_text(visit: Open, server: Server) -> None:
-    page = visit(server)
-    page.get_by_label("Extra JSON").fill('{"notify": "All is said."}')
+    page = visit(server, viewport={"width": 1280, "height": 900}, color_scheme="light", device_scale_factor=1.25)
+    page.get_by_label("System prompt").fill("Answer in three sentences.")
+    page.get_by_label("Temperature").fill("0.2")
 
     answer = ask(page, "assistant", QUESTION)
 
-    expect(answer.locator(".events > li")).to_have_count(3)
-    answer.get_by_text("notification").click()
-    expect(answer.get_by_text("All is said.")).to_be_visible()
-    expect(answer.locator(".events")).to_contain_text("Searching the handbook")
+    expect(answer.locator(".stats")).to_contain_text(re.compile(r"tokens11 → 58tokens/s\d"))
+    expect(answer.locator("figure code")).to_contain_text('@pipelines.model("shout")')
     expect(answer.locator(".sources li summary")).to_have_text(list(SOURCES))
     expect(answer.get_by_text(THOUGHT)).to_be_hidden()
     answer.get_by_text("Reasoning").click()
     expect(answer.get_by_text(THOUGHT)).to_be_visible()
+    page.get_by_label("Your message").focus()
+    assert len(page.screenshot(path=os.environ.get("PICTURE"))) <= 150_000  # docs/playground.png, when asked for
     answer.get_by_text("README.md: Hooks").click()
     expect(answer.get_by_text("A client that leaves.")).to_be_visible()
     answer.get_by_text("Searching the handbook").click()
     expect(answer.get_by_text('"name": "search"')).to_be_visible()
-    expect(answer.locator("figure code")).to_contain_text('@pipelines.model("shout")')
-    expect(answer.locator(".stats")).to_contain_text(re.compile(r"tokens11 → 58tokens/s\d"))
+    expect(answer.locator(".events > li")).to_have_count(2)
 
 
-def test_a_tool_call_is_shown_and_answered(visit: Open, shipped: Server) -> None:
-    page = visit(shipped)
+def test_tool_calls_are_shown_and_their_results_sent_or_said_to_be_missing(visit: Open, server: Server) -> None:
+    page = visit(server)
+    bodies = request_bodies(page)
+    send = page.get_by_role("button", name="Send results")
     page.get_by_role("button", name="Add a sample tool").click()
 
-    call = ask(page, "tools", "Paris").locator(".card")
-
-    expect(call).to_contain_text("get_weather")
-    expect(call).to_contain_text('"city": "Paris"')
-    call.get_by_label("Result of get_weather, call 1").fill("Rain")
-    page.get_by_role("button", name="Send result").click()
-    expect(page.locator(".answer").last.locator(".text")).to_have_text("The tool says: Rain")
-
-
-def test_calls_that_come_in_pieces_are_put_together(visit: Open, server: Server) -> None:
-    cards = ask(visit(server), "two-calls", "Both").locator(".card")
-
-    expect(cards).to_have_count(2)
-    for card, name in zip(cards.all(), ("first", "second"), strict=True):
-        expect(card.locator("strong")).to_have_text(name)
-        expect(card.locator("pre")).to_have_text('{ "x": 1 }')
-
-
-def test_calls_that_the_reader_leaves_are_said_to_be_left(visit: Open, server: Server) -> None:
-    page = visit(server)
-    bodies = asked(page)
-    results = page.get_by_role("button", name="Send results")
-    ask(page, "two-calls", "Both")
-    expect(results).to_be_visible()
-
+    cards = ask(page, "two-calls", "Both").locator(".card")
+    expect(cards.locator("strong")).to_have_text(["first", "second"])
+    expect(cards.locator("pre")).to_have_text(['{ "x": 1 }', '{ "x": 1 }'])
+    page.get_by_label("Result of first, call 1").fill("Rain")
+    page.get_by_label("Result of second, call 2").fill("Sun")
+    send.click()
+    expect(page.get_by_label("Tool result")).to_have_text(["Rain", "Sun"])
+    expect(page.locator(".answer").last).to_contain_text("Send results")
+    expect(send).to_be_visible()
     expect(ask(page, "generator", "Never mind.")).to_contain_text("Retry")
+    expect(send).to_be_hidden()
+    expect(page.locator(".card input:enabled:visible")).to_have_count(0)
 
-    expect(results).to_be_hidden()
-    expect(page.get_by_label("Result of first, call 1")).to_be_hidden()
-    assert [message["role"] for message in bodies[-1]["messages"]] == ["user", "assistant", "tool", "tool", "user"]
-    assert [message["tool_call_id"] for message in bodies[-1]["messages"][2:4]] == ["call_a", "call_b"]
-
-
-def test_the_end_of_an_answer_is_in_view(visit: Open, server: Server) -> None:
-    page = visit(server)
-    expect(ask(page, "two-calls", "Both")).to_contain_text("Send results")
-
-    answer = ask(page, "crash-after", "Now")
-
-    expect(answer.get_by_role("alert")).to_be_in_viewport()
-    expect(answer.get_by_role("button", name="Retry")).to_be_in_viewport()
+    assert [tool["function"]["name"] for tool in bodies[0]["tools"]] == ["get_weather"]
+    messages = bodies[2]["messages"]
+    contents = ["Both", None, "Rain", "Sun", None, "Not run.", "Not run.", "Never mind."]
+    assert bodies[1]["messages"] == messages[:4]
+    assert [message["content"] for message in messages] == contents
+    ids = [None, None, "call_a", "call_b", None, "call_a", "call_b", None]
+    assert [message.get("tool_call_id") for message in messages] == ids
 
 
-def test_a_reader_who_scrolls_up_reads_on_in_peace(visit: Open, server: Server, key: str) -> None:
+def test_the_end_stays_in_view_until_the_user_scrolls_up(visit: Open, server: Server, key: str) -> None:
     page = visit(server, viewport={"width": 360, "height": 400})
-    shown, text = page.locator("#page"), ask(page, "endless-async-generator", key).locator(".text")
+    answer = ask(page, "endless-async-generator", key)
 
-    def wait_for_more() -> None:
-        before = len(text.inner_text())
-        page.wait_for_function("before => document.querySelector('.text').innerText.length > before + 200", arg=before)
-
-    while shown.evaluate("page => page.scrollTop") < 100:
-        wait_for_more()
-    assert shown.evaluate(LEFT) < 1
-    shown.hover()
+    page.wait_for_function(f"() => page.scrollTop > 100 && {BELOW} < 1")
+    page.locator("#page").hover()
     page.mouse.wheel(0, -50)
-    wait_for_more()
-    assert shown.evaluate(LEFT) > 40
+    page.wait_for_function(f"() => {BELOW} > 150")
     page.mouse.wheel(0, 10_000)
-    wait_for_more()
-    assert shown.evaluate(LEFT) < 1
-    server.open_gate(key)
+    page.wait_for_function(f"() => {BELOW} < 1")
+    top = page.evaluate("page.scrollTop")
+    page.wait_for_function(f"top => page.scrollTop > top + 50 && {BELOW} < 1", arg=top)
+
+    page.keyboard.press("Escape")
+    expect(answer).to_contain_text("Retry")
+    failed = ask(page, "crash-after", "Now")
+    expect(failed.get_by_role("alert")).to_be_in_viewport()
+    expect(failed.get_by_role("button", name="Retry")).to_be_in_viewport()
 
 
-@pytest.mark.parametrize("name", ["Send", "Stop", "Retry"])
-def test_a_button_that_goes_away_leaves_the_focus_to_the_prompt(
-    visit: Open, server: Server, key: str, name: str
-) -> None:
-    page = visit(server)
-    prompt = page.get_by_label("Your message")
-    page.get_by_label("Model", exact=True).select_option("gated-async-generator")
-    prompt.fill(key)
+def test_the_longest_gap_is_that_of_the_whole_answer(visit: Open, server: Server) -> None:
+    shown = visit(server).evaluate(STATS, [1, 2000, *[5] * 300])
 
-    for button in ("Send", "Stop", "Retry"):
-        page.get_by_role("button", name=button).click()
-        if button == name:
-            break
-
-    expect(prompt).to_be_focused()
-    server.open_gate(key)
-    expect(page.get_by_role("button", name="Retry")).to_be_visible()
-
-
-def test_enter_that_ends_a_word_does_not_send_it(visit: Open, shipped: Server) -> None:
-    page = visit(shipped)
-    prompt = page.get_by_label("Your message")
-    prompt.fill("にほん")
-
-    prompt.dispatch_event("keydown", {"key": "Enter", "isComposing": True})
-    prompt.dispatch_event("keydown", {"key": "Enter", "keyCode": 229})
-
-    expect(prompt).to_have_value("にほん")
-    expect(page.locator(".answer")).to_have_count(0)
-
-
-def test_the_longest_gap_is_that_of_the_whole_answer(visit: Open, shipped: Server) -> None:
-    text, label = visit(shipped).evaluate(STATS, [2000, *[5] * 300])
-
-    assert "longest gap2.00 s" in re.sub(r"(\d+\.\d\d s)(longest gap)", r"\2\1", text)
-    assert label == "Gaps between 302 chunks, the longest 2.00 s"
-    assert "3 → ?" in text
-
-
-def test_a_link_opens_the_document_of_the_api(visit: Open, shipped: Server) -> None:
-    page = visit(shipped)
-
-    with page.expect_popup() as opened:
-        page.get_by_role("link", name="OpenAPI").click()
-
-    assert "/v1/models" in json.loads(opened.value.locator("body").inner_text())["paths"]
+    assert shown == [
+        *("first token1.0 ms", "chunks302", "tokens3 → ?", "chunks/s86", "longest gap2.00 s"),
+        "Gaps between 302 chunks, the longest 2.00 s",
+    ]
 
 
 def test_a_request_as_code_does_what_the_page_does(visit: Open, closed: Server) -> None:
@@ -276,7 +221,7 @@ def test_a_request_as_code_does_what_the_page_does(visit: Open, closed: Server) 
         code = page.evaluate("navigator.clipboard.readText()")
         assert RIGHT not in code
         page.get_by_role("button", name="Close").click()
-        run = subprocess.run(  # noqa: S603 - what the page has made of the lines above
+        run = subprocess.run(  # noqa: S603 - the code is made of the lines above
             [*command, code], env={**os.environ, "API_KEY": RIGHT}, capture_output=True, check=True, timeout=PATIENCE
         )
         ran[name] = run.stdout.decode()
@@ -286,53 +231,55 @@ def test_a_request_as_code_does_what_the_page_does(visit: Open, closed: Server) 
     assert "".join(choice["delta"].get("content", "") for chunk in chunks for choice in chunk["choices"]) == prompt
 
 
-@pytest.mark.parametrize("width", WIDTHS)
-def test_nothing_is_wider_than_the_window(visit: Open, server: Server, width: str) -> None:
-    page = visit(server, viewport=WIDTHS[width])
-    expect(ask(page, "function", "x" * 500)).to_contain_text("Retry")
+def test_nothing_is_wider_than_the_window_and_on_a_phone_the_settings_make_way(visit: Open, server: Server) -> None:
+    page = visit(server)
+    toggle, setting = page.get_by_role("button", name="Settings"), page.get_by_label("System prompt")
+    expect(ask(page, "echo-function", "x" * 500)).to_contain_text("Retry")
     expect(ask(page, "assistant", QUESTION)).to_contain_text("Retry")
-    if width == "phone":
-        expect(page.get_by_label("System prompt")).to_be_hidden()
-        page.get_by_role("button", name="Settings").click()
-    expect(page.get_by_label("System prompt")).to_be_visible()
+    expect(setting).to_be_visible()
+    assert page.evaluate(FITS)
 
-    for element in ("document.documentElement", "document.querySelector('main')"):
-        assert page.evaluate(f"{element}.scrollWidth <= {element}.clientWidth")
-
-
-def test_the_settings_make_way_for_the_answer_on_a_phone(visit: Open, shipped: Server) -> None:
-    page = visit(shipped, viewport=WIDTHS["phone"])
-    page.get_by_role("button", name="Settings").click()
-    expect(page.get_by_role("button", name="Settings")).to_have_attribute("aria-expanded", "true")
-
-    answer = ask(page, "echo", "Hello!")
-
-    expect(page.get_by_label("System prompt")).to_be_hidden()
-    expect(answer.locator(".text")).to_have_text("Hello!")
+    page.set_viewport_size({"width": 360, "height": 740})
+    expect(setting).to_be_hidden()
+    assert page.evaluate(FITS)
+    toggle.click()
+    expect(toggle).to_have_attribute("aria-expanded", "true")
+    expect(setting).to_be_visible()
+    assert page.evaluate(FITS)
+    answer = ask(page, "generator", "Hello!")
+    expect(setting).to_be_hidden()
+    expect(answer.locator(".text")).to_have_text("Hello, world")
 
 
-def test_light_and_dark_are_the_systems_until_the_reader_chooses(visit: Open, shipped: Server) -> None:
-    def is_dark(page: Page) -> bool:
-        colour: str = page.evaluate("getComputedStyle(document.body).backgroundColor")
-        return sum(map(int, re.findall(r"\d+", colour)[:3])) < 3 * 128
+def test_the_page_is_light_or_dark_as_the_system_or_the_user_wants_even_without_storage(
+    visit: Open, server: Server
+) -> None:
+    page = visit(server, color_scheme="light")
+    switch = page.get_by_role("button", name="Switch between light and dark")
+    assert not page.evaluate(IS_DARK)
+    page.emulate_media(color_scheme="dark")
+    assert page.evaluate(IS_DARK)
 
-    assert not is_dark(visit(shipped, color_scheme="light"))
-    page = visit(shipped, color_scheme="dark")
-    assert is_dark(page)
-
-    page.get_by_role("button", name="Switch between light and dark").click()
-    assert not is_dark(page)
+    switch.click()
+    assert not page.evaluate(IS_DARK)
     page.reload()
-    assert not is_dark(page)
-    page.get_by_role("button", name="Switch between light and dark").click()
-    assert is_dark(page)
+    assert not page.evaluate(IS_DARK)
+    switch.click()
+    assert page.evaluate(IS_DARK)
+
+    page.add_init_script(WITHOUT_STORAGE)
+    page.reload()
+    switch.click()
+    assert not page.evaluate(IS_DARK)
+    page.get_by_label("API key").fill(RIGHT)
+    page.keyboard.press("Enter")
+    expect(page.get_by_text("Models available")).to_be_visible()
 
 
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_axe_finds_nothing_serious(visit: Open, server: Server, scheme: str) -> None:
-    page = visit(server, color_scheme=scheme)
+def test_axe_finds_nothing_serious_in_light_and_dark(visit: Open, server: Server) -> None:
+    page = visit(server)
     expect(page.locator("#model-list li").first).to_be_visible()
-    assert serious(page) == []
+    assert violations(page) == []
 
     answer = ask(page, "assistant", QUESTION)
     expect(answer).to_contain_text("Retry")
@@ -340,33 +287,17 @@ def test_axe_finds_nothing_serious(visit: Open, server: Server, scheme: str) -> 
         fold.click()
     expect(ask(page, "two-calls", "Both")).to_contain_text("Send results")
     expect(ask(page, "crash", "Now").get_by_role("alert")).to_be_visible()
-    assert serious(page) == []
+    assert violations(page) == []
 
     page.get_by_role("button", name="Copy as curl").click()
-    assert serious(page) == []
+    assert violations(page) == []
 
 
-def serious(page: Page) -> list[tuple[str, str]]:
-    """What axe calls serious or critical, and where."""
-    return [
-        (violation["id"], node["html"])
-        for violation in Axe().run(page).response["violations"]
-        if violation["impact"] in ("serious", "critical")
-        for node in violation["nodes"]
-    ]
-
-
-def test_a_picture_of_it_is_made_when_asked_for(visit: Open, server: Server) -> None:
-    page = visit(server, viewport={"width": 1280, "height": 900}, color_scheme="light", device_scale_factor=1.25)
-    page.get_by_label("System prompt").fill("Answer in three sentences.")
-    page.get_by_label("Temperature").fill("0.2")
-    answer = ask(page, "assistant", QUESTION)
-    expect(answer.get_by_role("button", name="Retry")).to_be_visible()
-    answer.get_by_text("Reasoning").click()
-    page.get_by_label("Your message").focus()
-
-    picture = page.screenshot()
-
-    assert len(picture) <= 150_000, len(picture)
-    if file := os.environ.get("PICTURE"):
-        Path(file).write_bytes(picture)
+def violations(page: Page) -> list[tuple[str, str, str]]:
+    """Return what axe calls serious or critical in each colour scheme, and where."""
+    found = []
+    for scheme in ("light", "dark"):
+        page.emulate_media(color_scheme=scheme)
+        serious = [each for each in Axe().run(page).response["violations"] if each["impact"] in ("serious", "critical")]
+        found += [(scheme, each["id"], node["html"]) for each in serious for node in each["nodes"]]
+    return found

@@ -1,143 +1,125 @@
-"""What the playground says when something is wrong: an answer, a key, a server; in a real Chromium."""
+"""What the playground shows when an answer, a key or the server fails, in a real Chromium."""
 
 import json
 import re
-from pathlib import Path
+import socket
 from typing import Any
 
 import pytest
-from playwright.sync_api import Locator, Page, expect
+from playwright.sync_api import Locator, Page, Route, expect
 
-from tests.template.e2e.chromium import CHROMIUM, RIGHT, WRONG, Open, ask, asked
+from tests.template.e2e.chromium import CHROMIUM, RIGHT, Open, ask, request_bodies
 from tests.template.e2e.server import Server
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 
+COMPLETIONS = "**/v1/chat/completions"
 STREAM, JSON, HTML = "text/event-stream", "application/json", "text/html"
-CALL = {"index": 0, "id": "call_1", "function": {"name": "get_weather", "arguments": '{"ci'}}
-ODD = {  # answers that no API of this kind gives
-    "a page": (200, HTML, "<html>"),
-    "other JSON": (200, JSON, '{"oops": 1}'),
-    "an error without one": (400, JSON, "null"),
-    "a page in the middle": (200, STREAM, "data: <html>\n\n"),
-    "a frame of another shape": (200, STREAM, 'data: {"choices": [null]}\n\n'),
+UNEXPECTED: dict[str, dict[str, Any]] = {  # responses that no API of this kind sends
+    "a page": {"content_type": HTML, "body": "<html>"},
+    "other JSON": {"content_type": JSON, "body": '{"oops": 1}'},
+    "an error without one": {"content_type": JSON, "body": "null", "status": 400},
+    "a page in a stream": {"content_type": STREAM, "body": "data: <html>\n\n"},
+    "a frame of another shape": {"content_type": STREAM, "body": 'data: {"choices": [null]}\n\n'},
 }
-WITHOUT_STORAGE = """for (const name of ["localStorage", "sessionStorage"])
-    Object.defineProperty(window, name, { get() { throw new DOMException("It is forbidden.", "SecurityError"); } });"""
+MODELS: dict[str, dict[str, Any] | None] = {  # what the page shows: the response to its request for the models
+    "The server could not be reached.": None,
+    "Unexpected response from the server (status 200)": {"content_type": HTML, "body": "<html>"},
+    "Unexpected response from the server (status 502)": {"content_type": HTML, "body": "<html>", "status": 502},
+    "This server has no models.": {"json": {"data": []}},
+}
+CALL = {"index": 0, "id": "call_1", "function": {"name": "get_weather", "arguments": '{"ci'}}
+CUT = f"""HTTP/1.1 200 OK\r
+content-type: text/event-stream\r
+content-length: 1000\r
+x-request-id: req_1\r
+\r
+data: {json.dumps({"choices": [{"delta": {"content": "first", "tool_calls": [CALL]}}]})}
+
+"""
 
 
-def answer_with(page: Page, *frames: Any, end: str = "data: [DONE]\n\n") -> None:
+def respond(page: Page, path: str, response: dict[str, Any] | None) -> None:
+    """Let the requests of a page for a path have a response, or fail if it is None."""
+    page.route(path, lambda route: route.fulfill(**response) if response else route.abort())
+
+
+def answer_with(page: Page, *frames: Any) -> None:
     """Let the server of a page answer with these frames."""
-    body = "".join(f"data: {json.dumps(frame)}\n\n" for frame in frames) + end
-    page.route("**/v1/chat/completions", lambda route: route.fulfill(content_type=STREAM, body=body))
+    body = "".join(f"data: {json.dumps(frame)}\n\n" for frame in frames) + "data: [DONE]\n\n"
+    respond(page, COMPLETIONS, {"content_type": STREAM, "body": body})
 
 
 def request_id_in(place: Locator) -> str:
-    """The id of the request that an error names."""
+    """Return the id of the request that an error names."""
     found = re.search(r"request (\S+)", place.inner_text())
     assert found, place.inner_text()
     return found[1]
 
 
-def test_an_error_before_the_answer_is_a_sentence_with_the_id_of_its_request(visit: Open, server: Server) -> None:
+def test_an_error_names_its_request_and_leaves_the_text_before_it(visit: Open, server: Server) -> None:
     page = visit(server)
-    page.get_by_label("Temperature").fill("3")
-
-    alert = ask(page, "generator", "Hello!").get_by_role("alert")
-
-    expect(alert).to_contain_text("temperature")
-    expect(alert).to_contain_text("400")
-    (line,) = server.lines_of(request_id_in(alert))
-    assert line["status"] == 400
-
-
-def test_an_error_in_the_middle_leaves_what_was_said(visit: Open, server: Server) -> None:
+    alert = page.locator(".answer").last.get_by_role("alert")
     fields = {"message": "The index is being rebuilt.", "code": "rebuilding"}
 
-    answer = ask(visit(server), "refuse-after", json.dumps(fields))
-
-    alert = answer.get_by_role("alert")
-    expect(alert).to_contain_text("The index is being rebuilt.")
-    expect(alert).to_contain_text("rebuilding")
+    page.get_by_label("Temperature").fill("3")
+    ask(page, "generator", "Hello!")
+    expect(alert).to_contain_text(re.compile("temperature.*400"))
+    assert [line["status"] for line in server.lines_of(request_id_in(alert))] == [400]
+    page.get_by_label("Temperature").fill("")
+    answer = ask(page, "refuse-after", json.dumps(fields))
+    expect(alert).to_contain_text(re.compile(r"The index is being rebuilt\..*rebuilding"))
+    assert [line["error"] for line in server.lines_of(request_id_in(alert))] == ["rebuilding"]
     expect(answer.locator(".text")).to_have_text("one two")
-    (line,) = server.lines_of(request_id_in(alert))
-    assert line["error"] == "rebuilding"
 
 
-def test_a_server_that_is_gone_is_an_error_too(visit: Open, tmp_path: Path, key: str) -> None:
-    server = Server.with_own_models(tmp_path / "log")
-    try:
-        server.wait_for_log("Uvicorn running")
-        page = visit(server)
-        answer = ask(page, "gated-async-generator", key)
+def test_a_lost_connection_is_an_error_and_drops_incomplete_tool_calls(visit: Open, server: Server) -> None:
+    page, connections = visit(server), list[socket.socket]()
+    bodies = request_bodies(page)
+
+    def send_to_listener(route: Route) -> None:
+        route.continue_(url=f"http://127.0.0.1:{listener.getsockname()[1]}")
+        connections.append(listener.accept()[0])
+        connections[0].recv(65_536)
+        connections[0].sendall(CUT.encode())
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        page.route(COMPLETIONS, send_to_listener)
+        answer = ask(page, "generator", "Paris")
         expect(answer.locator(".text")).to_have_text("first")
-    finally:
-        server.kill()
-
+        connections[0].close()
     expect(answer.get_by_role("alert")).to_contain_text("lost before the response was complete")
-    assert request_id_in(answer.get_by_role("alert")).startswith("req_")
-    page.get_by_role("button", name="Retry").click()
-    expect(page.locator(".answer").get_by_role("alert")).to_contain_text("could not be reached")
-
-
-def test_a_call_that_was_cut_is_no_call(visit: Open, shipped: Server) -> None:
-    page = visit(shipped)
-    bodies = asked(page)
-    answer_with(page, {"choices": [{"delta": {"content": "Hm.", "tool_calls": [CALL]}}]}, end="")
-
-    expect(ask(page, "echo", "Paris").get_by_role("alert")).to_contain_text("lost before")
-
+    assert request_id_in(answer) == "req_1"
     expect(page.get_by_role("button", name="Send result")).to_have_count(0)
-    expect(ask(page, "echo", "And now?")).to_contain_text("Retry")
-    assert bodies[-1]["messages"][1] == {"role": "assistant", "content": "Hm."}
+
+    respond(page, COMPLETIONS, None)
+    expect(ask(page, "generator", "And now?").get_by_role("alert")).to_contain_text("could not be reached")
+    assert bodies[-1]["messages"][1] == {"role": "assistant", "content": "first"}
 
 
-@pytest.mark.parametrize("odd", ODD)
-def test_an_answer_that_is_none_of_this_api_is_said_to_be(visit: Open, shipped: Server, odd: str) -> None:
-    page = visit(shipped)
-    status, content_type, body = ODD[odd]
-    page.route(
-        "**/v1/chat/completions", lambda route: route.fulfill(status=status, content_type=content_type, body=body)
-    )
-
-    alert = ask(page, "echo", "Hello!").get_by_role("alert")
-
-    expect(alert).to_contain_text("Unexpected response from the server")
-
-
-@pytest.mark.parametrize("status", [200, 502])
-def test_a_page_that_a_proxy_puts_in_is_said_to_be(visit: Open, shipped: Server, status: int) -> None:
-    page = visit(shipped)
-    page.route("**/v1/models", lambda route: route.fulfill(status=status, content_type=HTML, body="<html>"))
-
-    page.reload()
-
-    expect(
-        page.get_by_role("alert").filter(has_text=f"Unexpected response from the server (status {status})")
-    ).to_be_visible()
-
-
-def test_an_empty_answer_and_one_of_several_are_said_to_be(visit: Open, server: Server) -> None:
+def test_a_response_that_is_not_of_this_api_is_an_error(visit: Open, server: Server) -> None:
     page = visit(server)
-    expect(ask(page, "nothing", "Hello!")).to_contain_text("The model returned no text.")
+
+    for name, response in UNEXPECTED.items():
+        respond(page, COMPLETIONS, response)
+        alert = ask(page, "generator", name).get_by_role("alert")
+        expect(alert, name).to_contain_text("Unexpected response from the server")
+        page.get_by_role("button", name="New chat").click()
+
+
+def test_frames_of_unusual_shape_leave_the_answer_whole(visit: Open, server: Server) -> None:
+    page = visit(server)
+    answer_with(page)
+    expect(ask(page, "generator", "Hello!")).to_contain_text("The model returned no text.")
     choices = [{"index": index, "delta": {"content": f"answer {index}"}} for index in (0, 1, 2)]
-    answer_with(page, {"choices": choices}, {"choices": choices[1:]})
+    data = [None, {"document": "A text.", "metadata": None}, {"document": None, "source": {"name": "A book"}}]
+    events = [*({"type": "citation", "data": each} for each in data), {"foo": 1}, {"type": "status", "data": None}]
+    answer_with(page, *({"event": event} for event in events), {"choices": choices}, {"choices": choices[1:]})
 
     answer = ask(page, "generator", "Hello!")
 
     expect(answer.locator(".text")).to_have_text("answer 0")
     expect(answer.get_by_text("the first is shown")).to_have_count(1)
-
-
-def test_events_of_any_shape_leave_the_answer_whole(visit: Open, shipped: Server) -> None:
-    page = visit(shipped)
-    datas = [None, {"document": "A text.", "metadata": None}, {"document": None, "source": {"name": "A book"}}]
-    events = [*({"type": "citation", "data": data} for data in datas), {"foo": 1}, {"type": "status", "data": None}]
-    answer_with(page, *({"event": event} for event in events), {"choices": [{"delta": {"content": "Hello!"}}]})
-
-    answer = ask(page, "echo", "Hello!")
-
-    expect(answer.locator(".text")).to_have_text("Hello!")
     expect(answer.locator(".sources summary")).to_have_text(["Unnamed", "Unnamed", "A book"])
     expect(answer.locator(".events > li")).to_have_count(2)
     answer.locator(".events summary").click()
@@ -146,125 +128,68 @@ def test_events_of_any_shape_leave_the_answer_whole(visit: Open, shipped: Server
 
 def test_the_models_are_asked_for_again_where_there_are_none(visit: Open, server: Server) -> None:
     page = visit(server)
-    prompt = page.get_by_label("Your message")
-    page.route("**/v1/models", lambda route: route.abort())
-    page.reload()
-    expect(page.locator("#notice")).to_contain_text("could not be reached")
+    prompt, notice = page.get_by_label("Your message"), page.locator("#notice")
 
+    for shown, response in MODELS.items():
+        respond(page, "**/v1/models", response)
+        page.reload()
+        expect(notice).to_contain_text(shown)
     page.unroute("**/v1/models")
-    page.route("**/v1/models", lambda route: route.fulfill(json={"data": []}))
     prompt.fill("Hello!")
-    prompt.press("Enter")
-    expect(page.locator("#notice")).to_have_text("This server has no models.")
-    page.unroute("**/v1/models")
     prompt.press("Enter")
 
     expect(page.locator("#model-list li").first).to_be_visible()
-    expect(page.locator("#notice")).to_be_empty()
+    expect(notice).to_be_empty()
     expect(prompt).to_have_value("Hello!")
 
 
-def test_json_that_is_none_is_not_sent(visit: Open, shipped: Server) -> None:
-    page = visit(shipped)
-    page.get_by_label("Extra JSON").fill("[1")
-
-    page.get_by_label("Your message").fill("Hello!")
-    page.keyboard.press("Enter")
-
-    expect(page.locator("#extra-problem")).to_contain_text("Extra JSON must be a JSON object")
-    expect(page.get_by_label("Your message")).to_have_value("Hello!")
-    expect(page.locator(".answer")).to_have_count(0)
-
-
-def test_a_wrong_key_is_told_and_a_right_one_is_kept_for_the_tab(visit: Open, closed: Server) -> None:
-    page = visit(closed)
-    field = page.get_by_label("API key")
-    expect(page.locator("#notice")).to_contain_text("Send your API key")
+def test_a_wrong_key_is_an_error_and_the_right_one_is_kept_for_the_tab(visit: Open, closed: Server) -> None:
+    page = visit(closed, viewport={"width": 360, "height": 740})  # a phone, where the settings cover the notice
+    notice, field, prompt = page.locator("#notice"), page.get_by_label("API key"), page.get_by_label("Your message")
+    expect(notice).to_contain_text("Send your API key")
     expect(field).to_be_focused()
 
-    field.fill(WRONG)
-    field.press("Tab")
-    expect(page.locator("#notice")).to_contain_text("The API key is incorrect")
-    assert request_id_in(page.locator("#notice"))
+    field.fill("sk-wrong")
+    prompt.press_sequentially("Hello")
+    expect(notice).to_contain_text("The API key is incorrect")
+    page.keyboard.type(" there")
+    expect(prompt).to_have_value("Hello there")
+    assert request_id_in(notice)
+    expect(field).to_have_accessible_description(re.compile("The API key is incorrect"))
+    field.fill("ключ")
+    field.press("Enter")
+    expect(notice).to_contain_text("characters that a header cannot carry")
     field.fill(RIGHT)
-    field.press("Tab")
+    field.press("Enter")
+    expect(notice).to_be_empty()
+    expect(field).to_have_accessible_description(re.compile(r"Models available: \d\d"))
 
     expect(ask(page, "generator", "Hello!").locator(".text")).to_have_text("Hello, world")
     assert page.evaluate("localStorage.length + document.cookie.length") == 0
     page.reload()
-    expect(page.get_by_label("API key")).to_have_value(RIGHT)
+    expect(field).to_have_value(RIGHT)
 
 
-def test_a_key_that_is_wrong_does_not_take_the_focus_from_who_writes(visit: Open, closed: Server) -> None:
-    page = visit(closed)
-    prompt, field = page.get_by_label("Your message"), page.get_by_label("API key")
-    expect(field).to_be_focused()
+def test_the_openapi_document_is_linked_or_shown_with_a_key(visit: Open, server: Server, closed: Server) -> None:
+    public = visit(server)
+    with public.expect_popup() as opened:
+        public.get_by_role("link", name="OpenAPI").click()
+    assert "/v1/models" in json.loads(opened.value.locator("body").inner_text())["paths"]
 
-    field.fill(WRONG)
-    prompt.click()
-    prompt.press_sequentially("Hello")
-    expect(page.locator("#notice")).to_contain_text("The API key is incorrect")
-    prompt.press_sequentially(" there")
-
-    expect(prompt).to_have_value("Hello there")
-    expect(field).to_have_value(WRONG)
-
-
-def test_a_phone_says_by_the_key_what_becomes_of_it(visit: Open, closed: Server) -> None:
-    page = visit(closed, viewport={"width": 360, "height": 740})
-    field = page.get_by_label("API key")
-    expect(field).to_be_focused()
-
-    field.fill(WRONG)
-    field.press("Enter")
-    expect(field).to_have_accessible_description(re.compile("The API key is incorrect"))
-    field.fill(RIGHT)
-    field.press("Enter")
-
-    expect(field).to_have_accessible_description(re.compile(r"Models available: \d\d"))
-
-
-def test_a_key_that_no_header_can_carry_is_told(visit: Open, closed: Server) -> None:
-    page = visit(closed)
-    alert, field = page.get_by_role("alert").filter(has_text="key"), page.get_by_label("API key")
-    expect(alert).to_contain_text("Send your API key")
-
-    field.fill("ключ")
-    field.press("Enter")
-    expect(alert).to_contain_text("characters that a header cannot carry")
-    field.fill(RIGHT)
-    field.press("Enter")
-
-    expect(alert).to_have_count(0)
-
-
-def test_the_document_is_shown_where_a_link_would_send_no_key(visit: Open, closed: Server) -> None:
     page = visit(closed, permissions=["clipboard-read", "clipboard-write"])
     field, link = page.get_by_label("API key"), page.get_by_role("link", name="OpenAPI")
     expect(field).to_be_focused()
     expect(link).to_be_hidden()
     field.fill(RIGHT)
     field.press("Enter")
-
     link.click()
     shown = page.get_by_role("dialog", name="OpenAPI document")
+    page.evaluate("window.setTimeout = () => 0")  # which would end "Copied" after a moment
     shown.get_by_role("button", name="Copy").click()
-
     expect(shown.get_by_role("button", name="Copied")).to_be_visible()
     assert "/v1/models" in json.loads(page.evaluate("navigator.clipboard.readText()"))["paths"]
+
     shown.get_by_role("button", name="Close").click()
-    page.route("**/openapi.json", lambda route: route.fulfill(status=502, content_type=HTML, body="<html>"))
+    respond(page, "**/openapi.json", {"status": 502, "content_type": HTML, "body": "<html>"})
     link.click()
     expect(page.locator("#notice")).to_contain_text("Unexpected response from the server (status 502)")
-
-
-def test_the_page_does_without_storage(visit: Open, closed: Server) -> None:
-    page = visit(closed)
-    page.add_init_script(WITHOUT_STORAGE)
-    page.reload()
-
-    page.get_by_role("button", name="Switch between light and dark").click()
-    page.get_by_label("API key").fill(RIGHT)
-    page.keyboard.press("Enter")
-
-    expect(page.locator("#model-list li").first).to_be_visible()
