@@ -56,6 +56,4 @@ async def assistant(model: str, messages: Messages, body: Body) -> AsyncIterator
         yield word
     for name, text in SOURCES.items():
         yield Event("citation", document=[text], metadata=[{"source": name}], source={"name": name})
-    if "notify" in body:
-        yield Event("notification", content=body["notify"])
     yield Usage(prompt_tokens=11, completion_tokens=58)

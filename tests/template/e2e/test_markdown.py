@@ -44,12 +44,11 @@ BLOCKS = {  # source: HTML, without captions and the attributes that are the sam
         '<ul><li>one<ul><li>nested</li></ul></li><li>two</li></ul><ol start="3"><li>three</li><li>four</li></ol>'
     ),
     "- a\n\n\n- b\n\n\n  c\n\nd": "<ul><li>a</li><li><p>b</p><p>c</p></li></ul><p>d</p>",
-    "-\ta\n-\tb": "<ul><li>a</li><li>b</li></ul>",
     "So:\n1. a\n2. b": "<p>So:</p><ol><li>a</li><li>b</li></ol>",
     "So:\n- a": "<p>So:</p><ul><li>a</li></ul>",
     "It came out in\n1984. It sold.": "<p>It came out in<br>1984. It sold.</p>",
     "1. a\n\n   ```\n   b\n\n\n   c\n   ```\n\n2. d": "<ol><li>a<pre><code>b\n\n\nc</code></pre></li><li>d</li></ol>",
-    "1. a\n\n\n2. b\n-\tc": "<ol><li>a</li><li>b</li></ol><ul><li>c</li></ul>",
+    "1. a\n\n\n2. b\n-\tc\n-\td": "<ol><li>a</li><li>b</li></ol><ul><li>c</li><li>d</li></ul>",
     "- x\n\n    ```\n    a\n    ```": "<ul><li>x<pre><code>a</code></pre></li></ul>",
     "~~~\nfenced <b>\n~~~\n\nEnd": "<pre><code>fenced &lt;b&gt;</code></pre><p>End</p>",
     "   ```\n   a\n     b\n  c\n   ```": "<pre><code>a\n  b\nc</code></pre>",

@@ -9,11 +9,12 @@ import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.template.e2e.chromium import CHROMIUM, RIGHT, Open, ask, request_bodies
+from tests.template.e2e.patience import PATIENCE
 from tests.template.e2e.server import Server
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 
-COMPLETIONS = "**/v1/chat/completions"
+COMPLETIONS, DONE = "**/v1/chat/completions", "data: [DONE]\n\n"
 STREAM, JSON, HTML = "text/event-stream", "application/json", "text/html"
 UNEXPECTED: dict[str, dict[str, Any]] = {  # responses that no API of this kind sends
     "a page": {"content_type": HTML, "body": "<html>"},
@@ -29,7 +30,7 @@ MODELS: dict[str, dict[str, Any] | None] = {  # what the page shows: the respons
     "This server has no models.": {"json": {"data": []}},
 }
 CALL = {"index": 0, "id": "call_1", "function": {"name": "get_weather", "arguments": '{"ci'}}
-CUT = f"""HTTP/1.1 200 OK\r
+HALF = f"""HTTP/1.1 200 OK\r
 content-type: text/event-stream\r
 content-length: 1000\r
 x-request-id: req_1\r
@@ -42,12 +43,6 @@ data: {json.dumps({"choices": [{"delta": {"content": "first", "tool_calls": [CAL
 def respond(page: Page, path: str, response: dict[str, Any] | None) -> None:
     """Let the requests of a page for a path have a response, or fail if it is None."""
     page.route(path, lambda route: route.fulfill(**response) if response else route.abort())
-
-
-def answer_with(page: Page, *frames: Any) -> None:
-    """Let the server of a page answer with these frames."""
-    body = "".join(f"data: {json.dumps(frame)}\n\n" for frame in frames) + "data: [DONE]\n\n"
-    respond(page, COMPLETIONS, {"content_type": STREAM, "body": body})
 
 
 def request_id_in(place: Locator) -> str:
@@ -77,14 +72,15 @@ def test_a_lost_connection_is_an_error_and_drops_incomplete_tool_calls(visit: Op
     page, connections = visit(server), list[socket.socket]()
     bodies = request_bodies(page)
 
-    def send_to_listener(route: Route) -> None:
+    def send_half_an_answer(route: Route) -> None:
         route.continue_(url=f"http://127.0.0.1:{listener.getsockname()[1]}")
         connections.append(listener.accept()[0])
         connections[0].recv(65_536)
-        connections[0].sendall(CUT.encode())
+        connections[0].sendall(HALF.encode())
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        page.route(COMPLETIONS, send_to_listener)
+        listener.settimeout(PATIENCE)
+        page.route(COMPLETIONS, send_half_an_answer)
         answer = ask(page, "generator", "Paris")
         expect(answer.locator(".text")).to_have_text("first")
         connections[0].close()
@@ -109,21 +105,23 @@ def test_a_response_that_is_not_of_this_api_is_an_error(visit: Open, server: Ser
 
 def test_frames_of_unusual_shape_leave_the_answer_whole(visit: Open, server: Server) -> None:
     page = visit(server)
-    answer_with(page)
-    expect(ask(page, "generator", "Hello!")).to_contain_text("The model returned no text.")
     choices = [{"index": index, "delta": {"content": f"answer {index}"}} for index in (0, 1, 2)]
-    data = [None, {"document": "A text.", "metadata": None}, {"document": None, "source": {"name": "A book"}}]
-    events = [*({"type": "citation", "data": each} for each in data), {"foo": 1}, {"type": "status", "data": None}]
-    answer_with(page, *({"event": event} for event in events), {"choices": choices}, {"choices": choices[1:]})
+    sources = [None, {"document": "A text.", "metadata": None}, {"document": None, "source": {"name": "A book"}}]
+    events: list[dict[str, Any]] = [{"type": "citation", "data": source} for source in sources]
+    events += [{"foo": 1}, {"type": "status", "data": None}, {"type": "notification", "data": {"content": "Done."}}]
+    frames = [*({"event": event} for event in events), {"choices": choices}, {"choices": choices[1:]}]
+    body = "".join(f"data: {json.dumps(frame)}\n\n" for frame in frames) + DONE
 
+    respond(page, COMPLETIONS, {"content_type": STREAM, "body": DONE})
+    expect(ask(page, "generator", "Hello!")).to_contain_text("The model returned no text.")
+    respond(page, COMPLETIONS, {"content_type": STREAM, "body": body})
     answer = ask(page, "generator", "Hello!")
 
     expect(answer.locator(".text")).to_have_text("answer 0")
     expect(answer.get_by_text("the first is shown")).to_have_count(1)
     expect(answer.locator(".sources summary")).to_have_text(["Unnamed", "Unnamed", "A book"])
-    expect(answer.locator(".events > li")).to_have_count(2)
-    answer.locator(".events summary").click()
-    expect(answer.locator(".events pre")).to_have_text('{ "foo": 1 }')
+    events_shown = ['event{ "foo": 1 }', "status", 'notification{ "content": "Done." }']
+    expect(answer.locator(".events > li")).to_have_text(events_shown)
 
 
 def test_the_models_are_asked_for_again_where_there_are_none(visit: Open, server: Server) -> None:
