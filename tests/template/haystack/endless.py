@@ -1,108 +1,80 @@
-"""Chat generators that go on until they are stopped, and components that wait; all note what happens to them."""
+"""Chat generators that go on until they are stopped, and components that wait; each notes what happens to it."""
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from typing import TypeAlias
+from typing import Any
 
 from haystack import component
 from haystack.dataclasses import ChatMessage, StreamingChunk
 
 from tests.template.e2e.journal import Run
 
-__all__ = ["AsyncEndless", "AsyncGate", "RunOf", "SyncEndless", "SyncGate", "noted"]
-
-RunOf: TypeAlias = Callable[[list[ChatMessage]], Run]
-PAUSE = 0.01
-
-
-@component
-class AsyncEndless:
-    """A generator that runs on the event loop, until the gate is opened.
-
-    Args:
-        run_of: the run that a conversation belongs to.
-        text: what it says again and again.
-        pause: seconds between two chunks; 0 never awaits anything but its callback.
-    """
-
-    def __init__(self, run_of: RunOf, text: str = "more ", pause: float = PAUSE) -> None:
-        self._run_of, self._chunk, self._pause = run_of, StreamingChunk(text, index=0), pause
-
-    @component.output_types(replies=list[ChatMessage])
-    def run(
-        self,
-        messages: list[ChatMessage],
-        streaming_callback: Callable[[StreamingChunk], Awaitable[None]] | None = None,
-    ) -> dict[str, list[ChatMessage]]:
-        raise AssertionError("It has an async side")
-
-    @component.output_types(replies=list[ChatMessage])
-    async def run_async(
-        self,
-        messages: list[ChatMessage],
-        streaming_callback: Callable[[StreamingChunk], Awaitable[None]] | None = None,
-    ) -> dict[str, list[ChatMessage]]:
-        with noted(run := self._run_of(messages)):
-            while not run.is_open:
-                run.items += 1
-                if streaming_callback is not None:
-                    await streaming_callback(self._chunk)
-                if self._pause or streaming_callback is None:
-                    await asyncio.sleep(self._pause or PAUSE)
-        return {"replies": [ChatMessage.from_assistant("The end.")]}
+MORE = StreamingChunk("more ", index=0)
+END = {"replies": [ChatMessage.from_assistant("The end.")]}
 
 
 @component
 class SyncEndless:
-    """The same in a thread."""
+    """A generator that runs in a thread until the run is opened, with a pause in seconds between two chunks."""
 
-    def __init__(self, run_of: RunOf, text: str = "more ", pause: float = PAUSE) -> None:
-        self._run_of, self._chunk, self._pause = run_of, StreamingChunk(text, index=0), pause
+    def __init__(self, run: Run, pause: float = 0.001) -> None:
+        self._run, self._pause = run, pause
 
     @component.output_types(replies=list[ChatMessage])
     def run(
-        self, messages: list[ChatMessage], streaming_callback: Callable[[StreamingChunk], None] | None = None
+        self, messages: list[ChatMessage], streaming_callback: Callable[[StreamingChunk], Any] | None = None
     ) -> dict[str, list[ChatMessage]]:
-        with noted(run := self._run_of(messages)):
-            while not run.is_open:
-                run.items += 1
+        with noted(self._run):
+            while not self._run.is_open:
+                self._run.items += 1
                 if streaming_callback is not None:
-                    streaming_callback(self._chunk)
+                    streaming_callback(MORE)
                 time.sleep(self._pause)
-        return {"replies": [ChatMessage.from_assistant("The end.")]}
+        return END
 
 
 @component
-class AsyncGate:
-    """Waits before it passes the conversation on."""
+class AsyncEndless(SyncEndless):
+    """The same on the event loop."""
 
-    def __init__(self, run_of: RunOf) -> None:
-        self._run_of = run_of
-
-    @component.output_types(messages=list[ChatMessage])
-    def run(self, messages: list[ChatMessage]) -> dict[str, list[ChatMessage]]:
-        raise AssertionError("It has an async side")
-
-    @component.output_types(messages=list[ChatMessage])
-    async def run_async(self, messages: list[ChatMessage]) -> dict[str, list[ChatMessage]]:
-        with noted(run := self._run_of(messages)):
-            await run.wait()
-        return {"messages": messages}
+    @component.output_types(replies=list[ChatMessage])
+    async def run_async(
+        self, messages: list[ChatMessage], streaming_callback: Callable[[StreamingChunk], Any] | None = None
+    ) -> dict[str, list[ChatMessage]]:
+        with noted(self._run):
+            while not self._run.is_open:
+                self._run.items += 1
+                if streaming_callback is not None:
+                    await streaming_callback(MORE)
+                if self._pause or streaming_callback is None:
+                    await asyncio.sleep(self._pause)
+        return END
 
 
 @component
 class SyncGate:
-    """The same in a thread, where nothing can stop it."""
+    """A component before the generator that waits until the run is opened, in a thread that nothing can stop."""
 
-    def __init__(self, run_of: RunOf) -> None:
-        self._run_of = run_of
+    def __init__(self, run: Run) -> None:
+        self._run = run
 
     @component.output_types(messages=list[ChatMessage])
     def run(self, messages: list[ChatMessage]) -> dict[str, list[ChatMessage]]:
-        with noted(run := self._run_of(messages)):
-            run.block()
+        with noted(self._run):
+            self._run.block()
+        return {"messages": messages}
+
+
+@component
+class AsyncGate(SyncGate):
+    """The same on the event loop."""
+
+    @component.output_types(messages=list[ChatMessage])
+    async def run_async(self, messages: list[ChatMessage]) -> dict[str, list[ChatMessage]]:
+        with noted(self._run):
+            await self._run.wait()
         return {"messages": messages}
 
 

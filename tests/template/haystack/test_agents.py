@@ -1,39 +1,37 @@
-"""Agents as models: their tools are called here, and the client sees what they do as events."""
+"""Agents as models: their tools are called in the server, and the client sees the calls as events."""
 
 import asyncio
-import threading
-from typing import Any, TypeAlias
+from typing import Any
 
 import pytest
-from haystack import Pipeline, component
+from haystack import Pipeline
 from haystack.components.agents import Agent
 from haystack.components.builders import ChatPromptBuilder
-from haystack.dataclasses import ChatMessage
+from haystack.dataclasses import ChatMessage, TextContent
 from haystack.tools.tool import Tool
 
 from app.haystack.model import haystack_component, haystack_pipeline
+from schemas.chat import Json
 from tests.conftest import SERVER_ERROR, Serve, ask, chunks_of, error_of
-from tests.template.conftest import finish_reason_of
-from tests.template.haystack.answers import answer_of, events_of
+from tests.template.haystack.answers import Answer, answer_from, answer_of, events_of
 from tests.template.haystack.generators import (
     AsyncGenerator,
+    Kind,
     Script,
     SyncGenerator,
     calling,
+    each_kind,
+    each_mode,
     finished,
     in_turn,
+    reasoning,
     says,
-    thought,
     usage_of,
 )
 
-Kind: TypeAlias = type[AsyncGenerator] | type[SyncGenerator]
-
-EACH = pytest.mark.parametrize("stream", [False, True])
-EACH_KIND = pytest.mark.parametrize("kind", [AsyncGenerator, SyncGenerator])
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+NO_PARAMETERS = {"type": "object", "properties": {}}
 CLIENTS_TOOL = {"type": "function", "function": {"name": "theirs", "parameters": SCHEMA}}
-USAGE = {"stream_options": {"include_usage": True}}
 
 
 def weather(city: str) -> str:
@@ -54,83 +52,65 @@ def broken(city: str) -> str:
 SYNC_TOOL = Tool(name="weather", description="", parameters=SCHEMA, function=weather)
 ASYNC_TOOL = Tool(name="weather", description="", parameters=SCHEMA, async_function=weather_async)
 BROKEN_TOOL = Tool(name="weather", description="", parameters=SCHEMA, function=broken)
+OTHER_TOOL = Tool(name="time", description="", parameters=NO_PARAMETERS, function=lambda: "Noon.")
+PARTS_TOOL = Tool(
+    name="weather",
+    description="",
+    parameters=SCHEMA,
+    function=lambda city: [TextContent("Rain in"), TextContent(f"{city}.")],
+    outputs_to_string={"raw_result": True},
+)
 
+CALL_ALONE = [calling(0, '{"city": "Rome"}', id="call_a", name="weather"), finished("tool_calls")]
 CALL = says(
     "Let me ", "look.",
     calling(0, id="call_a", name="weather"), calling(0, '{"city": '), calling(0, '"Rome"}'),
     finished("tool_calls", prompt=3, completion=5),
 )  # fmt: skip
 ANSWER = says("It ", "rains.", finished(prompt=10, completion=2))
-TWO_CALLS = says(
-    calling(0, '{"city": "Rome"}', id="call_a", name="weather"),
-    calling(1, '{"city": "Oslo"}', id="call_b", name="weather"),
-    finished("tool_calls"),
-)
+ANSWERED = Answer("Let me look.\n\nIt rains.", usage=usage_of(13, 7))
 
 
 def agent_of(*scripts: Script, kind: Kind = AsyncGenerator, tool: Tool = SYNC_TOOL, **options: Any) -> Agent:
-    return Agent(chat_generator=kind(in_turn(*scripts)), tools=[tool], **options)
+    return Agent(chat_generator=kind(in_turn(*scripts)), tools=[tool, OTHER_TOOL], **options)
 
 
-@EACH
-@EACH_KIND
+@each_mode
+@each_kind
 @pytest.mark.parametrize("tool", [SYNC_TOOL, ASYNC_TOOL], ids=["sync tool", "async tool"])
-def test_an_agent_says_what_it_has_to_say_before_and_after_its_tool(
-    serve: Serve, kind: Kind, tool: Tool, stream: bool
+def test_the_answer_of_an_agent_is_the_text_of_all_its_steps(
+    serve: Serve, caplog: pytest.LogCaptureFixture, kind: Kind, tool: Tool, stream: bool
 ) -> None:
     client = serve(haystack_component(agent_of(CALL, ANSWER, kind=kind, tool=tool)))
 
-    answer = answer_of(ask(client, stream=stream, **(USAGE if stream else {})))
-
-    assert answer.content == "Let me look.\n\nIt rains."
-    assert (answer.calls, answer.finish_reason) == ([], "stop")
-    assert answer.usage == usage_of(13, 7)
+    assert answer_from(client, stream=stream) == ANSWERED
+    assert not [record for record in caplog.records if record.levelname != "INFO"]
 
 
-@EACH_KIND
-def test_the_text_of_an_agent_comes_chunk_by_chunk(serve: Serve, kind: Kind) -> None:
+@each_kind
+def test_a_stream_shows_a_call_and_its_result_as_events_in_their_place(serve: Serve, kind: Kind) -> None:
     response = ask(serve(haystack_component(agent_of(CALL, ANSWER, kind=kind))), stream=True)
 
-    texts = [choice["delta"].get("content") for chunk in chunks_of(response) for choice in chunk["choices"]]
-    assert texts == ["", "Let me ", "look.", "\n\nIt ", "rains.", None]
+    call: Json = {"id": "call_a", "name": "weather", "arguments": '{"city": "Rome"}'}
+    result: Json = {"id": "call_a", "name": "weather", "result": "Rain in Rome.", "error": False}
+    assert events_of(response) == [
+        {"type": "status", "data": {"description": "Calling weather", "done": False, "tool_call": call}},
+        {"type": "status", "data": {"description": "Called weather", "done": True, "tool_result": result}},
+    ]
+    frames = [chunk["choices"][0]["delta"] if chunk["choices"] else "event" for chunk in chunks_of(response)]
+    texts = [{"content": text} for text in ("Let me ", "look.", "\n\nIt ", "rains.")]
+    role = {"role": "assistant", "content": ""}
+    assert frames == [role, *texts[:2], "event", "event", *texts[2:], {}]
 
 
-@EACH_KIND
-def test_a_call_and_its_result_are_events_in_their_place(serve: Serve, kind: Kind) -> None:
-    response = ask(serve(haystack_component(agent_of(CALL, ANSWER, kind=kind))), stream=True)
-
-    call, result = events_of(response)
-    assert call == {
-        "type": "status",
-        "data": {
-            "description": "Calling weather",
-            "done": False,
-            "tool_call": {"id": "call_a", "name": "weather", "arguments": '{"city": "Rome"}'},
-        },
-    }
-    assert result == {
-        "type": "status",
-        "data": {
-            "description": "Called weather",
-            "done": True,
-            "tool_result": {"id": "call_a", "name": "weather", "result": "Rain in Rome.", "error": False},
-        },
-    }
-    assert ["event" in chunk for chunk in chunks_of(response)] == [False] * 3 + [True] * 2 + [False] * 3
-
-
-@EACH_KIND
-def test_no_call_of_an_agent_s_is_one_for_the_client(serve: Serve, kind: Kind) -> None:
-    response = ask(serve(haystack_component(agent_of(CALL, ANSWER, kind=kind))), stream=True)
-
-    choices = [choice for chunk in chunks_of(response) for choice in chunk["choices"]]
-    assert not [choice for choice in choices if "tool_calls" in choice["delta"]]
-    assert finish_reason_of(response) == "stop"
-
-
-@EACH_KIND
-def test_parallel_calls_are_events_each(serve: Serve, kind: Kind) -> None:
-    response = ask(serve(haystack_component(agent_of(TWO_CALLS, ANSWER, kind=kind))), stream=True)
+@each_kind
+def test_parallel_calls_are_an_event_each(serve: Serve, kind: Kind) -> None:
+    calls = says(
+        calling(0, '{"city": "Rome"}', id="call_a", name="weather"),
+        calling(1, '{"city": "Oslo"}', id="call_b", name="weather"),
+        finished("tool_calls"),
+    )
+    response = ask(serve(haystack_component(agent_of(calls, ANSWER, kind=kind))), stream=True)
 
     data = [event["data"] for event in events_of(response)]
     assert [each["tool_call"]["id"] for each in data if "tool_call" in each] == ["call_a", "call_b"]
@@ -139,145 +119,98 @@ def test_parallel_calls_are_events_each(serve: Serve, kind: Kind) -> None:
     assert answer_of(response).content == "It rains."
 
 
-@EACH
-@EACH_KIND
-def test_an_agent_may_think_in_each_of_its_steps(serve: Serve, kind: Kind, stream: bool) -> None:
-    call = says(
-        thought("A tool. "), calling(0, '{"city": "Rome"}', id="call_a", name="weather"), finished("tool_calls")
-    )
-    answer = says(thought("Rain."), "It rains.", finished())
-
-    found = answer_of(ask(serve(haystack_component(agent_of(call, answer, kind=kind))), stream=stream))
-
-    assert (found.reasoning, found.content) == ("A tool. Rain.", "It rains.")
+BEFORE = [{"role": "user", "content": "Hi"}, {"role": "assistant", "content": "Hi, Ann.", "reasoning": "A greeting."}]
+CUT_OFF = says("It rai", finished("length"))
+THOUGHT = says(reasoning("Rain."), "It rains.")
+OUT_OF_STEPS = Answer("Let me look.\n\nLet me look.", finish_reason="length", usage=usage_of(6, 10))
+FILTERED = says("It", finished("content_filter"))
+ENDED_BY_TOOL: Json = {"exit_conditions": ["weather"]}
+BESIDE = calling(1, "{}", id="call_b", name="time")
 
 
-@EACH
-@EACH_KIND
-def test_an_agent_that_needs_no_tool_just_answers(serve: Serve, kind: Kind, stream: bool) -> None:
-    answer = answer_of(ask(serve(haystack_component(agent_of(ANSWER, kind=kind))), stream=stream))
+@each_mode
+@pytest.mark.parametrize(
+    ("scripts", "options", "expected"),
+    [
+        ([ANSWER], {}, Answer("It rains.", usage=usage_of(10, 2))),
+        ([says(reasoning("A tool. "), *CALL_ALONE), THOUGHT], {}, Answer("It rains.", "A tool. Rain.")),
+        ([CALL, CALL, ANSWER], {"max_agent_steps": 2}, OUT_OF_STEPS),
+        ([says(*CALL_ALONE)], {"max_agent_steps": 1}, Answer("", finish_reason="length")),
+        ([CALL, CUT_OFF], {}, Answer("Let me look.\n\nIt rai", finish_reason="length", usage=usage_of(3, 5))),
+        ([CALL, FILTERED], {}, Answer("Let me look.\n\nIt", finish_reason="content_filter", usage=usage_of(3, 5))),
+        ([CALL, ANSWER], {"tool": BROKEN_TOOL}, ANSWERED),
+        ([says("Let me see.", *CALL_ALONE)], ENDED_BY_TOOL, Answer("Let me see.\n\nRain in Rome.")),
+        ([says(*CALL_ALONE)], ENDED_BY_TOOL, Answer("Rain in Rome.")),
+        ([says(CALL_ALONE[0], BESIDE, finished("tool_calls"))], ENDED_BY_TOOL, Answer("Rain in Rome.")),
+        ([says(BESIDE, *CALL_ALONE)], ENDED_BY_TOOL, Answer("Rain in Rome.")),
+        ([says(*CALL_ALONE)], ENDED_BY_TOOL | {"tool": PARTS_TOOL}, Answer("Rain in\nRome.")),
+    ],
+    ids=[
+        "no tool", "reasoning", "out of steps", "out of steps without text", "cut off", "filtered",
+        "failed tool", "ended by a tool", "ended by a tool without text",
+        "ended before another", "ended after another", "ended with parts",
+    ],
+)  # fmt: skip
+def test_an_agent_answers_however_its_run_ends(
+    serve: Serve, scripts: list[Script], options: Json, expected: Answer, stream: bool
+) -> None:
+    client = serve(haystack_component(agent_of(*scripts, **options)))
 
-    assert (answer.content, answer.finish_reason) == ("It rains.", "stop")
-
-
-@EACH
-@EACH_KIND
-def test_an_agent_without_tools_just_answers(serve: Serve, kind: Kind, stream: bool) -> None:
-    agent = Agent(chat_generator=kind(says("Hello", " you", finished())))
-
-    assert answer_of(ask(serve(haystack_component(agent)), stream=stream)).content == "Hello you"
-
-
-@EACH
-def test_an_agent_answers_the_last_question_of_a_conversation(serve: Serve, stream: bool) -> None:
-    messages = [
-        {"role": "user", "content": "Rome?"},
-        {"role": "assistant", "content": "Rain."},
-        {"role": "user", "content": "Sure?"},
-    ]
-
-    response = ask(serve(haystack_component(agent_of(CALL, ANSWER))), messages=messages, stream=stream)
-
-    assert answer_of(response).content == "Let me look.\n\nIt rains."
-
-
-@EACH
-def test_an_agent_that_is_stopped_at_its_last_step_was_cut_off(serve: Serve, stream: bool) -> None:
-    client = serve(haystack_component(agent_of(CALL, CALL, ANSWER, max_agent_steps=2)))
-
-    answer = answer_of(ask(client, stream=stream, **(USAGE if stream else {})))
-
-    assert (answer.content, answer.finish_reason) == ("Let me look.\n\nLet me look.", "length")
-    assert answer.usage == usage_of(6, 10)
+    assert answer_from(client, messages=[*BEFORE, {"role": "user", "content": "Rome?"}], stream=stream) == expected
 
 
-@EACH
-def test_an_agent_whose_answer_is_too_long_was_cut_off(serve: Serve, stream: bool) -> None:
-    agent = agent_of(CALL, says("It rai", finished("length")))
+@each_mode
+def test_an_agent_may_be_asked_without_a_user(serve: Serve, stream: bool) -> None:
+    client = serve(haystack_component(Agent(chat_generator=SyncGenerator(says("Hello", "!")))))
 
-    answer = answer_of(ask(serve(haystack_component(agent)), stream=stream))
+    answer = answer_from(client, messages=[{"role": "system", "content": "Greet."}], stream=stream)
 
-    assert (answer.content, answer.finish_reason) == ("Let me look.\n\nIt rai", "length")
-
-
-@EACH
-def test_an_agent_goes_on_after_a_tool_that_failed(serve: Serve, stream: bool) -> None:
-    client = serve(haystack_component(agent_of(CALL, says("I cannot know."), tool=BROKEN_TOOL)))
-
-    assert answer_of(ask(client, stream=stream)).content == "Let me look.\n\nI cannot know."
+    assert answer.content == "Hello!"
 
 
-def test_an_event_says_that_a_tool_failed(serve: Serve) -> None:
-    client = serve(haystack_component(agent_of(CALL, says("I cannot know."), tool=BROKEN_TOOL)))
+def test_an_event_shows_that_a_tool_failed(serve: Serve) -> None:
+    client = serve(haystack_component(agent_of(CALL, ANSWER, tool=BROKEN_TOOL)))
 
     result = events_of(ask(client, stream=True))[1]["data"]
 
     assert (result["description"], result["done"], result["tool_result"]["error"]) == ("weather failed", True, True)
 
 
-@EACH
+@each_mode
 def test_the_failure_of_a_tool_may_be_that_of_the_answer(serve: Serve, stream: bool) -> None:
-    call = says(calling(0, '{"city": "Rome"}', id="call_a", name="weather"), finished("tool_calls"))
-    agent = agent_of(call, ANSWER, tool=BROKEN_TOOL, raise_on_tool_invocation_failure=True)
+    agent = agent_of(says(*CALL_ALONE), ANSWER, tool=BROKEN_TOOL, raise_on_tool_invocation_failure=True)
 
     response = ask(serve(haystack_component(agent)), stream=stream)
 
     if stream:  # the call was shown before it failed
-        assert chunks_of(response)[-1]["error"]["message"] == SERVER_ERROR
+        _, event, error = chunks_of(response)
+        assert event["event"]["data"]["description"] == "Calling weather"
+        assert error["error"]["message"] == SERVER_ERROR
     else:
         assert (response.status_code, error_of(response)["message"]) == (500, SERVER_ERROR)
 
 
-@EACH
-@pytest.mark.parametrize("before", ["", "Let me look."])
-def test_a_tool_that_ends_the_agent_has_the_last_word(serve: Serve, stream: bool, before: str) -> None:
-    call = says(before, calling(0, '{"city": "Rome"}', id="call_a", name="weather"), finished("tool_calls"))
-    client = serve(haystack_component(agent_of(call, exit_conditions=["weather"])))
-
-    answer = answer_of(ask(client, stream=stream))
-
-    assert answer.content == (f"{before}\n\n" if before else "") + "Rain in Rome."
-    assert (answer.calls, answer.finish_reason) == ([], "stop")
-
-
-@EACH
-@EACH_KIND
-def test_an_agent_is_heard_without_a_warning(
-    serve: Serve, caplog: pytest.LogCaptureFixture, kind: Kind, stream: bool
-) -> None:
-    ask(serve(haystack_component(agent_of(CALL, ANSWER, kind=kind))), stream=stream)
-
-    assert not [record for record in caplog.records if record.levelname != "INFO"]
-
-
-@EACH
-def test_the_parameters_of_a_request_reach_the_generator_of_an_agent(serve: Serve, stream: bool) -> None:
+@each_mode
+def test_parameters_reach_the_generator_of_an_agent_and_the_clients_tools_do_not(serve: Serve, stream: bool) -> None:
     generator = AsyncGenerator(in_turn(CALL, ANSWER))
-    client = serve(haystack_component(Agent(chat_generator=generator, tools=[SYNC_TOOL])))
+    agent = Agent(chat_generator=generator, tools=[SYNC_TOOL], system_prompt="You know the weather.")
+    client = serve(haystack_component(agent))
 
-    ask(client, temperature=0.5, stream=stream)
+    answer = answer_from(client, tools=[CLIENTS_TOOL], tool_choice="required", temperature=0.5, stream=stream)
 
-    assert [asked.generation_kwargs for asked in generator.asked] == [{"temperature": 0.5}] * 2
-
-
-@EACH
-def test_the_tools_of_a_client_are_not_an_agent_s(serve: Serve, stream: bool) -> None:
-    generator = AsyncGenerator(in_turn(CALL, ANSWER))
-    client = serve(haystack_component(Agent(chat_generator=generator, tools=[SYNC_TOOL])))
-
-    answer = answer_of(ask(client, tools=[CLIENTS_TOOL], tool_choice="required", stream=stream))
-
-    assert answer.content == "Let me look.\n\nIt rains."
+    assert answer == ANSWERED
     assert [[tool.name for tool in asked.tools or ()] for asked in generator.asked] == [["weather"]] * 2
+    assert [(asked.generation_kwargs or {}).get("temperature") for asked in generator.asked] == [0.5] * 2
     assert not [asked for asked in generator.asked if "tool_choice" in (asked.generation_kwargs or {})]
+    assert [message.text for message in generator.asked[0].messages] == ["You know the weather.", "Hello!"]
 
 
-@EACH
-@EACH_KIND
-def test_an_agent_in_a_pipeline_is_heard(serve: Serve, kind: Kind, stream: bool) -> None:
+@each_mode
+@each_kind
+def test_an_agent_answers_in_a_pipeline(serve: Serve, kind: Kind, stream: bool) -> None:
+    generator = kind(in_turn(CALL, ANSWER))
     pipeline = Pipeline()
     prompt = [ChatMessage.from_user("{{ question }}, please")]
-    generator = kind(in_turn(CALL, ANSWER))
     pipeline.add_component("prompt", ChatPromptBuilder(prompt, required_variables="*"))
     pipeline.add_component("agent", Agent(chat_generator=generator, tools=[SYNC_TOOL]))
     pipeline.connect("prompt.prompt", "agent.messages")
@@ -287,34 +220,3 @@ def test_an_agent_in_a_pipeline_is_heard(serve: Serve, kind: Kind, stream: bool)
     assert answer_of(response).content == "Let me look.\n\nIt rains."
     assert generator.asked[0].messages[-1].text == "Rome?, please"
     assert not stream or len(events_of(response)) == 2
-
-
-@EACH
-def test_an_agent_with_a_prompt_of_its_own_answers_the_client(serve: Serve, stream: bool) -> None:
-    generator = AsyncGenerator(in_turn(CALL, ANSWER))
-    agent = Agent(chat_generator=generator, tools=[SYNC_TOOL], system_prompt="You know the weather.")
-
-    assert answer_of(ask(serve(haystack_component(agent)), stream=stream)).content == "Let me look.\n\nIt rains."
-    assert [message.text for message in generator.asked[0].messages] == ["You know the weather.", "Hello!"]
-
-
-@component
-class Loading(SyncGenerator):
-    """A generator that loads before its first answer, in sync code."""
-
-    threads: list[threading.Thread]
-
-    def warm_up(self) -> None:
-        if not hasattr(self, "threads"):
-            self.threads = [threading.current_thread()]
-
-
-@pytest.mark.anyio
-@pytest.mark.parametrize("agent", [False, True])
-async def test_a_sync_generator_warms_up_in_a_thread_wherever_it_is(agent: bool) -> None:
-    generator = Loading(ANSWER)
-
-    await haystack_component(Agent(chat_generator=generator) if agent else generator).start()
-
-    assert len(generator.threads) == 1
-    assert generator.threads != [threading.current_thread()]

@@ -1,20 +1,24 @@
-"""What of a request reaches a generator: OpenAI's parameters, and the client's own tools."""
+"""What of a request reaches a generator: OpenAI's parameters, the client's tools, and what a model's author adds."""
 
 import json
+from typing import Any
 
 import pytest
-from haystack.components.generators.chat import MockChatGenerator, OpenAIChatGenerator
+from haystack import Pipeline
+from haystack.components.builders import ChatPromptBuilder
+from haystack.components.generators.chat import OpenAIChatGenerator
 from haystack.dataclasses import ChatMessage
 from haystack.tools.errors import ToolInvocationError
 from haystack.utils import Secret
 from httpx import MockTransport, Request, Response
 
-from app.errors import InvalidRequestError
-from app.haystack.messages import generator_parameters, to_tools
-from app.haystack.model import haystack_component
+from app.haystack.model import haystack_component, haystack_pipeline
 from schemas.chat import ChatCompletionRequest, Json
-from tests.conftest import Serve, ask, error_of
+from tests.conftest import Serve, ask, error_of, message_of
+from tests.template.haystack.generators import AsyncGenerator, Kind, each_kind, each_mode, echo, says
 
+SCHEMA: Json = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
+NO_PARAMETERS: Json = {"type": "object", "properties": {}}
 PASSED: Json = {
     "frequency_penalty": -0.5,
     "logit_bias": {"50256": -100},
@@ -38,34 +42,22 @@ PASSED: Json = {
     "user": "ann",
     "verbosity": "low",
 }
-OURS = {"model", "messages", "stream", "n", "store", "tools"}  # which are the server's, or not a generator's
+NOT_PASSED = {"model", "messages", "stream", "n", "store", "tools"}  # the server's own, or no generator's
 FALSY: Json = {
     "frequency_penalty": 0,
     "logit_bias": {},
     "logprobs": False,
-    "parallel_tool_calls": False,
     "seed": 0,
     "stop": [],
     "temperature": 0.0,
     "top_logprobs": 0,
     "user": "",
 }
-COMPLETED: Json = {"index": 0, "message": {"role": "assistant", "content": "Hi."}, "finish_reason": "stop"}
-SCHEMA: Json = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
-
-
-def body_of(**fields: object) -> Json:
-    return {"model": "test", "messages": [{"role": "user", "content": "Hello!"}], **fields}
+OF_TOOLS: Json = {"tool_choice": "required", "parallel_tool_calls": False}
 
 
 def function(**fields: object) -> Json:
     return {"type": "function", "function": {"name": "weather", **fields}}
-
-
-def refusal_of(*tools: object) -> InvalidRequestError:
-    with pytest.raises(InvalidRequestError) as raised:
-        to_tools({"tools": list(tools)})
-    return raised.value
 
 
 def nested(levels: int) -> Json:
@@ -75,111 +67,134 @@ def nested(levels: int) -> Json:
     return schema
 
 
-@pytest.mark.parametrize(("name", "value"), PASSED.items())
-def test_a_parameter_of_openai_passes_under_its_own_name(name: str, value: object) -> None:
-    assert generator_parameters(body_of(**{name: value})) == {"generation_kwargs": {name: value}, "tools": []}
-
-
-@pytest.mark.parametrize(("name", "value"), FALSY.items())
-def test_zero_false_and_nothing_are_values(name: str, value: object) -> None:
-    assert generator_parameters(body_of(**{name: value}))["generation_kwargs"] == {name: value}
-
-
-@pytest.mark.parametrize("name", PASSED)
-def test_a_parameter_that_is_null_is_not_passed(name: str) -> None:
-    assert generator_parameters(body_of(**{name: None})) == {"generation_kwargs": {}, "tools": []}
-
-
-def test_a_request_without_parameters_passes_none() -> None:
-    assert generator_parameters(body_of(stream=True, n=1, store=False, tools=None)) == {
-        "generation_kwargs": {},
-        "tools": [],
-    }
-
-
-def test_what_is_not_openais_is_not_passed() -> None:
-    assert generator_parameters(body_of(x_provider=1, api_key="secret", extra_body={"a": 1}))["generation_kwargs"] == {}
-
-
-def test_each_parameter_that_the_server_checks_passes_or_is_its_own() -> None:
-    assert {*ChatCompletionRequest.__struct_fields__} <= {*PASSED} | OURS
-
-
-def test_all_parameters_pass_together() -> None:
-    body = body_of(**PASSED, tools=[function()])
-
-    parameters = generator_parameters(body)
-
-    assert parameters["generation_kwargs"] == PASSED
-    assert [tool.name for tool in parameters["tools"]] == ["weather"]
-
-
 @pytest.mark.parametrize(
-    ("given", "expected"),
+    ("fields", "expected"),
+    [
+        ({**PASSED, "tools": [function()], "stream": True}, PASSED),
+        (FALSY, FALSY),
+        (dict.fromkeys(PASSED), None),
+        ({"n": 1, "store": False, "tools": None}, None),
+        ({"x_provider": 1, "api_key": "secret", "extra_body": {"a": 1}, "seed": 1}, {"seed": 1}),
+        ({"tools": [function()], **OF_TOOLS}, OF_TOOLS),
+        ({"tools": [], "tool_choice": "auto", "parallel_tool_calls": True, "seed": 1}, {"seed": 1}),
+    ],
+    ids=["all", "zero and false", "null", "none", "not of OpenAI", "of tools", "of tools without tools"],
+)  # fmt: skip
+@each_kind
+def test_openais_parameters_reach_the_generator_under_their_names(
+    serve: Serve, kind: Kind, fields: Json, expected: Json | None
+) -> None:
+    generator = kind(says("Hello"))
+
+    assert ask(serve(haystack_component(generator)), **fields).status_code == 200
+
+    assert generator.asked[0].generation_kwargs == expected
+
+
+def test_each_parameter_that_the_server_checks_is_passed_or_its_own() -> None:
+    assert {*ChatCompletionRequest.__struct_fields__} <= {*PASSED} | NOT_PASSED
+
+
+@each_kind
+@pytest.mark.parametrize(
+    ("fields", "expected"),
     [
         ({"description": "Knows it.", "parameters": SCHEMA}, {"description": "Knows it.", "parameters": SCHEMA}),
-        ({"parameters": SCHEMA, "strict": True}, {"description": "", "parameters": SCHEMA}),
+        ({"parameters": SCHEMA, "strict": True}, {"parameters": SCHEMA}),
         ({"description": None, "parameters": None}, {}),
         ({"parameters": {}}, {}),
         ({}, {}),
     ],
 )
-def test_a_function_is_a_tool(given: Json, expected: Json) -> None:
-    (tool,) = to_tools({"tools": [function(**given)]})
+def test_the_clients_functions_reach_the_generator_as_tools(
+    serve: Serve, kind: Kind, fields: Json, expected: Json
+) -> None:
+    generator = kind(says("Hello"))
 
-    no_parameters = {"type": "object", "properties": {}}
-    assert tool.tool_spec == {"name": "weather", "description": "", "parameters": no_parameters, **expected}
+    ask(serve(haystack_component(generator)), tools=[function(**fields), function(name="time"), function(name="news")])
 
-
-def test_tools_keep_their_order() -> None:
-    tools = [function(name=name) for name in ("weather", "time", "news")]
-
-    assert [tool.name for tool in to_tools({"tools": tools})] == ["weather", "time", "news"]
-
-
-@pytest.mark.parametrize("tools", [{}, {"tools": None}, {"tools": []}])
-def test_no_tools_are_none(tools: Json) -> None:
-    assert to_tools(tools) == []
-
-
-def test_a_tool_of_the_client_is_not_called_in_the_server() -> None:
-    (tool,) = to_tools({"tools": [function()]})
-
+    tools = generator.asked[0].tools or []
+    assert [tool.name for tool in tools] == ["weather", "time", "news"]
+    assert tools[0].tool_spec == {"name": "weather", "description": "", "parameters": NO_PARAMETERS, **expected}
     with pytest.raises(ToolInvocationError, match="A tool of the client was called in the server"):
-        tool.invoke()
+        tools[0].invoke()
 
 
 @pytest.mark.parametrize(
     ("tool", "reason"),
     [
-        ({"type": "web_search"}, "it has no 'function'"),
         ({"type": "custom", "custom": {"name": "weather"}}, "it has no 'function'"),
-        ({"type": "function", "function": None}, "it is not of OpenAI's form"),
-        ({"type": "function", "function": {}}, "it has no 'name'"),
-        (function(name=5), "'name' must be a string"),
         (function(description=["Knows it."]), "'description' must be a string"),
         (function(parameters={"type": "objekt"}), "The provided parameters do not define a valid JSON schema"),
-        (function(parameters={"required": "city"}), "The provided parameters do not define a valid JSON schema"),
         (function(parameters={"properties": {"city": 5}}), "The provided parameters do not define a valid JSON schema"),
         (function(parameters=nested(400)), "it is nested too deeply"),
         (function(name="time"), "another tool has the name 'time'"),
     ],
+    ids=["custom", "description", "schema", "property", "deep", "name twice"],
 )
-def test_a_tool_that_cannot_be_used_is_refused_by_its_place_and_with_a_reason(tool: Json, reason: str) -> None:
-    error = refusal_of(function(name="time"), tool)
+def test_a_tool_that_haystack_cannot_use_is_a_400_that_names_it_and_the_reason(
+    serve: Serve, tool: Json, reason: str
+) -> None:
+    generator = AsyncGenerator(says("Never"))
 
-    assert (error.status, error.type, error.param) == (400, "invalid_request_error", "tools[1]")
-    assert error.message == f"This model cannot use tools[1]: {reason}."
+    response = ask(serve(haystack_component(generator), max_json_depth=0), tools=[function(name="time"), tool])
 
-
-@pytest.mark.parametrize("fields", [{"parameters": {"type": "objekt"}}, {"parameters": nested(400)}])
-def test_a_client_reads_which_tool_is_at_fault(serve: Serve, fields: Json) -> None:
-    client = serve(haystack_component(MockChatGenerator()), max_json_depth=0)
-
-    response = ask(client, tools=[function(), function(name="time", **fields)])
-
-    assert response.status_code == 400
+    assert (response.status_code, error_of(response)["type"]) == (400, "invalid_request_error")
     assert error_of(response)["param"] == "tools[1]"
+    assert error_of(response)["message"] == f"This model cannot use tools[1]: {reason}."
+    assert not generator.asked
+
+
+@each_mode
+@each_kind
+@pytest.mark.parametrize(
+    ("fields", "param"),
+    [({"n": 2}, "n"), ({"messages": [{"role": "user", "content": [{"type": "newer"}]}]}, "messages[0]")],
+    ids=["several answers", "an unknown part"],
+)
+def test_a_request_that_is_a_400_never_reaches_the_generator(
+    serve: Serve, kind: Kind, fields: Json, param: str, stream: bool
+) -> None:
+    generator = kind(says("Never"))
+
+    response = ask(serve(haystack_component(generator)), stream=stream, **fields)
+
+    assert (response.status_code, error_of(response)["param"]) == (400, param)
+    assert not generator.asked
+
+
+@each_kind
+def test_an_author_chooses_the_parameters_and_the_inputs(serve: Serve, kind: Kind) -> None:
+    generator = kind(echo)
+    system = ChatMessage.from_system("Be brief.")
+    model = haystack_component(
+        generator,
+        inputs=lambda messages, body: {"messages": [system, *messages]},
+        parameters=lambda body: {"generation_kwargs": {"top_k": body["top_k"]}},
+    )
+
+    ask(serve(model), top_k=5, temperature=1)
+
+    assert generator.asked[0].generation_kwargs == {"top_k": 5}
+    assert [message.text for message in generator.asked[0].messages] == ["Be brief.", "Hello!"]
+
+
+def test_parameters_among_the_inputs_are_kept_beside_those_of_the_request(serve: Serve) -> None:
+    generator = AsyncGenerator(echo)
+    kwargs = {"top_k": 3, "seed": 1}
+    pipeline = Pipeline()
+    pipeline.add_component("prompt", ChatPromptBuilder([ChatMessage.from_user("{{ query }}")]))
+    pipeline.add_component("llm", generator)
+    pipeline.connect("prompt", "llm")
+    model = haystack_pipeline(
+        pipeline,
+        inputs=lambda messages, body: {"prompt": {"query": "Hi"}, "llm": {"generation_kwargs": kwargs}},
+    )
+
+    ask(serve(model), temperature=0.5, seed=2)
+
+    assert generator.asked[0].generation_kwargs == {"top_k": 3, "temperature": 0.5, "seed": 1}
+    assert kwargs == {"top_k": 3, "seed": 1}
 
 
 @pytest.mark.parametrize(
@@ -189,20 +204,22 @@ def test_a_client_reads_which_tool_is_at_fault(serve: Serve, fields: Json) -> No
         | {"tools": [function(description="Knows it.", parameters=SCHEMA)]},
         {"response_format": PASSED["response_format"]},
     ],
+    ids=["tools", "response format"],
 )
-def test_a_generator_of_openais_sends_what_the_client_did(fields: Json) -> None:
+def test_haystacks_generator_for_openai_sends_what_the_client_sent(serve: Serve, fields: Json) -> None:
     sent: Json = {}
 
     def upstream(request: Request) -> Response:
         sent.update(json.loads(request.content))
-        return Response(200, json={"object": "chat.completion", "choices": [COMPLETED]})
+        message = {"role": "assistant", "content": "Hi."}
+        choice = {"index": 0, "message": message, "finish_reason": "stop"}
+        return Response(200, json={"object": "chat.completion", "choices": [choice]})
 
-    generator = OpenAIChatGenerator(
-        api_key=Secret.from_token("none"), model="test", http_client_kwargs={"transport": MockTransport(upstream)}
-    )
-    body = body_of(n=1, **fields)
+    options: Any = {"transport": MockTransport(upstream)}
+    generator = OpenAIChatGenerator(api_key=Secret.from_token("none"), model="test", http_client_kwargs=options)
 
-    (reply,) = generator.run(messages=[ChatMessage.from_user("Hello!")], **generator_parameters(body))["replies"]
-
-    assert reply.text == "Hi."
-    assert {name: value for name, value in sent.items() if name != "stream"} == body
+    assert message_of(ask(serve(haystack_component(generator)), n=1, **fields))["content"] == "Hi."
+    question = [{"role": "user", "content": "Hello!"}]
+    assert {name: value for name, value in sent.items() if name != "stream"} == {
+        "model": "test", "messages": question, "n": 1, **fields,
+    }  # fmt: skip

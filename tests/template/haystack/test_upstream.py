@@ -1,45 +1,62 @@
-"""The model `chat`, and an upstream that says what no server of ours would."""
+"""The model `chat`: a proxy to an OpenAI-compatible upstream."""
 
+import asyncio
 import json
-import socket
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Iterator, Mapping
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from threading import Event, Thread
 from typing import Any
 
 import pytest
-from litestar.testing import TestClient
 
 from app.app import create_app
+from app.examples.models import models as example_models
 from app.haystack import upstream as upstream_module
-from app.haystack.upstream import upstream_generator, upstream_parameters
+from app.haystack.models import models
+from app.haystack.upstream import upstream_generator
+from app.services import Body, Messages
 from app.settings import Secret, Settings
-from schemas.chat import Json
-from tests.conftest import Client, ask, chunks_of, error_of, message_of
+from schemas.chat import Json, Usage
+from tests.conftest import Client, Serve, ask, chunks_of, error_of, live, message_of, yielding
+from tests.template.haystack.answers import Answer, answer_from
+from tests.template.haystack.asgi_client import PATIENCE, asking, until
+from tests.template.haystack.generators import each_mode, usage_of
 
 SECRET = "the key sk-12345 of the account acme"  # noqa: S105 - which an upstream may well name
 FAILED = {"message": "The upstream model failed.", "type": "server_error", "param": None, "code": "upstream_error"}
-COMPLETION: Json = {
-    "id": "chatcmpl-1",
-    "object": "chat.completion",
-    "created": 1700000000,
-    "model": "small",
-    "choices": [{"index": 0, "message": {"role": "assistant", "content": "Hello!"}, "finish_reason": "stop"}],
+HELLO: Json = {"index": 0, "message": {"role": "assistant", "content": "Hello!"}, "finish_reason": "stop"}
+HEL = {"choices": [{"index": 0, "delta": {"content": "Hel"}, "finish_reason": None}]}
+TOOL: Json = {
+    "type": "function",
+    "function": {
+        "name": "get_weather",
+        "strict": True,
+        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "additionalProperties": False},
+    },
 }
-CHUNK = {
-    "id": "chatcmpl-1",
-    "object": "chat.completion.chunk",
-    "created": 1700000000,
-    "model": "small",
-    "choices": [{"index": 0, "delta": {"content": "Hel"}, "finish_reason": None}],
+CALL = {"id": "call_a", "type": "function", "function": {"name": "get_weather", "arguments": '{"city": "Paris"}'}}
+FIELDS: Json = {
+    "temperature": 0.25,
+    "stop": ["\n", "END"],
+    "seed": None,
+    "logit_bias": {"42": -100},
+    "metadata": {"from": "a test"},
+    "response_format": {"type": "json_schema", "json_schema": {"name": "weather", "strict": True, "schema": {}}},
+    "tools": [TOOL],
+    "tool_choice": {"type": "function", "function": {"name": "get_weather"}},
+    "parallel_tool_calls": False,
+    "brand_new": {"deeply": [{"nested": None}], "über": 1},
+    "messages": [
+        {"role": "system", "content": "Be brief."},
+        {"role": "user", "content": "Paris? ☃"},
+        {"role": "assistant", "tool_calls": [CALL]},
+        {"role": "tool", "tool_call_id": "call_a", "content": "Rain."},
+    ],
 }
-
-each_mode = pytest.mark.parametrize("stream", [False, True])
 
 
 class Upstream(ThreadingHTTPServer):
-    """A server that answers all requests alike, and keeps the last of them."""
+    """A server that gives one answer to all requests, and keeps the requests."""
 
     daemon_threads = True
     block_on_close = False
@@ -49,13 +66,13 @@ class Upstream(ThreadingHTTPServer):
         self.url = f"http://127.0.0.1:{self.server_port}/v1"
         self.requests: list[tuple[str, Mapping[str, str], Json]] = []
         self.silent = Event()
-        self.answers(COMPLETION)
+        self.answers({"object": "chat.completion", "choices": [HELLO]})
 
     def answers(self, body: Json | str, status: int = 200, **headers: str) -> None:
-        """What it answers from now on; it breaks off if it announces more than it says."""
-        kind = "application/json" if isinstance(body, dict) else "text/html"
+        """Set the answer; one that announces more than it sends is broken off."""
         self.data = (json.dumps(body) if isinstance(body, dict) else body).encode()
         self.status = status
+        kind = "application/json" if isinstance(body, dict) else "text/html"
         self.headers = {"content_type": kind, "content_length": str(len(self.data)), **headers}
 
 
@@ -64,8 +81,7 @@ class _Handler(BaseHTTPRequestHandler):
 
     def do_POST(self) -> None:
         body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        headers = {name.lower(): value for name, value in self.headers.items()}
-        self.server.requests.append((self.path, headers, body))
+        self.server.requests.append((self.path, {name.lower(): value for name, value in self.headers.items()}, body))
         if self.server.silent.is_set():
             self.rfile.read()  # until the client gives up
             return
@@ -76,7 +92,7 @@ class _Handler(BaseHTTPRequestHandler):
         self.wfile.write(self.server.data)
 
     def log_message(self, *_: Any) -> None:
-        """Say nothing."""
+        """Log nothing."""
 
 
 @pytest.fixture
@@ -90,44 +106,44 @@ def upstream() -> Iterator[Upstream]:
 
 
 @pytest.fixture
-def client(upstream: Upstream) -> Iterator[Client]:
-    with client_of(upstream.url) as client:
-        yield client
+def client(serve: Serve, upstream: Upstream) -> Client:
+    return chat_of(serve, upstream.url)
 
 
-@contextmanager
-def client_of(url: str, key: str = "") -> Iterator[Client]:
-    """A client of the project's own application whose `chat` has this upstream."""
-    settings = Settings(openai_model="small", openai_base_url=url, openai_api_key=Secret(key))
-    with TestClient(create_app(settings=settings)) as client:
-        yield client
+def chat_of(serve: Serve, url: object, key: str = "") -> Client:
+    return serve(models, openai_model="small", openai_base_url=str(url), openai_api_key=Secret(key))
 
 
-def test_the_upstream_is_asked_for_the_model_of_the_settings(upstream: Upstream, client: Client) -> None:
-    assert message_of(ask(client, model="chat"))["content"] == "Hello!"
+@pytest.mark.parametrize(("model", "offered"), [("", False), ("small", True)])
+def test_chat_is_offered_if_the_settings_name_its_model(serve: Serve, model: str, offered: bool) -> None:
+    client = serve(models, openai_model=model)
 
-    ((path, _, body),) = upstream.requests
-    assert (path, body["model"]) == ("/v1/chat/completions", "small")
+    assert ("chat" in {each["id"] for each in client.get("/v1/models").json()["data"]}) is offered
+    if not offered:
+        assert ask(client, model="chat").status_code == 404
 
 
 @pytest.mark.parametrize(("key", "expected"), [("sk-123", "Bearer sk-123"), ("", "Bearer none")])
-def test_the_upstream_gets_its_key_and_never_the_client_s(upstream: Upstream, key: str, expected: str) -> None:
-    with client_of(upstream.url, key) as client:
-        client.headers["authorization"] = "Bearer the client's own"
-        ask(client, model="chat")
+def test_the_upstream_gets_its_own_key_and_the_model_of_the_settings(
+    serve: Serve, upstream: Upstream, key: str, expected: str
+) -> None:
+    client = chat_of(serve, upstream.url, key)
+    client.headers["authorization"] = "Bearer the client's own"
 
-    ((_, headers, _),) = upstream.requests
-    assert headers["authorization"] == expected
+    assert message_of(ask(client, model="chat"))["content"] == "Hello!"
+
+    ((path, headers, body),) = upstream.requests
+    assert (path, headers["authorization"], body["model"]) == ("/v1/chat/completions", expected, "small")
 
 
 @pytest.mark.anyio
 @pytest.mark.parametrize("variable", [None, "", "https://elsewhere.example/v1"])
-async def test_openai_itself_is_the_upstream_unless_the_settings_say_another(
+async def test_openai_itself_is_the_upstream_unless_the_settings_name_another(
     monkeypatch: pytest.MonkeyPatch, variable: str | None
 ) -> None:
     monkeypatch.delenv("OPENAI_BASE_URL", raising=False)
     if variable is not None:
-        monkeypatch.setenv("OPENAI_BASE_URL", variable)  # which the settings have read, or a test has not wanted read
+        monkeypatch.setenv("OPENAI_BASE_URL", variable)  # only the settings read it
 
     generator = upstream_generator(Settings(openai_model="small"))
     await generator.warm_up_async()
@@ -136,111 +152,80 @@ async def test_openai_itself_is_the_upstream_unless_the_settings_say_another(
     await generator.close_async()
 
 
-def test_a_request_s_own_fields_pass_but_those_that_the_generator_sends() -> None:
-    body = {"model": "chat", "messages": [], "n": 1, "stream": True, "seed": None, "brand_new": {"a": [1]}}
+@each_mode
+def test_the_upstream_gets_every_field_as_it_was_sent(upstream: Upstream, client: Client, stream: bool) -> None:
+    fields = FIELDS | ({"stream_options": {"include_usage": False}} if stream else {})
 
-    parameters = upstream_parameters(body)
+    ask(client, model="chat", stream=stream, **fields)
 
-    assert parameters == {"generation_kwargs": {"extra_body": {"seed": None, "brand_new": {"a": [1]}}}}
+    assert [body for _, _, body in upstream.requests] == [{"model": "small", "n": 1, "stream": stream, **fields}]
 
 
-def test_more_than_one_answer_is_refused_and_the_upstream_not_asked(upstream: Upstream, client: Client) -> None:
-    error = error_of(ask(client, model="chat", n=2))
+def test_several_answers_are_refused_and_the_upstream_not_asked(upstream: Upstream, client: Client) -> None:
+    response = ask(client, model="chat", n=2)
 
-    assert (error["type"], error["param"]) == ("invalid_request_error", "n")
+    assert (response.status_code, error_of(response)["param"]) == (400, "n")
     assert not upstream.requests
 
 
 @each_mode
-@pytest.mark.parametrize("status", [400, 413, 422])
-def test_what_the_upstream_says_of_the_request_reaches_the_client(
-    upstream: Upstream, client: Client, status: int, stream: bool
-) -> None:
-    said = {"message": "Too long.", "type": "invalid_request_error", "param": "messages", "code": "too_long"}
-    upstream.answers({"error": said}, status)
+def test_text_and_usage_come_through(serve: Serve, stream: bool) -> None:
+    with live(yielding("one", " two", Usage(prompt_tokens=3, completion_tokens=2))) as server:
+        client = serve(models, openai_model="test", openai_base_url=str(server.base_url))
+        answer = answer_from(client, model="chat", stream=stream)
 
-    response = ask(client, model="chat", stream=stream)
-
-    assert response.status_code == status
-    assert error_of(response) == said
+    assert answer.content == "one two"
+    assert answer.usage is not None
+    assert usage_of(3, 2).items() <= answer.usage.items()
 
 
-@pytest.mark.parametrize("code", [400, {"a": 1}])
-def test_a_code_and_a_param_that_are_no_strings_are_left_out(upstream: Upstream, client: Client, code: object) -> None:
-    upstream.answers({"error": {"message": "Too long.", "type": "BadRequestError", "param": code, "code": code}}, 400)
+@each_mode
+def test_tool_calls_come_through(serve: Serve, stream: bool) -> None:
+    with live(example_models.models["tools"].function) as server:
+        client = serve(models, openai_model="test", openai_base_url=str(server.base_url))
+        answer = answer_from(client, "Paris?", model="chat", tools=[TOOL], stream=stream)
 
-    error = error_of(ask(client, model="chat"))
+    ((call_id, *call),) = answer.calls
+    assert answer == Answer("", calls=answer.calls, finish_reason="tool_calls", usage=answer.usage)
+    assert call_id.startswith("call_")
+    assert (call[0], json.loads(call[1])) == ("get_weather", {"city": "Paris?"})
 
-    assert (error["message"], error["param"], error["code"]) == ("Too long.", None, None)
 
-
+@each_mode
 @pytest.mark.parametrize(
-    "body", [{"detail": [{"msg": "Too long."}]}, {"error": {"message": ["Too", "long"]}}, {"error": "No"}, "<p>No</p>"]
+    ("status", "expected", "fields"),
+    [
+        (400, 400, {"message": SECRET, "type": "invalid_request_error", "param": SECRET, "code": SECRET}),
+        (401, 502, FAILED),
+        (408, 502, FAILED),
+        (429, 429, {"type": "rate_limit_error", "code": "rate_limit_exceeded"}),
+        (503, 502, FAILED),
+    ],
 )
-def test_a_refusal_of_another_form_is_one_all_the_same(upstream: Upstream, client: Client, body: Json | str) -> None:
-    upstream.answers(body, 422)
-
-    response = ask(client, model="chat")
-
-    assert response.status_code == 422
-    assert error_of(response)["type"] == "invalid_request_error"
-    assert isinstance(error_of(response)["message"], str)
-
-
-@each_mode
-@pytest.mark.parametrize("status", [401, 403, 404, 408, 409, 500, 503])
-def test_any_other_failure_is_a_bad_gateway_that_repeats_nothing(
-    upstream: Upstream, client: Client, caplog: pytest.LogCaptureFixture, status: int, stream: bool
+def test_a_failed_upstream_is_asked_once_and_tells_the_client_about_its_request_alone(
+    upstream: Upstream, client: Client, status: int, expected: int, fields: Json, stream: bool
 ) -> None:
-    upstream.answers({"error": {"message": SECRET, "code": SECRET, "param": SECRET, "type": SECRET}}, status)
+    said = {"message": SECRET, "code": SECRET, "param": SECRET, "type": SECRET}
+    upstream.answers({"error": said}, status, retry_after="7")
 
     response = ask(client, model="chat", stream=stream)
 
-    assert response.status_code == 502
-    assert error_of(response) == FAILED
-    assert SECRET in caplog.text
-    assert len(upstream.requests) == 1  # it is not asked again
-
-
-@each_mode
-@pytest.mark.parametrize("wait", ["7", None])
-def test_a_rate_limit_is_the_client_s_to_wait_for(
-    upstream: Upstream, client: Client, wait: str | None, stream: bool
-) -> None:
-    upstream.answers({"error": {"message": SECRET}}, 429, **({"retry_after": wait} if wait else {}))
-
-    response = ask(client, model="chat", stream=stream)
-
-    assert response.status_code == 429
-    assert response.headers.get("retry-after") == wait
-    assert (error_of(response)["type"], error_of(response)["code"]) == ("rate_limit_error", "rate_limit_exceeded")
-    assert SECRET not in response.text
+    assert (response.status_code, response.headers.get("retry-after")) == (expected, "7" if status == 429 else None)
+    assert fields.items() <= error_of(response).items()
+    assert (SECRET in response.text) is (status == 400)
     assert len(upstream.requests) == 1
 
 
 @each_mode
-def test_an_upstream_that_is_not_there_is_a_bad_gateway(stream: bool) -> None:
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))  # and does not listen
-        with client_of(f"http://127.0.0.1:{unused.getsockname()[1]}/v1") as client:
-            response = ask(client, model="chat", stream=stream)
-
-    assert response.status_code == 502
-    assert error_of(response) == FAILED
-
-
-@each_mode
-def test_an_upstream_that_says_nothing_is_given_up(
-    monkeypatch: pytest.MonkeyPatch, upstream: Upstream, stream: bool
+def test_an_upstream_that_sends_nothing_is_given_up(
+    monkeypatch: pytest.MonkeyPatch, serve: Serve, upstream: Upstream, stream: bool
 ) -> None:
     monkeypatch.setattr(upstream_module, "TIMEOUT", 0.2)
     upstream.silent.set()
 
-    with client_of(upstream.url) as client:
-        response = ask(client, model="chat", stream=stream)
+    response = ask(chat_of(serve, upstream.url), model="chat", stream=stream)
 
-    assert response.status_code == 504
-    assert error_of(response)["code"] == "timeout"
+    assert (response.status_code, error_of(response)["code"]) == (504, "timeout")
 
 
 def test_a_page_instead_of_an_answer_is_a_failure_that_repeats_nothing(upstream: Upstream, client: Client) -> None:
@@ -254,11 +239,33 @@ def test_a_page_instead_of_an_answer_is_a_failure_that_repeats_nothing(upstream:
 
 
 def test_an_upstream_that_breaks_off_ends_the_stream_with_an_error(upstream: Upstream, client: Client) -> None:
-    frame = f"data: {json.dumps(CHUNK)}\n\n"
-    upstream.answers(frame, content_type="text/event-stream", content_length="100000")
+    upstream.answers(f"data: {json.dumps(HEL)}\n\n", content_type="text/event-stream", content_length="100000")
 
     *chunks, error = chunks_of(ask(client, model="chat", stream=True))
 
     assert error == {"error": FAILED}
     assert [chunk["choices"][0]["delta"]["content"] for chunk in chunks] == ["", "Hel"]
     assert [chunk["choices"][0]["finish_reason"] for chunk in chunks] == [None, None]
+
+
+@pytest.mark.anyio
+@each_mode
+async def test_chunks_are_passed_on_at_once_and_the_upstream_stops_when_the_client_leaves(stream: bool) -> None:
+    started, closed = Event(), Event()
+
+    async def endless(model: str, messages: Messages, body: Body) -> AsyncIterator[str]:
+        started.set()
+        try:
+            yield "first"
+            await asyncio.Event().wait()
+        finally:
+            closed.set()
+
+    with live(endless) as server:
+        settings = Settings(openai_model="test", openai_base_url=str(server.base_url))
+        app = create_app(settings=settings, pipelines=models)
+        async with app.lifespan():
+            async with asking(app, "chat", stream=stream) as client:
+                await until(lambda: b"first" in client.received if stream else started.is_set())
+                assert not closed.is_set()
+            assert await asyncio.to_thread(closed.wait, PATIENCE)

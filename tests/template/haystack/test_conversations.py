@@ -1,0 +1,204 @@
+"""Any conversation reaches a generator as the client sent it, or is refused with a 400."""
+
+import base64
+import json
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from haystack.dataclasses import ChatMessage, ToolCall
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from app.haystack.model import haystack_component
+from schemas.chat import Json
+from tests.conftest import Client, Serve, ask, error_of
+from tests.template.haystack.generators import AsyncGenerator, says
+
+CONVERSATION: Json = {
+    "messages": [
+        {"role": "developer", "content": [{"type": "text", "text": "Be brief."}], "name": "a"},
+        {
+            "role": "user",
+            "name": "Ann",
+            "content": [
+                {"type": "text", "text": "Compare."},
+                {"type": "image_url", "image_url": {"url": "data:image/png;base64,AAAA", "detail": "low"}},
+                {"type": "file", "file": {"file_data": "data:application/pdf;base64,AAAA", "filename": "a.pdf"}},
+            ],
+        },
+        {
+            "role": "assistant",
+            "content": None,
+            "refusal": None,
+            "reasoning_content": "Hm.",
+            "tool_calls": [{"id": "1", "type": "function", "function": {"name": "f", "arguments": '{"a": 1}'}}],
+        },
+        {"role": "tool", "content": [{"type": "text", "text": "result"}], "tool_call_id": "1"},
+        {"role": "assistant", "content": [{"type": "refusal", "refusal": "No."}], "reasoning": "Hm."},
+    ],
+    "tools": [
+        {
+            "type": "function",
+            "function": {
+                "name": "f",
+                "description": "Does it.",
+                "parameters": {
+                    "type": "object",
+                    "properties": {"a": {"type": ["integer", "null"], "pattern": "^a", "enum": [1], "minimum": 0}},
+                    "required": ["a"],
+                    "$defs": {"b": {"$ref": "#/$defs/b"}},
+                },
+            },
+        },
+        {"type": "function", "function": {"name": "g"}},
+    ],
+}
+
+texts = st.text(st.sampled_from('ab \n"\\é€😀\u2028\u0085\x00'), max_size=4)
+some = st.text(st.sampled_from('ab \n"\\é€😀'), min_size=1, max_size=4)
+names = st.none() | some
+data = st.binary(max_size=4).map(lambda raw: base64.b64encode(raw).decode())
+json_values: st.SearchStrategy[Any] = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
+    lambda values: st.lists(values, max_size=3) | st.dictionaries(some, values, max_size=3),
+    max_leaves=8,
+)
+
+
+def text(value: str) -> Json:
+    return {"type": "text", "text": value}
+
+
+def image(raw: str, mime_type: str, detail: str | None) -> Json:
+    url = f"data:image/{mime_type};base64,{raw}"
+    return {"type": "image_url", "image_url": {"url": url} | ({"detail": detail} if detail else {})}
+
+
+def file(raw: str, filename: str) -> Json:
+    return {"type": "file", "file": {"file_data": f"data:application/pdf;base64,{raw}", "filename": filename}}
+
+
+def call(call_id: str, name: str, arguments: Json) -> Json:
+    function = {"name": name, "arguments": json.dumps(arguments, ensure_ascii=False)}
+    return {"id": call_id, "type": "function", "function": function}
+
+
+def message(role: str, **fields: object) -> Json:
+    return {"role": role} | {name: value for name, value in fields.items() if value is not None}
+
+
+def messages_of(*roles: str, **fields: st.SearchStrategy[Any]) -> st.SearchStrategy[Json]:
+    return st.builds(message, st.sampled_from(roles), **fields)
+
+
+media = st.builds(image, data, st.sampled_from(["png", "jpeg"]), st.none() | st.sampled_from(["auto", "high"]))
+media |= st.builds(file, data, some)
+parts = media.map(lambda part: [part]) | st.lists(media | texts.map(text), min_size=2, max_size=4)
+arguments = st.dictionaries(some, json_values, max_size=3)
+calls = st.lists(st.builds(call, some, some, arguments), min_size=1, max_size=3)
+messages = st.one_of(
+    messages_of("system", "user", "assistant", content=texts, name=names),
+    messages_of("user", content=parts, name=names),
+    messages_of("assistant", tool_calls=calls, content=names, name=names),
+    messages_of("tool", content=texts, tool_call_id=some),
+)
+text_parts = st.lists(texts.map(text), min_size=1, max_size=3)
+readable_by_haystack = st.one_of(  # whose own reader needs a text
+    messages.filter(lambda each: each["role"] == "assistant" or (each["role"] != "tool" and bool(each["content"]))),
+    messages_of("system", "developer", "user", "assistant", content=text_parts, name=names),
+)
+
+
+@st.composite
+def mutations_of(draw: st.DrawFn, request: Json) -> Json:
+    """The request with up to three of its values, at any depth, replaced, removed or joined by another."""
+    mutated: Json = json.loads(json.dumps(request))
+    for _ in range(draw(st.integers(1, 3))):
+        parent, key = draw(st.sampled_from([*places(mutated)]))
+        match draw(st.sampled_from(["replace", "remove", "add"])):
+            case "replace":
+                parent[key] = draw(json_values)
+            case "remove":
+                del parent[key]
+            case _ if isinstance(parent, dict):
+                parent[draw(some)] = draw(json_values)
+            case _:
+                parent.append(draw(json_values))
+        if not mutated:
+            break
+    return mutated
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield every container in a value with each of its keys."""
+    keys = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    for key in keys:
+        yield value, key
+        yield from places(value[key])
+
+
+def leaves_of(value: object) -> Iterator[object]:
+    containers = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
+    if containers is None:
+        yield value
+    else:
+        for part in containers:
+            yield from leaves_of(part)
+
+
+@pytest.fixture(scope="module")
+def generator() -> AsyncGenerator:
+    return AsyncGenerator(says("Hello"))
+
+
+@pytest.fixture(scope="module")
+def client(serve_all: Serve, generator: AsyncGenerator) -> Client:
+    return serve_all(haystack_component(generator))
+
+
+def read(client: Client, generator: AsyncGenerator, conversation: list[Json]) -> list[ChatMessage]:
+    assert ask(client, messages=conversation).status_code == 200
+    return generator.asked.pop().messages
+
+
+@settings(deadline=None, max_examples=60)
+@given(conversation=st.lists(messages, min_size=1, max_size=6))
+def test_a_conversation_goes_to_haystack_and_back_as_it_was(
+    client: Client, generator: AsyncGenerator, conversation: list[Json]
+) -> None:
+    converted = read(client, generator, conversation)
+
+    assert [message.to_openai_dict_format() for message in converted] == conversation
+    known: dict[str, Json] = {}
+    for sent, message in zip(conversation, converted, strict=True):
+        known |= {call["id"]: call["function"] for call in sent.get("tool_calls", ())}
+        if message.tool_call_result:  # its origin is the latest call of its id
+            function = known.get(sent["tool_call_id"], {"name": "", "arguments": "{}"})
+            origin = ToolCall(function["name"], json.loads(function["arguments"]), id=sent["tool_call_id"])
+            assert message.tool_call_result.origin == origin
+
+
+@settings(deadline=None, max_examples=60)
+@given(sent=readable_by_haystack)
+def test_a_message_is_read_as_haystack_itself_reads_it(client: Client, generator: AsyncGenerator, sent: Json) -> None:
+    assert read(client, generator, [sent]) == [ChatMessage.from_openai_dict_format(sent)]
+
+
+@settings(deadline=None, max_examples=300)  # of the many places that a request has
+@given(request=mutations_of(CONVERSATION))
+def test_any_conversation_and_any_tools_are_converted_or_refused(
+    client: Client, generator: AsyncGenerator, request: Json
+) -> None:
+    response = ask(client, **request)
+
+    if response.status_code == 200:
+        asked = generator.asked.pop()
+        assert all(isinstance(leaf, str) for each in asked.messages for leaf in leaves_of(each.to_openai_dict_format()))
+        assert len({tool.name for tool in asked.tools or ()}) == len(request.get("tools") or ())
+        assert all(isinstance(tool.description, str) for tool in asked.tools or ())
+    else:
+        error = error_of(response)
+        assert (response.status_code, error["type"]) == (400, "invalid_request_error")
+        assert (error["param"] or "").startswith(("messages", "tools"))
+    assert not generator.asked
