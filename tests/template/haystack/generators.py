@@ -53,6 +53,7 @@ class SyncGenerator(_Scripted):
         generation_kwargs: Kwargs = None,
         tools: Tools = None,
     ) -> Replies:
+        assert not hasattr(self, "run_async"), "The server must not call the sync side of an async component"
         chunks: list[StreamingChunk] = []
         for chunk in self._steps(messages, generation_kwargs, tools):
             chunks.append(chunk)
@@ -62,18 +63,8 @@ class SyncGenerator(_Scripted):
 
 
 @component
-class AsyncGenerator(_Scripted):
+class AsyncGenerator(SyncGenerator):
     """A generator that runs on the event loop."""
-
-    @component.output_types(replies=list[ChatMessage])
-    def run(
-        self,
-        messages: Messages,
-        streaming_callback: Callback = None,
-        generation_kwargs: Kwargs = None,
-        tools: Tools = None,
-    ) -> Replies:
-        raise AssertionError("The server must not call the sync side of a component that has an async one")
 
     @component.output_types(replies=list[ChatMessage])
     async def run_async(

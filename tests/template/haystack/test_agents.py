@@ -2,6 +2,7 @@
 
 import asyncio
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 from haystack import Pipeline
@@ -88,14 +89,18 @@ def test_the_answer_of_an_agent_is_the_text_of_all_its_steps(
 
 
 @each_kind
-def test_a_stream_shows_a_call_and_its_result_as_events_in_their_place(serve: Serve, kind: Kind) -> None:
-    response = ask(serve(haystack_component(agent_of(CALL, ANSWER, kind=kind))), stream=True)
+@pytest.mark.parametrize("fails", [False, True])
+def test_a_stream_shows_a_call_and_its_result_as_events_in_their_place(serve: Serve, kind: Kind, fails: bool) -> None:
+    agent = agent_of(CALL, ANSWER, kind=kind, tool=BROKEN_TOOL if fails else SYNC_TOOL)
+
+    response = ask(serve(haystack_component(agent)), stream=True)
 
     call: Json = {"id": "call_a", "name": "weather", "arguments": '{"city": "Rome"}'}
-    result: Json = {"id": "call_a", "name": "weather", "result": "Rain in Rome.", "error": False}
+    result: Json = {"id": "call_a", "name": "weather", "result": ANY if fails else "Rain in Rome.", "error": fails}
+    called = "weather failed" if fails else "Called weather"
     assert events_of(response) == [
         {"type": "status", "data": {"description": "Calling weather", "done": False, "tool_call": call}},
-        {"type": "status", "data": {"description": "Called weather", "done": True, "tool_result": result}},
+        {"type": "status", "data": {"description": called, "done": True, "tool_result": result}},
     ]
     frames = [chunk["choices"][0]["delta"] if chunk["choices"] else "event" for chunk in chunks_of(response)]
     texts = [{"content": text} for text in ("Let me ", "look.", "\n\nIt ", "rains.")]
@@ -125,35 +130,29 @@ THOUGHT = says(reasoning("Rain."), "It rains.")
 OUT_OF_STEPS = Answer("Let me look.\n\nLet me look.", finish_reason="length", usage=usage_of(6, 10))
 FILTERED = says("It", finished("content_filter"))
 ENDED_BY_TOOL: Json = {"exit_conditions": ["weather"]}
-BESIDE = calling(1, "{}", id="call_b", name="time")
+OTHER_CALL = calling(1, "{}", id="call_b", name="time")
+
+
+RUNS: dict[str, tuple[list[Script], Json, Answer]] = {
+    "no tool": ([ANSWER], {}, Answer("It rains.", usage=usage_of(10, 2))),
+    "reasoning": ([says(reasoning("A tool. "), *CALL_ALONE), THOUGHT], {}, Answer("It rains.", "A tool. Rain.")),
+    "out of steps": ([CALL, CALL, ANSWER], {"max_agent_steps": 2}, OUT_OF_STEPS),
+    "without text": ([says(*CALL_ALONE)], {"max_agent_steps": 1}, Answer(finish_reason="length")),
+    "cut off": ([CALL, CUT_OFF], {}, Answer("Let me look.\n\nIt rai", "", [], "length", usage_of(3, 5))),
+    "filtered": ([CALL, FILTERED], {}, Answer("Let me look.\n\nIt", "", [], "content_filter", usage_of(3, 5))),
+    "failed tool": ([CALL, ANSWER], {"tool": BROKEN_TOOL}, ANSWERED),
+    "ended by a tool": ([says("Let me see.", *CALL_ALONE)], ENDED_BY_TOOL, Answer("Let me see.\n\nRain in Rome.")),
+    "ended without text": ([says(*CALL_ALONE)], ENDED_BY_TOOL, Answer("Rain in Rome.")),
+    "ended before another": ([says(CALL_ALONE[0], OTHER_CALL, CALL_ALONE[1])], ENDED_BY_TOOL, Answer("Rain in Rome.")),
+    "ended after another": ([says(OTHER_CALL, *CALL_ALONE)], ENDED_BY_TOOL, Answer("Rain in Rome.")),
+    "ended with parts": ([says(*CALL_ALONE)], ENDED_BY_TOOL | {"tool": PARTS_TOOL}, Answer("Rain in\nRome.")),
+}
 
 
 @each_mode
-@pytest.mark.parametrize(
-    ("scripts", "options", "expected"),
-    [
-        ([ANSWER], {}, Answer("It rains.", usage=usage_of(10, 2))),
-        ([says(reasoning("A tool. "), *CALL_ALONE), THOUGHT], {}, Answer("It rains.", "A tool. Rain.")),
-        ([CALL, CALL, ANSWER], {"max_agent_steps": 2}, OUT_OF_STEPS),
-        ([says(*CALL_ALONE)], {"max_agent_steps": 1}, Answer("", finish_reason="length")),
-        ([CALL, CUT_OFF], {}, Answer("Let me look.\n\nIt rai", finish_reason="length", usage=usage_of(3, 5))),
-        ([CALL, FILTERED], {}, Answer("Let me look.\n\nIt", finish_reason="content_filter", usage=usage_of(3, 5))),
-        ([CALL, ANSWER], {"tool": BROKEN_TOOL}, ANSWERED),
-        ([says("Let me see.", *CALL_ALONE)], ENDED_BY_TOOL, Answer("Let me see.\n\nRain in Rome.")),
-        ([says(*CALL_ALONE)], ENDED_BY_TOOL, Answer("Rain in Rome.")),
-        ([says(CALL_ALONE[0], BESIDE, finished("tool_calls"))], ENDED_BY_TOOL, Answer("Rain in Rome.")),
-        ([says(BESIDE, *CALL_ALONE)], ENDED_BY_TOOL, Answer("Rain in Rome.")),
-        ([says(*CALL_ALONE)], ENDED_BY_TOOL | {"tool": PARTS_TOOL}, Answer("Rain in\nRome.")),
-    ],
-    ids=[
-        "no tool", "reasoning", "out of steps", "out of steps without text", "cut off", "filtered",
-        "failed tool", "ended by a tool", "ended by a tool without text",
-        "ended before another", "ended after another", "ended with parts",
-    ],
-)  # fmt: skip
-def test_an_agent_answers_however_its_run_ends(
-    serve: Serve, scripts: list[Script], options: Json, expected: Answer, stream: bool
-) -> None:
+@pytest.mark.parametrize("name", RUNS)
+def test_an_agent_answers_however_its_run_ends(serve: Serve, name: str, stream: bool) -> None:
+    scripts, options, expected = RUNS[name]
     client = serve(haystack_component(agent_of(*scripts, **options)))
 
     assert answer_from(client, messages=[*BEFORE, {"role": "user", "content": "Rome?"}], stream=stream) == expected
@@ -168,14 +167,6 @@ def test_an_agent_may_be_asked_without_a_user(serve: Serve, stream: bool) -> Non
     assert answer.content == "Hello!"
 
 
-def test_an_event_shows_that_a_tool_failed(serve: Serve) -> None:
-    client = serve(haystack_component(agent_of(CALL, ANSWER, tool=BROKEN_TOOL)))
-
-    result = events_of(ask(client, stream=True))[1]["data"]
-
-    assert (result["description"], result["done"], result["tool_result"]["error"]) == ("weather failed", True, True)
-
-
 @each_mode
 def test_the_failure_of_a_tool_may_be_that_of_the_answer(serve: Serve, stream: bool) -> None:
     agent = agent_of(says(*CALL_ALONE), ANSWER, tool=BROKEN_TOOL, raise_on_tool_invocation_failure=True)
@@ -183,8 +174,8 @@ def test_the_failure_of_a_tool_may_be_that_of_the_answer(serve: Serve, stream: b
     response = ask(serve(haystack_component(agent)), stream=stream)
 
     if stream:  # the call was shown before it failed
-        _, event, error = chunks_of(response)
-        assert event["event"]["data"]["description"] == "Calling weather"
+        _, call, error = chunks_of(response)
+        assert call["event"]["data"]["description"] == "Calling weather"
         assert error["error"]["message"] == SERVER_ERROR
     else:
         assert (response.status_code, error_of(response)["message"]) == (500, SERVER_ERROR)

@@ -1,6 +1,5 @@
 """OpenAI's client and Haystack's own generator for OpenAI as clients of a real server."""
 
-import asyncio
 from collections.abc import Iterator
 from typing import Any
 
@@ -19,7 +18,9 @@ from tests.conftest import KEY, live
 from tests.template.haystack.generators import AsyncGenerator, calling, each_mode, finished, says, usage_of
 
 PARIS = "What is the weather in Paris?"
+QUESTION = {"role": "user", "content": PARIS}
 CALLS = [("call_a", "first", '{"x": 1}'), ("call_b", "second", "{}")]
+TOOLS = models.models["tools"].function
 TWO_CALLS = haystack_component(
     AsyncGenerator(
         says(
@@ -36,11 +37,7 @@ class GetWeather(BaseModel):
 
 async def model(model: str, messages: Messages, body: Body) -> object:
     """Answer with the model `tools` if there is a tool, otherwise with a generator that makes two calls."""
-    return (
-        models.models["tools"].function(model, messages, body)
-        if body.get("tools")
-        else await TWO_CALLS(model, messages, body)
-    )
+    return TOOLS(model, messages, body) if body.get("tools") else await TWO_CALLS(model, messages, body)
 
 
 @pytest.fixture(scope="module")
@@ -49,15 +46,11 @@ def client() -> Iterator[OpenAI]:
         yield client
 
 
-def conversation(*later: Any) -> Any:
-    return [{"role": "user", "content": PARIS}, *later]
-
-
 @each_mode
 def test_openais_client_calls_a_tool_with_parsed_arguments_and_sends_its_result(client: OpenAI, stream: bool) -> None:
     def ask(*later: Any) -> Any:
         tools = [pydantic_function_tool(GetWeather, name="get_weather")]
-        options: Any = {"model": "test", "messages": conversation(*later), "tools": tools}
+        options: Any = {"model": "test", "messages": [QUESTION, *later], "tools": tools}
         if not stream:
             return client.chat.completions.parse(**options).choices[0]
         with client.chat.completions.stream(**options) as events:
@@ -76,7 +69,7 @@ def test_openais_client_calls_a_tool_with_parsed_arguments_and_sends_its_result(
 @each_mode
 async def test_openais_async_client_reads_text_interleaved_calls_and_usage(client: OpenAI, stream: bool) -> None:
     async with AsyncOpenAI(base_url=client.base_url, api_key=KEY, max_retries=0) as openai:
-        options: Any = {"model": "test", "messages": conversation()}
+        options: Any = {"model": "test", "messages": [QUESTION]}
         if stream:
             usage: Any = {"include_usage": True}
             async with openai.chat.completions.stream(**options, stream_options=usage) as events:
@@ -118,25 +111,19 @@ def test_haystacks_generator_calls_a_tool_and_sends_its_result(client: OpenAI, s
     assert answered.text == "The tool says: Rain."
 
 
-def test_haystacks_generator_reads_a_stream_on_the_event_loop(client: OpenAI) -> None:
+@pytest.mark.anyio
+async def test_haystacks_generator_reads_a_stream_on_the_event_loop(client: OpenAI) -> None:
     chunks: list[str] = []
 
     async def note(chunk: StreamingChunk) -> None:
         chunks.append(chunk.content)
 
-    async def ask() -> ChatMessage:
-        generator = generator_for(client)
-        usage = {"stream_options": {"include_usage": True}}
-        result = await generator.run_async(
-            [ChatMessage.from_user(PARIS)], streaming_callback=note, generation_kwargs=usage
-        )
-        await generator.close_async()
-        (reply,) = result["replies"]
-        assert isinstance(reply, ChatMessage)
-        return reply
+    generator = generator_for(client)
+    options: Any = {"stream_options": {"include_usage": True}}
+    result = await generator.run_async([ChatMessage.from_user(PARIS)], note, options)
+    await generator.close_async()
 
-    reply = asyncio.run(ask())
-
+    reply: Any = result["replies"][0]
     assert [chunk for chunk in chunks if chunk] == ["Two ", "calls."]
     assert [(call.id, call.tool_name) for call in reply.tool_calls] == [("call_a", "first"), ("call_b", "second")]
     assert usage_of(3, 5).items() <= reply.meta["usage"].items()

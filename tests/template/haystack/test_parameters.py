@@ -1,20 +1,14 @@
 """What of a request reaches a generator: OpenAI's parameters, the client's tools, and what a model's author adds."""
 
-import json
-from typing import Any
-
 import pytest
 from haystack import Pipeline
 from haystack.components.builders import ChatPromptBuilder
-from haystack.components.generators.chat import OpenAIChatGenerator
 from haystack.dataclasses import ChatMessage
 from haystack.tools.errors import ToolInvocationError
-from haystack.utils import Secret
-from httpx import MockTransport, Request, Response
 
 from app.haystack.model import haystack_component, haystack_pipeline
 from schemas.chat import ChatCompletionRequest, Json
-from tests.conftest import Serve, ask, error_of, message_of
+from tests.conftest import Serve, ask, error_of
 from tests.template.haystack.generators import AsyncGenerator, Kind, each_kind, each_mode, echo, says
 
 SCHEMA: Json = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
@@ -195,31 +189,3 @@ def test_parameters_among_the_inputs_are_kept_beside_those_of_the_request(serve:
 
     assert generator.asked[0].generation_kwargs == {"top_k": 3, "temperature": 0.5, "seed": 1}
     assert kwargs == {"top_k": 3, "seed": 1}
-
-
-@pytest.mark.parametrize(
-    "fields",
-    [
-        {name: value for name, value in PASSED.items() if name != "response_format"}
-        | {"tools": [function(description="Knows it.", parameters=SCHEMA)]},
-        {"response_format": PASSED["response_format"]},
-    ],
-    ids=["tools", "response format"],
-)
-def test_haystacks_generator_for_openai_sends_what_the_client_sent(serve: Serve, fields: Json) -> None:
-    sent: Json = {}
-
-    def upstream(request: Request) -> Response:
-        sent.update(json.loads(request.content))
-        message = {"role": "assistant", "content": "Hi."}
-        choice = {"index": 0, "message": message, "finish_reason": "stop"}
-        return Response(200, json={"object": "chat.completion", "choices": [choice]})
-
-    options: Any = {"transport": MockTransport(upstream)}
-    generator = OpenAIChatGenerator(api_key=Secret.from_token("none"), model="test", http_client_kwargs=options)
-
-    assert message_of(ask(serve(haystack_component(generator)), n=1, **fields))["content"] == "Hi."
-    question = [{"role": "user", "content": "Hello!"}]
-    assert {name: value for name, value in sent.items() if name != "stream"} == {
-        "model": "test", "messages": question, "n": 1, **fields,
-    }  # fmt: skip

@@ -8,10 +8,13 @@ from threading import Event, Thread
 from typing import Any
 
 import pytest
+from haystack.components.generators.chat import OpenAIChatGenerator
+from haystack.utils import Secret as HaystackSecret
 
 from app.app import create_app
 from app.examples.models import models as example_models
 from app.haystack import upstream as upstream_module
+from app.haystack.model import haystack_component
 from app.haystack.models import models
 from app.haystack.upstream import upstream_generator
 from app.services import Body, Messages
@@ -26,14 +29,10 @@ SECRET = "the key sk-12345 of the account acme"  # noqa: S105 - which an upstrea
 FAILED = {"message": "The upstream model failed.", "type": "server_error", "param": None, "code": "upstream_error"}
 HELLO: Json = {"index": 0, "message": {"role": "assistant", "content": "Hello!"}, "finish_reason": "stop"}
 HEL = {"choices": [{"index": 0, "delta": {"content": "Hel"}, "finish_reason": None}]}
-TOOL: Json = {
-    "type": "function",
-    "function": {
-        "name": "get_weather",
-        "strict": True,
-        "parameters": {"type": "object", "properties": {"city": {"type": "string"}}, "additionalProperties": False},
-    },
-}
+SCHEMA: Json = {"type": "object", "properties": {"city": {"type": "string"}}, "additionalProperties": False}
+TOOL: Json = {"type": "function", "function": {"name": "get_weather", "strict": True, "parameters": SCHEMA}}
+DESCRIBED = {"type": "function", "function": {"name": "f", "description": "Knows it.", "parameters": SCHEMA}}
+FORMAT = {"type": "json_schema", "json_schema": {"name": "weather", "strict": True, "schema": {"type": "object"}}}
 CALL = {"id": "call_a", "type": "function", "function": {"name": "get_weather", "arguments": '{"city": "Paris"}'}}
 FIELDS: Json = {
     "temperature": 0.25,
@@ -41,7 +40,7 @@ FIELDS: Json = {
     "seed": None,
     "logit_bias": {"42": -100},
     "metadata": {"from": "a test"},
-    "response_format": {"type": "json_schema", "json_schema": {"name": "weather", "strict": True, "schema": {}}},
+    "response_format": FORMAT,
     "tools": [TOOL],
     "tool_choice": {"type": "function", "function": {"name": "get_weather"}},
     "parallel_tool_calls": False,
@@ -159,6 +158,18 @@ def test_the_upstream_gets_every_field_as_it_was_sent(upstream: Upstream, client
     ask(client, model="chat", stream=stream, **fields)
 
     assert [body for _, _, body in upstream.requests] == [{"model": "small", "n": 1, "stream": stream, **fields}]
+
+
+@pytest.mark.parametrize("fields", [{"tools": [DESCRIBED], "tool_choice": "auto"}, {"response_format": FORMAT}])
+def test_haystacks_generator_for_openai_sends_what_the_client_sent(
+    serve: Serve, upstream: Upstream, fields: Json
+) -> None:
+    generator = OpenAIChatGenerator(HaystackSecret.from_token("none"), "small", api_base_url=upstream.url)
+    fields = {**fields, "messages": FIELDS["messages"], "logit_bias": {"42": -100}}
+
+    ask(serve(haystack_component(generator)), **fields)
+
+    assert [body for _, _, body in upstream.requests] == [{"model": "small", "n": 1, "stream": False, **fields}]
 
 
 def test_several_answers_are_refused_and_the_upstream_not_asked(upstream: Upstream, client: Client) -> None:
