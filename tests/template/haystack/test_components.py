@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 from haystack import Document, component
 from haystack.components.agents import Agent
-from haystack.components.generators.chat import FallbackChatGenerator, MockChatGenerator
+from haystack.components.generators.chat import FallbackChatGenerator
 from haystack.dataclasses import ChatMessage, ExtractedAnswer, GeneratedAnswer, ToolCall
 from litestar.testing import TestClient
 from msgspec.structs import replace
@@ -87,14 +87,6 @@ def test_a_generator_within_haystacks_fallback_answers(serve: Serve, kind: Kind,
     generator = FallbackChatGenerator([kind(says(RuntimeError("Down"))), kind(says("Up"))])
 
     assert answer_from(serve(haystack_component(generator)), stream=stream).content == "Up"
-
-
-@each_mode
-def test_haystacks_own_generator_answers(serve: Serve, stream: bool) -> None:
-    answer = answer_from(serve(haystack_component(MockChatGenerator("one two three"))), stream=stream)
-
-    assert (answer.content, answer.finish_reason) == ("one two three", "stop")
-    assert answer.usage is not None
 
 
 @component

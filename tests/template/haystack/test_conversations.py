@@ -24,6 +24,7 @@ SCHEMA = {
 
 texts = st.text(st.sampled_from('ab \n"\\é€😀\u2028\u0085\x00'), max_size=4)
 some = st.text(st.sampled_from('ab \n"\\é€😀'), min_size=1, max_size=4)
+ids = st.sampled_from(["call_1", "call_2"])  # few, so that results find their calls
 names = st.none() | some
 data = st.binary(max_size=4).map(lambda raw: base64.b64encode(raw).decode())
 json_values: st.SearchStrategy[Any] = st.recursive(
@@ -63,12 +64,12 @@ media = st.builds(image, data, st.sampled_from(["png", "jpeg"]), st.none() | st.
 media |= st.builds(file, data, some)
 parts = media.map(lambda part: [part]) | st.lists(media | texts.map(text), min_size=2, max_size=4)
 arguments = st.dictionaries(some, json_values, max_size=3)
-calls = st.lists(st.builds(call, some, some, arguments), min_size=1, max_size=3)
+calls = st.lists(st.builds(call, ids, some, arguments), min_size=1, max_size=3)
 messages = st.one_of(
     messages_of("system", "user", "assistant", content=texts, name=names),
     messages_of("user", content=parts, name=names),
     messages_of("assistant", tool_calls=calls, content=names, name=names),
-    messages_of("tool", content=texts, tool_call_id=some),
+    messages_of("tool", content=texts, tool_call_id=ids),
 )
 
 

@@ -180,12 +180,3 @@ def test_the_wait_of_an_upstreams_rate_limit_is_passed_on(serve: Serve, stream: 
 
     assert (response.status_code, response.headers["retry-after"]) == (429, "7")
     assert "x-account" not in response.headers
-
-
-@each_mode
-def test_the_next_request_is_answered_after_a_failure(serve: Serve, stream: bool) -> None:
-    steps: list[Step] = [RuntimeError("Once")]
-    generator = AsyncGenerator(lambda messages: [steps.pop()] if steps else says("Hello")(messages))
-    client = serve(haystack_component(generator))
-
-    assert [ask(client, stream=stream).status_code for _ in range(2)] == [500, 200]

@@ -1,12 +1,10 @@
 """What of a request reaches a generator: OpenAI's parameters, the client's tools, and what a model's author adds."""
 
 import pytest
-from haystack import Pipeline
-from haystack.components.builders import ChatPromptBuilder
 from haystack.dataclasses import ChatMessage
 from haystack.tools.errors import ToolInvocationError
 
-from app.haystack.model import haystack_component, haystack_pipeline
+from app.haystack.model import haystack_component
 from schemas.chat import ChatCompletionRequest, Json
 from tests.conftest import Serve, ask, error_of
 from tests.template.haystack.generators import AsyncGenerator, Kind, each_kind, each_mode, echo, says
@@ -176,13 +174,8 @@ def test_an_author_chooses_the_parameters_and_the_inputs(serve: Serve, kind: Kin
 def test_parameters_among_the_inputs_are_kept_beside_those_of_the_request(serve: Serve) -> None:
     generator = AsyncGenerator(echo)
     kwargs = {"top_k": 3, "seed": 1}
-    pipeline = Pipeline()
-    pipeline.add_component("prompt", ChatPromptBuilder([ChatMessage.from_user("{{ query }}")]))
-    pipeline.add_component("llm", generator)
-    pipeline.connect("prompt", "llm")
-    model = haystack_pipeline(
-        pipeline,
-        inputs=lambda messages, body: {"prompt": {"query": "Hi"}, "llm": {"generation_kwargs": kwargs}},
+    model = haystack_component(
+        generator, inputs=lambda messages, body: {"messages": messages, "generation_kwargs": kwargs}
     )
 
     ask(serve(model), temperature=0.5, seed=2)
