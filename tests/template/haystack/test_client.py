@@ -1,7 +1,7 @@
 """Haystack's own generator for OpenAI as a client of a real server."""
 
 from collections.abc import Iterator
-from contextlib import closing, contextmanager
+from contextlib import ExitStack, closing, contextmanager
 from typing import Any
 
 import pytest
@@ -23,10 +23,9 @@ WEATHER = Tool(name="get_weather", description="", parameters=SCHEMA, function=l
 @contextmanager
 def client_of(server_model: Any, *, model: str = "test") -> Iterator[OpenAIChatGenerator]:
     """Return a generator that asks a server around a model."""
-    key = Secret.from_token(KEY)
-    with live(server_model) as openai:
-        with closing(OpenAIChatGenerator(key, model, api_base_url=str(openai.base_url), max_retries=0)) as generator:
-            yield generator
+    with live(server_model) as openai, ExitStack() as stack:
+        key, url = Secret.from_token(KEY), str(openai.base_url)
+        yield stack.enter_context(closing(OpenAIChatGenerator(key, model, api_base_url=url, max_retries=0)))
 
 
 @each_mode
