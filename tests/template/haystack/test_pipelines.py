@@ -1,5 +1,6 @@
 """Pipelines as models: what they are given, which output is the reply, and which components are streamed."""
 
+import asyncio
 from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
@@ -243,6 +244,8 @@ def test_an_author_gives_the_inputs_in_either_form_of_haystack_and_they_are_left
     given: Json = {"prompt": {"query": "Hi"}, "llm": {}} if by_component else {"query": "Hi"}
 
     def inputs(messages: list[ChatMessage], body: Body) -> Json:
+        with pytest.raises(RuntimeError):  # it must not hold the event loop
+            asyncio.get_running_loop()
         (given["prompt"] if by_component else given)["query"] = f"{messages[-1].text} {body['user']}"
         return given
 
