@@ -1,7 +1,6 @@
 """The servers, and the clients that use them."""
 
 import os
-import resource
 
 os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "false"  # before anything imports Haystack
 
@@ -19,100 +18,64 @@ from tests.template.e2e.clients import async_client_of, client_of
 from tests.template.e2e.patience import PATIENCE
 from tests.template.e2e.server import Server
 
-
-def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
-    """Show the figures that tests have recorded as properties."""
-    figures = [
-        (report.nodeid.partition("::")[2], figure)
-        for report in terminalreporter.getreports("passed") + terminalreporter.getreports("failed")
-        for figure in report.user_properties
-    ]
-    for test, (name, value) in figures:
-        terminalreporter.write_line(f"{test}: {name}: {value}")
+Temporary = pytest.TempPathFactory
 
 
 @pytest.fixture(scope="session")
-def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def shipped(tmp_path_factory: Temporary) -> Iterator[Server]:
     """The project's own server, with the models of `app/pipelines.py`."""
     with Server(tmp_path_factory.mktemp("shipped") / "log") as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server with the models of the tests."""
+def server(tmp_path_factory: Temporary) -> Iterator[Server]:
+    """A server with the models of the tests, which each test leaves as it was."""
     with Server.with_own_models(tmp_path_factory.mktemp("server") / "log") as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def talkative(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+def busy(tmp_path_factory: Temporary) -> Iterator[Server]:
+    """The same, for many clients at once."""
+    with Server.with_own_models(tmp_path_factory.mktemp("busy") / "log") as running:
+        yield running
+
+
+@pytest.fixture(scope="session")
+def talkative(tmp_path_factory: Temporary) -> Iterator[Server]:
     """A server that sends a comment as soon as a stream is silent for a moment."""
     with Server.with_own_models(tmp_path_factory.mktemp("talkative") / "log", KEEP_ALIVE_INTERVAL="0.2") as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that allows one completion at a time, and little of everything else."""
-    limits = {
-        "MAX_CONCURRENT_COMPLETIONS": "1",
-        "COMPLETION_TIMEOUT": "1",
-        "MAX_BODY_SIZE": "10000",
-        "MAX_HEADER_SIZE": "8000",
-        "REQUEST_TIMEOUT": "2",
-    }
-    with Server.with_own_models(tmp_path_factory.mktemp("strict") / "log", **limits) as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that wants a key."""
+def closed(tmp_path_factory: Temporary) -> Iterator[Server]:
+    """A server that requires an API key."""
     with Server.with_own_models(tmp_path_factory.mktemp("closed") / "log", API_KEYS=RIGHT) as running:
         yield running
 
 
 @pytest.fixture(scope="session")
-def many_files() -> Iterator[None]:
-    """As many open files as the system allows, for this process and for the servers that it starts."""
-    before = resource.getrlimit(resource.RLIMIT_NOFILE)
-    resource.setrlimit(resource.RLIMIT_NOFILE, (before[1], before[1]))
-    yield
-    resource.setrlimit(resource.RLIMIT_NOFILE, before)
-
-
-@pytest.fixture(scope="session")
-def busy(many_files: None, tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that many clients ask at once, each test leaving it as it was."""
-    with Server.with_own_models(tmp_path_factory.mktemp("busy") / "log") as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
 def shipped_client(shipped: Server) -> Iterator[OpenAI]:
-    """OpenAI's client of the project's own server."""
     with client_of(shipped) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
 def client(server: Server) -> Iterator[OpenAI]:
-    """OpenAI's client of the server with the tests' models."""
     with client_of(server) as client:
         yield client
 
 
 @pytest.fixture
 async def async_client(server: Server) -> AsyncIterator[AsyncOpenAI]:
-    """OpenAI's async client of the server with the tests' models."""
     async with async_client_of(server) as client:
         yield client
 
 
 @pytest.fixture(scope="session")
 def http(server: Server) -> Iterator[httpx.Client]:
-    """A client without opinions of the server with the tests' models."""
     with httpx.Client(base_url=server.url, timeout=PATIENCE) as client:
         yield client
 
@@ -128,7 +91,7 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Open]:
-    """Opens a page of a server; nothing that is wrong may happen in it to the end of the test."""
+    """Opens a page of a server, and checks at the end of the test that nothing went wrong in it."""
     visits: list[Visit] = []
 
     def visit(server: Server, path: str = "/", **options: Any) -> Page:
@@ -145,11 +108,5 @@ def visit(browser: Browser) -> Iterator[Open]:
 
 @pytest.fixture
 def key() -> str:
-    """The key of a run of its own, see `tests.template.e2e.journal`."""
+    """The key of a run, see `tests.template.e2e.journal`."""
     return uuid4().hex
-
-
-@pytest.fixture
-def anyio_backend() -> str:
-    """What runs the async tests."""
-    return "asyncio"

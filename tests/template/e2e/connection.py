@@ -1,4 +1,4 @@
-"""A connection that hides nothing: the bytes as they arrive."""
+"""A blocking connection that shows the bytes as they arrive."""
 
 import json
 import select
@@ -7,23 +7,24 @@ from typing import Any, Self
 
 from tests.template.e2e.patience import PATIENCE
 
-__all__ = ["Connection", "chat"]
+__all__ = ["PATH", "Connection", "chat", "head_of"]
 
 PATH = "/v1/chat/completions"
 
 
 def chat(model: str, content: str, **fields: Any) -> dict[str, Any]:
-    """The body of a request for a chat completion."""
+    """Return the body of a request for a chat completion."""
     return {"model": model, "messages": [{"role": "user", "content": content}], **fields}
 
 
-class Connection:
-    """A connection to a server.
+def head_of(length: int, path: str = PATH, more: str = "") -> bytes:
+    """Return the head of a request with a JSON body of so many bytes."""
+    head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
+    return f"{head}{more}content-length: {length}\r\n\r\n".encode()
 
-    Args:
-        port: where it listens.
-        receive_buffer: bytes that the system may take for a reader that does not read; its default unless given.
-    """
+
+class Connection:
+    """A connection to a server on a port; `receive_buffer` limits the bytes that the system takes for it."""
 
     def __init__(self, port: int, *, receive_buffer: int | None = None) -> None:
         self.received = b""
@@ -44,48 +45,33 @@ class Connection:
         self.leave()
 
     def post(self, body: dict[str, Any], path: str = PATH, *, request_id: str | None = None) -> None:
-        """Send a request, and read nothing."""
         data = json.dumps(body).encode()
-        head = f"POST {path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
-        head += f"x-request-id: {request_id}\r\n" if request_id else ""
-        self.send(f"{head}content-length: {len(data)}\r\n\r\n".encode() + data)
+        self.send(head_of(len(data), path, f"x-request-id: {request_id}\r\n" if request_id else "") + data)
 
     def send(self, data: bytes) -> None:
-        """Send bytes, and read nothing."""
         self._socket.sendall(data)
 
     def read_to_end(self) -> bytes:
-        """Read until the server closes the connection, and return all."""
+        """Read until the server closes the connection, and return everything received."""
         while data := self._socket.recv(65536):
             self.received += data
         return self.received
 
     def read_until(self, mark: bytes) -> bytes:
-        """Read until the mark has arrived, and return all that has since the last request."""
+        """Read until the mark has arrived, and return everything received."""
         while mark not in self.received:
-            self.read()
+            data = self._socket.recv(65536)
+            assert data, f"The server closed the connection after {self.received!r}"
+            self.received += data
         return self.received
 
-    def read(self, size: int = 65536) -> int:
-        """Read what there is, or wait for it, and return how many bytes it was."""
-        data = self._socket.recv(size)
-        assert data, f"The server closed the connection after {self.received!r}"
-        self.received += data
-        return len(data)
-
     def skip(self) -> int:
-        """Read what there is, forget it, and return how many bytes it was."""
+        """Read what there is without keeping it, and return how many bytes it was."""
         return len(self._socket.recv(1 << 20))
 
     @property
     def is_silent(self) -> bool:
-        """Whether nothing waits to be read."""
         return not select.select([self._socket], [], [], 0)[0]
 
-    def hang_up(self) -> None:
-        """End the connection for whoever reads from it in another thread."""
-        self._socket.shutdown(socket.SHUT_RDWR)
-
     def leave(self) -> None:
-        """Close the connection."""
         self._socket.close()

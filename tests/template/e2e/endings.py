@@ -1,24 +1,24 @@
-"""Every way in which a completion can end, as a client brings it about."""
+"""The ways in which a completion can end, as a client brings them about."""
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Literal, TypeAlias
 
 import httpx
 from msgspec import Struct
 
-from app.engine.observers import Ending
 from tests.template.e2e.connection import PATH, Connection, chat
-from tests.template.e2e.patience import PATIENCE
+from tests.template.e2e.patience import PATIENCE, eventually
 from tests.template.e2e.server import Server
 
-__all__ = ["TIMEOUT", "WAYS", "Way", "ask"]
+__all__ = ["TIMEOUT", "WAYS", "Way", "ask", "leave"]
 
 TIMEOUT = 3  # seconds that a server may give a completion, for it to end by that
 Act: TypeAlias = Callable[[Server, str, str, bool], None]  # of a server, a model, a key and whether to stream
+Ending: TypeAlias = Literal["done", "client_left", "error", "timeout", "rejected"]
 
 
 class Way(Struct, frozen=True):
-    """How to end a completion of a model, and what is then said of it."""
+    """How to end a completion of a model, and the ending that is reported."""
 
     model: str
     act: Act
@@ -27,24 +27,22 @@ class Way(Struct, frozen=True):
 
 
 def ask(server: Server, model: str, key: str, stream: bool) -> None:
-    """Ask, and read the answer to its end."""
     body = chat(model, key, stream=stream)
     httpx.post(server.url + PATH, json=body, headers={"x-request-id": key}, timeout=PATIENCE)
 
 
 def leave(server: Server, model: str, key: str, stream: bool) -> None:
-    """Ask, wait until the model is at work, and leave."""
+    """Ask, wait until the model has started, and leave."""
     with Connection(server.port) as connection:
         connection.post(chat(model, key, stream=stream), request_id=key)
         server.wait_for(key, "started")
 
 
 def leave_and_open(server: Server, model: str, key: str, stream: bool) -> None:
-    """Leave a model that runs on, and let it finish when the server has noticed."""
+    """Leave a model that outlives its client, and let it finish when it has run on for a while."""
     leave(server, model, key, stream)
     seen = server.items(key)
-    while server.items(key) < seen + 30:
-        pass
+    eventually(lambda: server.items(key), lambda items: items > seen + 30)
     server.open_gate(key)
 
 

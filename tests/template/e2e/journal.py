@@ -1,7 +1,7 @@
-"""What the tests' models tell of themselves, and the routes over which a test asks for it.
+"""What the models of the tests note about their runs, and the routes that tell a test.
 
-A test gives its run a key of its own and sends it as the prompt. The model of that run notes what
-happens to it under the key, and may wait at its gate until the test opens it.
+A test makes up a key for a run and sends it as the prompt. The model notes events under the key, and may wait at the
+gate of the run until the test opens it.
 """
 
 import asyncio
@@ -9,6 +9,8 @@ import gc
 import os
 import threading
 from collections import Counter, defaultdict
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from types import AsyncGeneratorType, CoroutineType, GeneratorType
 
@@ -18,13 +20,13 @@ from msgspec import Struct
 
 from app.services import Messages
 
-__all__ = ["Census", "JournalController", "Run", "run_of"]
+__all__ = ["Census", "JournalController", "Run", "noted", "run_of"]
 
 ROOT = str(Path(__file__).parents[3])
 
 
 class Run:
-    """One run of a model: what happened to it, and the gate it may wait at."""
+    """The events and items of one run of a model, and its gate."""
 
     def __init__(self) -> None:
         self.events: list[str] = []
@@ -33,7 +35,6 @@ class Run:
         self._thread_gate = threading.Event()
 
     def note(self, event: str) -> None:
-        """Note that something happened."""
         self.events.append(event)
 
     async def wait(self) -> None:
@@ -46,17 +47,15 @@ class Run:
 
     @property
     def is_open(self) -> bool:
-        """Whether the test has opened the gate."""
         return self._thread_gate.is_set()
 
     def open(self) -> None:
-        """Open the gate for good."""
         self._gate.set()
         self._thread_gate.set()
 
 
 class Census(Struct, frozen=True):
-    """What lives in the server's process: by name, and how many of each; and its open files."""
+    """How many tasks, generators and threads live in the server's process, by name, and how many files are open."""
 
     tasks: dict[str, int]
     generators: dict[str, int]
@@ -68,8 +67,20 @@ RUNS: defaultdict[str, Run] = defaultdict(Run)
 
 
 def run_of(messages: Messages) -> Run:
-    """The run whose key is the prompt."""
+    """Return the run whose key is the prompt."""
     return RUNS[str(messages[-1].get("content"))]
+
+
+@contextmanager
+def noted(messages: Messages) -> Iterator[Run]:
+    """Note the start of a run, whether it comes to its end, and that it is closed."""
+    run = run_of(messages)
+    run.note("started")
+    try:
+        yield run
+        run.note("finished")
+    finally:
+        run.note("closed")
 
 
 class JournalController(Controller):
@@ -80,7 +91,6 @@ class JournalController(Controller):
 
     @get("/")
     async def census(self) -> Census:
-        """Who lives at the moment."""
         tasks = [task.get_coro() for task in asyncio.all_tasks()]
         return Census(
             tasks=Counter(task.__qualname__ for task in tasks if isinstance(task, CoroutineType)),
@@ -91,28 +101,18 @@ class JournalController(Controller):
 
     @get("/process")
     async def process(self) -> int:
-        """The id of the process."""
         return os.getpid()
-
-    @get("/memory")
-    async def memory(self) -> int:
-        """Bytes of memory that the process holds when all garbage is gone."""
-        gc.collect()
-        return _resident_pages() * os.sysconf("SC_PAGE_SIZE")
 
     @get("/{key:str}/events")
     async def events(self, key: FromPath[str]) -> list[str]:
-        """What a run has noted."""
         return RUNS[key].events
 
     @get("/{key:str}/items")
     async def items(self, key: FromPath[str]) -> int:
-        """How many items a run has made."""
         return RUNS[key].items
 
     @post("/{key:str}/gate")
     async def open_gate(self, key: FromPath[str]) -> None:
-        """Let a run go on."""
         RUNS[key].open()
 
 
@@ -120,19 +120,12 @@ def _open_files() -> int:
     return len(list(Path("/dev/fd").iterdir()))
 
 
-def _resident_pages() -> int:
-    return int(Path("/proc/self/statm").read_text(encoding="ascii").split()[1])
-
-
 def _unfinished_generators() -> list[str]:
-    found = []
+    """Return the names of the generators whose code stands in this project."""
+    found: list[tuple[str, str]] = []
     for thing in gc.get_objects():
-        if type(thing) is GeneratorType:
-            code, frame = thing.gi_code, thing.gi_frame
-        elif type(thing) is AsyncGeneratorType:
-            code, frame = thing.ag_code, thing.ag_frame
-        else:
-            continue
-        if frame is not None and code.co_filename.startswith(ROOT) and "site-packages" not in code.co_filename:
-            found.append(thing.__qualname__)
-    return found
+        if type(thing) is GeneratorType and thing.gi_frame is not None:
+            found.append((thing.__qualname__, thing.gi_code.co_filename))
+        elif type(thing) is AsyncGeneratorType and thing.ag_frame is not None:
+            found.append((thing.__qualname__, thing.ag_code.co_filename))
+    return [name for name, file in found if file.startswith(ROOT) and "site-packages" not in file]

@@ -18,7 +18,7 @@ from app.settings import Settings
 from tests.template.e2e.journal import Census
 from tests.template.e2e.patience import PATIENCE, eventually
 
-__all__ = ["MISHAPS", "Server", "environment", "free_port", "litestar"]
+__all__ = ["MISHAPS", "ROOT", "SERVING", "Server", "environment", "free_port", "litestar"]
 
 ROOT = Path(__file__).parents[3]
 SERVING = "tests.template.e2e.serving:create_app"
@@ -26,27 +26,27 @@ MISHAPS = ("Exception in ASGI", "never retrieved", "was never awaited", "was des
 
 
 def litestar(*options: str) -> list[str]:
-    """The command line of `litestar` with options."""
+    """Return the command line of `litestar` with options."""
     return [sys.executable, "-m", "litestar", *options]
 
 
 def environment(settings: Mapping[str, str] | None = None) -> dict[str, str]:
-    """The environment without any variable that Litestar reads, and with these settings alone."""
+    """Return the environment with these settings alone, also against an `.env` file."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("LITESTAR_")}
-    defaults = {name.upper(): "" for name in Settings.__struct_fields__}  # which an `.env` file cannot change
-    return inherited | defaults | dict(settings or {}) | {"PYTHONUNBUFFERED": "1"}
+    unset = {name.upper(): "" for name in Settings.__struct_fields__}
+    return inherited | unset | dict(settings or {}) | {"PYTHONUNBUFFERED": "1"}
 
 
 class Server:
-    """A running server.
+    """A running server, which must end without an error or a mishap in its log.
 
     Args:
-        log: the file that its output goes to.
-        app: where to find the application; the project's own unless given.
-        settings: environment variables.
-        workers: how many processes serve; the journal of more than one is no use.
-        options: more of `litestar run`.
-        files: open ones that the process inherits.
+        log: The file that its output goes to.
+        app: Where to find the application; by default the project's own.
+        settings: Environment variables.
+        workers: The number of processes that serve; each has a journal of its own.
+        options: More options of `litestar run`.
+        files: Open files that the process inherits.
     """
 
     folder = ROOT  # where it is started
@@ -84,7 +84,7 @@ class Server:
 
     @classmethod
     def with_own_models(cls, log: Path, workers: int = 1, /, **settings: str) -> Self:
-        """A server with the models of the tests and the routes of the journal."""
+        """Start a server with the models of the tests and the routes of the journal."""
         return cls(log, app=SERVING, settings=settings, workers=workers)
 
     def __enter__(self) -> Self:
@@ -114,7 +114,7 @@ class Server:
         return self._process.wait(PATIENCE)
 
     def kill(self) -> None:
-        """End the process and those that it has started, whatever they do."""
+        """Kill the process and those that it has started."""
         self._http.close()
         with suppress(ProcessLookupError):
             os.killpg(self._process.pid, signal.SIGKILL)
@@ -122,61 +122,54 @@ class Server:
 
     @property
     def log(self) -> str:
-        """What the server has written to its terminal."""
         return self._log.read_text(encoding="utf-8", errors="replace")
 
     @property
     def lines(self) -> list[dict[str, Any]]:
-        """What it has written, each line of which is JSON; the last may be on its way."""
+        """The complete lines of its log, each of which is JSON."""
         return [msgspec.json.decode(line) for line in self.log.splitlines(keepends=True) if line.endswith("\n")]
 
     def lines_of(self, request_id: str, logger: str = "app.requests") -> list[dict[str, Any]]:
-        """What a logger has written of a request, for which this waits: by default, what it does when one ends."""
+        """Wait for lines that a logger writes about a request; the default one does when the request has ended."""
         wanted = {"logger": logger, "request_id": request_id}
         return eventually(lambda: [line for line in self.lines if wanted.items() <= line.items()], bool)
 
-    def events(self, key: str) -> list[str]:
-        """What a run has noted."""
-        return msgspec.json.decode(self._get(f"/journal/{key}/events"), type=list[str])
-
-    def items(self, key: str) -> int:
-        """How many items a run has made."""
-        return msgspec.json.decode(self._get(f"/journal/{key}/items"), type=int)
-
-    def census(self) -> Census:
-        """Who lives in the server's process."""
-        return msgspec.json.decode(self._get("/journal"), type=Census)
-
-    def memory(self) -> int:
-        """How many bytes of memory the server's process holds."""
-        return msgspec.json.decode(self._get("/journal/memory"), type=int)
-
-    def wait_until_idle(self) -> None:
-        """Wait until no task and no generator lives but those that did before the first request."""
-        assert self._idle is not None
-        idle = Counter(self._idle.tasks), Counter(self._idle.generators)
-        eventually(self.census, lambda now: Counter(now.tasks) <= idle[0] and Counter(now.generators) <= idle[1])
-
-    def models(self) -> list[Any]:
-        """The models, which the server lists as long as its event loop is not held."""
-        models: list[Any] = msgspec.json.decode(self._get("/v1/models"))["data"]
-        return models
-
-    def open_gate(self, key: str) -> None:
-        """Let a run go on."""
-        self._http.post(f"/journal/{key}/gate").raise_for_status()
-
-    def wait_for(self, key: str, event: str) -> list[str]:
-        """Wait until a run has noted an event, and return all that it noted."""
-        return eventually(lambda: self.events(key), lambda events: event in events)
-
     def wait_for_log(self, text: str) -> str:
-        """Wait until a text is in the log, and return the log."""
         return eventually(lambda: self.log, lambda log: text in log)
 
     def wait_until_it_shuts_down(self) -> None:
         """Wait until each worker has begun to shut down."""
         eventually(lambda: self.log.count("Shutting down"), lambda begun: begun >= self.workers)
+
+    def events(self, key: str) -> list[str]:
+        """Return the events of a run."""
+        return msgspec.json.decode(self._get(f"/journal/{key}/events"), type=list[str])
+
+    def wait_for(self, key: str, event: str) -> list[str]:
+        """Wait for an event of a run, and return all of them."""
+        return eventually(lambda: self.events(key), lambda events: event in events)
+
+    def items(self, key: str) -> int:
+        """Return how many items a run has made."""
+        return msgspec.json.decode(self._get(f"/journal/{key}/items"), type=int)
+
+    def open_gate(self, key: str) -> None:
+        """Let a run go on."""
+        self._http.post(f"/journal/{key}/gate").raise_for_status()
+
+    def census(self) -> Census:
+        return msgspec.json.decode(self._get("/journal"), type=Census)
+
+    def wait_until_idle(self) -> None:
+        """Wait until no task and no generator lives that did not before the first request."""
+        assert self._idle is not None
+        idle = Counter(self._idle.tasks), Counter(self._idle.generators)
+        eventually(self.census, lambda now: Counter(now.tasks) <= idle[0] and Counter(now.generators) <= idle[1])
+
+    def models(self) -> list[Any]:
+        """Return the models, which the server lists unless its event loop is blocked."""
+        models: list[Any] = msgspec.json.decode(self._get("/v1/models"))["data"]
+        return models
 
     def _command(self, *options: str) -> list[str]:
         return litestar(*options)
@@ -187,13 +180,13 @@ class Server:
     def _answers(self) -> bool:
         assert self._process.poll() is None, self.log
         try:
-            return self._http.get("/health").is_success  # which is open to all, and in no log, figure or trace
+            return self._http.get("/health").is_success  # which is in no log, metric or trace
         except httpx.TransportError:
             return False
 
 
 def free_port() -> int:
-    """A port of this machine that nobody listens on."""
+    """Return a port of this machine on which nothing listens."""
     with socket.socket() as probe:
         probe.bind(("127.0.0.1", 0))
         port: int = probe.getsockname()[1]

@@ -1,4 +1,4 @@
-"""The application that most of these tests serve: the project's, with models of the tests' own."""
+"""The application that most of these tests serve: the project's, with the models of the tests and the journal."""
 
 from litestar import Litestar
 
@@ -13,10 +13,8 @@ from tests.template.e2e.waiting import add_waiting_models
 __all__ = ["create_app"]
 
 pipelines = Pipelines()
-add_answering_models(pipelines)
-add_assisting_models(pipelines)
-add_failing_models(pipelines)
-add_waiting_models(pipelines)
+for add_models in (add_answering_models, add_assisting_models, add_failing_models, add_waiting_models):
+    add_models(pipelines)
 
 
 def create_app() -> Litestar:

@@ -1,16 +1,23 @@
+"""Clients that leave: their completions stop, or run on if they are to, and nothing is left of them in the server."""
+
+from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
+from contextlib import ExitStack
+from uuid import uuid4
 
 import pytest
-from openai import AsyncOpenAI, OpenAI
 
-from tests.template.e2e.clients import says
 from tests.template.e2e.connection import Connection, chat
-from tests.template.e2e.journal import Census
+from tests.template.e2e.endings import leave
 from tests.template.e2e.patience import eventually
 from tests.template.e2e.server import Server
 
-GENERATORS = ["endless-async-generator", "endless-generator", "held-generator"]
+CLIENTS = 48
+STOPPED = ["endless-async-generator", "endless-generator", "late-async-generator", "gated-async-function"]
+STOPPED += ["held-generator", "blocking-function", "hog"]
+BLOCKED = {"gated-generator": ["started", "blocked"], "late-generator": ["started"]}
+FAITHFUL = ["faithful-async-generator", "faithful-generator", "faithful-async-function", "faithful-hog"]
+EITHER = pytest.mark.parametrize("stream", [False, True], ids=["whole", "stream"])
 
 
 @pytest.fixture(autouse=True)
@@ -21,100 +28,52 @@ def leaves_nothing_behind(server: Server) -> Iterator[None]:
     server.wait_until_idle()
 
 
-def has_noticed(census: Census) -> bool:
-    """Whether no completion is under way for the event loop; a thread may still be."""
-    return not [name for name in census.tasks if name.startswith("Completion")]
+@EITHER
+@pytest.mark.parametrize("model", STOPPED)
+def test_a_model_is_stopped_when_its_client_leaves(server: Server, key: str, model: str, stream: bool) -> None:
+    leave(server, model, key, stream)
+
+    events = server.wait_for(key, "closed")
+    assert [event for event in events if event != "finished"] == ["started", "closed"]
+    assert ("finished" in events) is (model == "blocking-function")  # which was told, and returned
 
 
-def leave(server: Server, model: str, key: str, *, stream: bool) -> None:
-    """Ask, wait until the service is at work, and leave."""
+def test_an_async_generator_that_waits_between_items_may_await_while_it_is_closed(server: Server, key: str) -> None:
     with Connection(server.port) as connection:
-        connection.post(chat(model, key, stream=stream))
-        server.wait_for(key, "started")
-
-
-@pytest.mark.parametrize("model", GENERATORS)
-def test_a_generator_is_closed_when_its_client_leaves(server: Server, client: OpenAI, key: str, model: str) -> None:
-    with client.chat.completions.create(model=model, messages=says(key), stream=True) as stream:
-        assert [next(stream).choices[0].delta.content for _ in range(3)] == ["", "more ", "more "]
+        connection.post(chat("gated-async-generator", key, stream=True))
+        connection.read_until(b'"first"')
 
     assert server.wait_for(key, "closed") == ["started", "closed"]
 
 
-@pytest.mark.parametrize("model", GENERATORS)
-def test_a_generator_is_closed_when_the_client_leaves_that_waits_for_the_whole(
-    server: Server, key: str, model: str
+@EITHER
+@pytest.mark.parametrize("model", BLOCKED)
+def test_a_blocked_generator_is_closed_as_soon_as_it_goes_on(
+    server: Server, key: str, model: str, stream: bool
 ) -> None:
-    leave(server, model, key, stream=False)
+    with Connection(server.port) as connection:
+        connection.post(chat(model, key, stream=stream), request_id=key)
+        server.wait_for(key, BLOCKED[model][-1])
 
-    assert server.wait_for(key, "closed") == ["started", "closed"]
-
-
-@pytest.mark.anyio
-async def test_a_generator_is_closed_when_the_async_client_leaves(
-    server: Server, async_client: AsyncOpenAI, key: str
-) -> None:
-    stream = await async_client.chat.completions.create(
-        model="endless-async-generator", messages=says(key), stream=True
-    )
-    await anext(stream)
-    await stream.close()
-
-    assert server.wait_for(key, "closed") == ["started", "closed"]
-
-
-def test_an_async_generator_that_waits_is_closed_at_once(server: Server, client: OpenAI, key: str) -> None:
-    with client.chat.completions.create(model="gated-async-generator", messages=says(key), stream=True) as stream:
-        assert [next(stream).choices[0].delta.content for _ in range(2)] == ["", "first"]
-
-    assert server.wait_for(key, "closed") == ["started", "closed"]
-
-
-def test_a_sync_generator_that_blocks_is_closed_as_soon_as_it_goes_on(server: Server, client: OpenAI, key: str) -> None:
-    with client.chat.completions.create(model="gated-generator", messages=says(key), stream=True) as stream:
-        assert [next(stream).choices[0].delta.content for _ in range(2)] == ["", "first"]
-        server.wait_for(key, "blocked")
-
-    eventually(server.census, has_noticed)
-    assert server.events(key) == ["started", "blocked"]
+    (line,) = server.lines_of(key)
+    assert line["ended"] == "client_left"
+    assert server.events(key) == BLOCKED[model]
     server.open_gate(key)
-    assert server.wait_for(key, "closed") == ["started", "blocked", "closed"]
+    assert server.wait_for(key, "closed") == [*BLOCKED[model], "closed"]
 
 
-@pytest.mark.parametrize("stream", [False, True])
-def test_a_stream_that_waits_for_its_first_item_is_closed(server: Server, key: str, stream: bool) -> None:
-    leave(server, "late-async-generator", key, stream=stream)
+def test_a_function_that_ignores_its_cancellation_does_not_hold_the_request(server: Server, key: str) -> None:
+    leave(server, "stubborn-function", key, False)
 
-    assert server.wait_for(key, "closed") == ["started", "closed"]
-
-
-@pytest.mark.parametrize("stream", [False, True])
-def test_a_sync_generator_that_blocks_before_its_first_item_is_closed_as_soon_as_it_goes_on(
-    server: Server, key: str, stream: bool
-) -> None:
-    leave(server, "late-generator", key, stream=stream)
-
-    eventually(server.census, has_noticed)
+    (line,) = server.lines_of(key)
+    assert line["ended"] == "client_left"
+    assert server.events(key) == ["started", "cancelled"]
     server.open_gate(key)
-    assert server.wait_for(key, "closed") == ["started", "closed"]
-
-
-@pytest.mark.parametrize("stream", [False, True])
-def test_an_async_function_is_cancelled(server: Server, key: str, stream: bool) -> None:
-    leave(server, "gated-async-function", key, stream=stream)
-
-    assert server.wait_for(key, "closed") == ["started", "closed"]
-
-
-@pytest.mark.parametrize("stream", [False, True])
-def test_blocking_code_sees_that_it_is_cancelled(server: Server, key: str, stream: bool) -> None:
-    leave(server, "blocking-function", key, stream=stream)
-
-    assert server.wait_for(key, "cancelled") == ["started", "cancelled"]
+    server.wait_for(key, "closed")
 
 
 @pytest.mark.parametrize("model", ["flood", "async-flood"])
-def test_a_reader_that_stalled_and_then_leaves_ends_the_generator(server: Server, key: str, model: str) -> None:
+def test_a_generator_whose_reader_stalled_is_closed_when_that_leaves(server: Server, key: str, model: str) -> None:
     with Connection(server.port, receive_buffer=65536) as connection:
         connection.post(chat(model, key, stream=True))
         connection.read_until(b"xxx")
@@ -122,39 +81,52 @@ def test_a_reader_that_stalled_and_then_leaves_ends_the_generator(server: Server
     assert server.wait_for(key, "closed") == ["closed"]
 
 
-@pytest.mark.parametrize("stream", [False, True])
-@pytest.mark.parametrize("model", ["faithful-async-generator", "faithful-generator"])
+@EITHER
+def test_others_are_served_while_a_generator_never_awaits(server: Server, key: str, stream: bool) -> None:
+    with ExitStack() as stack:
+        for _ in range(5):
+            connection = stack.enter_context(Connection(server.port))
+            connection.post(chat("hog", key, stream=stream))
+        eventually(lambda: server.events(key), lambda events: events == ["started"] * 5)
+        for _ in range(5):
+            assert server.models()
+            if stream:
+                connection.skip()  # so that one of them has room to go on
+        assert server.events(key) == ["started"] * 5
+
+    eventually(lambda: server.events(key), lambda events: events == ["started"] * 5 + ["closed"] * 5)
+
+
+@EITHER
+@pytest.mark.parametrize("model", FAITHFUL)
 def test_a_model_that_outlives_its_client_runs_to_its_end(server: Server, key: str, model: str, stream: bool) -> None:
-    leave(server, model, key, stream=stream)
+    leave(server, model, key, stream)
 
     seen = server.items(key)
     eventually(lambda: server.items(key), lambda items: items > seen + 30)
-    server.open_gate(key)
-    assert server.wait_for(key, "closed") == ["started", "finished", "closed"]
-
-
-@pytest.mark.parametrize("stream", [False, True])
-def test_a_function_that_outlives_its_client_runs_to_its_end(server: Server, key: str, stream: bool) -> None:
-    leave(server, "faithful-async-function", key, stream=stream)
-
     for _ in range(5):
         assert server.models()
+    assert server.events(key) == ["started"]
     server.open_gate(key)
     assert server.wait_for(key, "closed") == ["started", "finished", "closed"]
 
 
-def test_no_thread_is_left_when_the_work_is_done(server: Server, key: str) -> None:
-    leave(server, "endless-generator", key, stream=True)
+def test_nothing_is_left_of_many_clients_that_leave_at_once(server: Server, key: str) -> None:
+    before = server.census()
+    with ExitStack() as stack:
+        for number in range(CLIENTS):
+            connection = stack.enter_context(Connection(server.port))
+            connection.post(chat(STOPPED[number % 4], key, stream=number % 8 < 4))
+        eventually(lambda: server.events(key), lambda events: events == ["started"] * CLIENTS)
+        assert server.census().files > CLIENTS
 
-    server.wait_for(key, "closed")
-    eventually(server.census, lambda now: not [name for name in now.threads if name.startswith("completion")])
+    counts = {"started": CLIENTS, "closed": CLIENTS}
+    eventually(lambda: Counter(server.events(key)), lambda events: events == counts)
+    server.wait_until_idle()
+    eventually(server.census, lambda now: now.files <= before.files and now.threads.items() <= before.threads.items())
 
 
-def test_a_setting_lets_all_models_outlive_their_clients(tmp_path: Path, key: str) -> None:
-    with Server.with_own_models(tmp_path / "log", FINISH_WITHOUT_CLIENT="true") as server:
-        leave(server, "endless-generator", key, stream=True)
-
-        seen = server.items(key)
-        eventually(lambda: server.items(key), lambda items: items > seen + 30)
-        server.open_gate(key)
-        assert server.wait_for(key, "closed") == ["started", "finished", "closed"]
+def test_nothing_is_left_of_clients_that_leave_as_soon_as_they_have_asked(server: Server) -> None:
+    for number in range(CLIENTS):
+        with Connection(server.port) as connection:
+            connection.post(chat(STOPPED[number % 5], uuid4().hex, stream=number % 2 == 0))

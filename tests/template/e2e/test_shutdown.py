@@ -1,86 +1,98 @@
+"""A server that is told to stop: what runs may finish, what does not is told, and nobody keeps the process alive."""
+
 import json
 import signal
-from collections.abc import Iterator
 from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from openai import APIError, OpenAI
 
-from tests.template.e2e.clients import client_of, says
-from tests.template.e2e.connection import Connection, chat
-from tests.template.e2e.server import Server
+from tests.template.e2e.connection import Connection, chat, head_of
+from tests.template.e2e.server import MISHAPS, Server
 
-SIGNALS = [signal.SIGTERM, signal.SIGINT]
-
-
-@pytest.fixture
-def ending(tmp_path: Path) -> Iterator[Server]:
-    """A server of its own, that a test may end."""
-    with Server.with_own_models(tmp_path / "log") as server:
-        yield server
+QUESTION = b'{"model":"function","messages":[{"role":"user","content":"Hello!"}]}'
+ENDLESS = ["endless-async-generator", "endless-generator", "gated-async-generator", "gated-generator"]
+WHOLE = ["gated-async-function", "blocking-function", "late-async-generator", "late-generator", "hog"]
+GREEDY = ["flood", "async-flood", "hog"]
+BEGUN = [b"", b"POST ", head_of(9), head_of(9) + b"{"]
 
 
-@pytest.fixture
-def hasty(tmp_path: Path) -> Iterator[Server]:
-    """One that gives completions no time to finish."""
-    with Server.with_own_models(tmp_path / "log", SHUTDOWN_GRACE="0.1") as server:
-        yield server
+def outcome(server: Server) -> str:
+    """Ask a server that may have closed its socket, and return the status of the answer."""
+    try:
+        with Connection(server.port) as connection:
+            connection.post(chat("function", "Hello!"))
+            return connection.read_to_end().split(b" ")[1].decode()
+    except (ConnectionError, IndexError):
+        return "refused"
 
 
-@pytest.fixture
-def ending_client(ending: Server) -> Iterator[OpenAI]:
-    """OpenAI's client of that server."""
-    with client_of(ending) as client:
-        yield client
-
-
-@pytest.mark.parametrize("number", SIGNALS)
-def test_a_stream_runs_to_its_end_after_the_signal(
-    ending: Server, ending_client: OpenAI, number: signal.Signals
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_streams_run_to_their_end_after_the_signal_and_nothing_new_is_begun(
+    tmp_path: Path, number: signal.Signals
 ) -> None:
-    stream = ending_client.chat.completions.create(model="brief", messages=says("Hello!"), stream=True)
-    next(stream)
-
-    ending.send(number)
-
-    text = "".join(chunk.choices[0].delta.content or "" for chunk in stream)
-    assert text.split() == [str(number) for number in range(50)]
-    assert ending.wait() == 0
-    assert "Application shutdown complete" in ending.log
-
-
-def test_streams_that_do_not_end_are_told_and_ended(hasty: Server) -> None:
-    with client_of(hasty) as client:
-        streams = [
-            client.chat.completions.create(model=model, messages=says(model), stream=True)
-            for model in ("endless-async-generator", "endless-generator", "gated-async-generator", "gated-generator")
-        ]
+    with Server.with_own_models(tmp_path / "log") as server, ExitStack() as stack:
+        late, *streams = [stack.enter_context(Connection(server.port)) for _ in range(10)]
+        late.send(head_of(len(QUESTION)) + QUESTION[:-1])
         for stream in streams:
-            next(stream)
-
-        hasty.send(signal.SIGTERM)
-
+            stream.post(chat("brief", "Hello!", stream=True))
         for stream in streams:
-            with pytest.raises(APIError, match="shutting down") as caught:
-                list(stream)
-            assert (caught.value.type, caught.value.code) == ("server_error", "overloaded")
-    assert hasty.wait() == 0
+            stream.read_until(b"data: ")
+
+        server.send(number)
+        server.wait_until_it_shuts_down()
+        late.send(QUESTION[-1:])
+        refused, strangers = late.read_to_end(), {outcome(server) for _ in range(5)}
+        answers = [stream.read_to_end() for stream in streams]
+        assert server.wait() == 0
+
+    assert refused.startswith(b"HTTP/1.1 503 ")
+    assert b"retry-after: " in refused
+    assert json.loads(refused.partition(b"\r\n\r\n")[2])["error"]["code"] == "overloaded"
+    assert strangers <= {"refused", "503"}
+    assert [answer.count(b'"content":') for answer in answers] == [51] * len(streams)
+    assert {answer.partition(b"data: [DONE]")[2] for answer in answers} == {b"\n\n\r\n0\r\n\r\n"}
+    assert "Application shutdown complete" in server.log
 
 
-def test_clients_that_wait_for_their_answer_are_told_to_try_again(hasty: Server) -> None:
-    models = ("gated-async-function", "blocking-function", "late-async-generator", "late-generator")
-    with ExitStack() as stack:
-        connections = [stack.enter_context(Connection(hasty.port)) for _ in models]
-        for connection, model in zip(connections, models, strict=True):
+@pytest.mark.parametrize(("workers", "whole"), [(1, WHOLE), (2, [])], ids=["one worker", "two workers"])
+def test_what_outlasts_the_grace_ends_with_an_error(tmp_path: Path, workers: int, whole: list[str]) -> None:
+    with Server.with_own_models(tmp_path / "log", workers, SHUTDOWN_GRACE="0.1") as server, ExitStack() as stack:
+        streams = [stack.enter_context(Connection(server.port)) for _ in ENDLESS * 3]
+        waiting = [stack.enter_context(Connection(server.port)) for _ in whole]
+        for connection, model in zip(streams, ENDLESS * 3, strict=True):
+            connection.post(chat(model, "Hello!", stream=True))
+            connection.read_until(b"data: ")
+        for connection, model in zip(waiting, whole, strict=True):
             connection.post(chat(model, model))
-            hasty.wait_for(model, "started")
+            server.wait_for(model, "started")
 
-        hasty.send(signal.SIGTERM)
+        server.send(signal.SIGTERM)
+        streamed = [connection.read_to_end() for connection in streams]
+        refused = [connection.read_to_end().partition(b"\r\n\r\n") for connection in waiting]
+        assert server.wait() == 0
 
-        for connection in connections:
-            head, _, body = connection.read_until(b"}}").partition(b"\r\n\r\n")
-            assert head.startswith(b"HTTP/1.1 503 ")
-            assert b"retry-after: " in head
-            assert json.loads(body)["error"]["code"] == "overloaded"
-    assert hasty.wait() == 0
+    for answer in streamed:
+        _, error, done = answer.rsplit(b"data: ", 2)
+        assert error.startswith(b'{"error":{"message":"The server is shutting down.')
+        assert (done.split(), b'"finish_reason":"' in answer) == ([b"[DONE]", b"0"], False)
+    for head, _, body in refused:
+        assert (head[:13], b"retry-after: " in head) == (b"HTTP/1.1 503 ", True)
+        assert json.loads(body)["error"]["code"] == "overloaded"
+
+
+def test_clients_that_neither_read_nor_write_do_not_keep_the_process_alive(tmp_path: Path) -> None:
+    with Server.with_own_models(tmp_path / "log", SHUTDOWN_GRACE="0.1") as server, ExitStack() as stack:
+        for model in GREEDY * 3:
+            reader = stack.enter_context(Connection(server.port, receive_buffer=4096))
+            reader.post(chat(model, "Hello!", stream=True))
+            reader.read_until(b"data: ")
+        writers = [stack.enter_context(Connection(server.port)) for _ in BEGUN]
+        for writer, begun in zip(writers, BEGUN, strict=True):
+            writer.send(begun)
+        assert server.models()
+
+        server.send(signal.SIGTERM)
+        assert server.wait() == 0
+
+    assert not [mishap for mishap in (*MISHAPS, "graceful shutdown exceeded") if mishap in server.log], server.log

@@ -1,0 +1,133 @@
+"""Connections on which no complete request arrives, or one that is too large."""
+
+import asyncio
+import json
+from collections.abc import Iterator
+from contextlib import suppress
+
+import httpx
+import pytest
+
+from tests.template.e2e.connection import Connection, chat, head_of
+from tests.template.e2e.crowd import Guest, crowd, together
+from tests.template.e2e.patience import eventually
+from tests.template.e2e.server import Server
+
+HEAD = head_of(10_000)
+CHUNKED = HEAD.replace(b"content-length: 10000", b"transfer-encoding: chunked")
+OPEN_HEAD = HEAD.removesuffix(b"\r\n")
+REQUEST = b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\n\r\n"
+INCOMPLETE = {  # what is sent at once, and what follows byte by byte
+    "nothing": (b"", b""),
+    "a head that stops": (HEAD[:50], b""),
+    "a head that goes on": (b"", OPEN_HEAD + b"x-long: " + b"x" * 10_000),
+    "an empty line": (b"\r\n", b""),
+    "empty lines that go on": (b"", b"\r\n" * 10_000),
+    "a body that stops": (HEAD + b"{", b""),
+    "a body that goes on": (HEAD, b" " * 9_999),
+    "a chunk that goes on": (CHUNKED + b"fff\r\n", b" " * 4095),
+    "chunks that go on": (CHUNKED, b"1\r\n \r\n" * 2000),
+    "a body after its answer": (b"POST /nope HTTP/1.1\r\nhost: localhost\r\ncontent-length: 2\r\n\r\n", b"{}"),
+}
+TOO_LARGE = {
+    "one header": OPEN_HEAD + b"x: " + b"x" * 10_000 + b"\r\n\r\n",
+    "many headers": OPEN_HEAD + b"x: x\r\n" * 5000 + b"\r\n",
+    "a name": OPEN_HEAD + b"x" * 10_000 + b": x\r\n\r\n",
+    "the path": b"GET /" + b"x" * 10_000 + b" HTTP/1.1\r\nhost: localhost\r\n\r\n",
+    "the query": b"GET /v1/models?" + b"x" * 10_000 + b" HTTP/1.1\r\nhost: localhost\r\n\r\n",
+}
+ENDLESS = {
+    "headers": (OPEN_HEAD + b"x: ", b"HTTP/1.1 431 "),
+    "trailers": (CHUNKED + b"2\r\n{}\r\n0\r\nx: ", b""),  # after which the answer may be lost
+}
+
+
+@pytest.fixture(scope="module")
+def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+    """A server that waits two seconds for a request, and takes small ones alone."""
+    limits = {"REQUEST_TIMEOUT": "2", "MAX_HEADER_SIZE": "8000", "MAX_BODY_SIZE": "10000"}
+    with Server.with_own_models(tmp_path_factory.mktemp("strict") / "log", **limits) as running:
+        yield running
+
+
+async def drip(guest: Guest, begun: bytes, rest: bytes) -> bytes:
+    """Send a part of a request at once and the rest byte by byte, and return what comes until the connection ends."""
+    guest.send(begun)
+    ending = asyncio.create_task(guest.read_to_end())
+    for byte in rest:
+        if ending.done():
+            break
+        guest.send(bytes([byte]))
+        await asyncio.sleep(0.05)
+    return await ending
+
+
+async def answered(guest: Guest) -> None:
+    guest.send(REQUEST)
+    assert (await guest.answer()).status == 200
+
+
+@pytest.mark.anyio
+async def test_a_connection_without_a_complete_request_is_cut_while_others_are_answered(strict: Server) -> None:
+    ways = list(INCOMPLETE.values())
+    before = strict.census().files
+    ways += ways[1:]  # on a connection that was answered, uvicorn has a limit of its own for nothing
+    async with crowd(strict.port, len(ways)) as guests:
+        await together(answered(guest) for guest in guests[len(INCOMPLETE) :])
+        waiting = asyncio.gather(*(drip(guest, *way) for guest, way in zip(guests, ways, strict=True)))
+        while not waiting.done():
+            async with crowd(strict.port, 1) as (other,):
+                (answer,) = await together([other.ask(chat("generator", "Hello!", stream=True))])
+            assert answer.frames[-1] == "[DONE]"
+            await asyncio.sleep(0.05)
+        received = await waiting
+
+    statuses = {data[:13] for data in received if data}
+    assert statuses <= {b"HTTP/1.1 400 ", b"HTTP/1.1 404 ", b"HTTP/1.1 408 "}
+    eventually(strict.census, lambda now: now.files <= before)
+    strict.wait_until_idle()
+
+
+@pytest.mark.parametrize("request_head", TOO_LARGE.values(), ids=TOO_LARGE)
+def test_headers_over_the_limit_are_refused(strict: Server, request_head: bytes) -> None:
+    with Connection(strict.port) as connection:
+        connection.send(request_head)
+        head, _, body = connection.read_to_end().partition(b"\r\n\r\n")
+
+    assert head.startswith(b"HTTP/1.1 431 Request Header Fields Too Large\r\n")
+    error = json.loads(body)["error"]
+    assert (error["type"], error["code"]) == ("invalid_request_error", "request_headers_too_large")
+
+
+@pytest.mark.parametrize(("begun", "answer"), ENDLESS.values(), ids=ENDLESS)
+def test_headers_and_trailers_that_never_end_are_cut_off(strict: Server, begun: bytes, answer: bytes) -> None:
+    with Connection(strict.port) as connection:
+        connection.send(begun)
+        with suppress(ConnectionError):
+            for _ in range(1000):
+                connection.send(b"x" * 1000)
+                if not connection.is_silent:
+                    break
+        with suppress(ConnectionError):
+            connection.read_to_end()
+
+    assert connection.received.startswith(answer)
+    assert b"200 OK" not in connection.received
+
+
+def test_headers_and_bodies_below_their_limits_are_taken(strict: Server) -> None:
+    headers = {f"x-{number}": "x" * 1000 for number in range(7)}
+    with httpx.Client(base_url=strict.url, headers=headers) as client:
+        for _ in range(3):  # each request is counted alone
+            response = client.post("/v1/chat/completions", json=chat("function", "x" * 9000))
+            assert response.status_code == 200
+
+
+@pytest.mark.parametrize("size", [10, 9000])
+def test_a_body_in_chunks_over_the_limit_is_refused(strict: Server, size: int) -> None:
+    with Connection(strict.port) as connection:
+        connection.send(CHUNKED + b"%x\r\n%b\r\n" % (size, b"x" * size) * (20_000 // size) + b"0\r\n\r\n")
+        answer = connection.read_until(b"}}")
+
+    assert answer.startswith(b"HTTP/1.1 413 ")
+    assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == "request_too_large"
