@@ -18,41 +18,28 @@ from tests.template.e2e.clients import async_client_of, client_of
 from tests.template.e2e.patience import PATIENCE
 from tests.template.e2e.server import Server
 
-Temporary = pytest.TempPathFactory
+
+def server_fixture(name: str, **settings: str) -> Any:
+    """Return a fixture for the session: a server with the models of the tests, which each test leaves as it was."""
+
+    @pytest.fixture(scope="session", name=name)
+    def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
+        with Server.with_own_models(tmp_path_factory.mktemp(name) / "log", **settings) as running:
+            yield running
+
+    return start
+
+
+server = server_fixture("server")
+busy = server_fixture("busy")  # by many clients at once
+talkative = server_fixture("talkative", KEEP_ALIVE_INTERVAL="0.2")
+closed = server_fixture("closed", API_KEYS=RIGHT)
 
 
 @pytest.fixture(scope="session")
-def shipped(tmp_path_factory: Temporary) -> Iterator[Server]:
+def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """The project's own server, with the models of `app/pipelines.py`."""
     with Server(tmp_path_factory.mktemp("shipped") / "log") as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def server(tmp_path_factory: Temporary) -> Iterator[Server]:
-    """A server with the models of the tests, which each test leaves as it was."""
-    with Server.with_own_models(tmp_path_factory.mktemp("server") / "log") as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def busy(tmp_path_factory: Temporary) -> Iterator[Server]:
-    """The same, for many clients at once."""
-    with Server.with_own_models(tmp_path_factory.mktemp("busy") / "log") as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def talkative(tmp_path_factory: Temporary) -> Iterator[Server]:
-    """A server that sends a comment as soon as a stream is silent for a moment."""
-    with Server.with_own_models(tmp_path_factory.mktemp("talkative") / "log", KEEP_ALIVE_INTERVAL="0.2") as running:
-        yield running
-
-
-@pytest.fixture(scope="session")
-def closed(tmp_path_factory: Temporary) -> Iterator[Server]:
-    """A server that requires an API key."""
-    with Server.with_own_models(tmp_path_factory.mktemp("closed") / "log", API_KEYS=RIGHT) as running:
         yield running
 
 

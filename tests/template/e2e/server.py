@@ -26,7 +26,6 @@ MISHAPS = ("Exception in ASGI", "never retrieved", "was never awaited", "was des
 
 
 def litestar(*options: str) -> list[str]:
-    """Return the command line of `litestar` with options."""
     return [sys.executable, "-m", "litestar", *options]
 
 
@@ -106,7 +105,6 @@ class Server:
         assert not [mishap for mishap in MISHAPS if mishap in self.log], self.log
 
     def send(self, number: signal.Signals) -> None:
-        """Send a signal; none to a process that has ended."""
         self._process.send_signal(number)
 
     def wait(self) -> int:
@@ -142,7 +140,6 @@ class Server:
         eventually(lambda: self.log.count("Shutting down"), lambda begun: begun >= self.workers)
 
     def events(self, key: str) -> list[str]:
-        """Return the events of a run."""
         return msgspec.json.decode(self._get(f"/journal/{key}/events"), type=list[str])
 
     def wait_for(self, key: str, event: str) -> list[str]:
@@ -150,11 +147,9 @@ class Server:
         return eventually(lambda: self.events(key), lambda events: event in events)
 
     def items(self, key: str) -> int:
-        """Return how many items a run has made."""
         return msgspec.json.decode(self._get(f"/journal/{key}/items"), type=int)
 
     def open_gate(self, key: str) -> None:
-        """Let a run go on."""
         self._http.post(f"/journal/{key}/gate").raise_for_status()
 
     def census(self) -> Census:
@@ -167,7 +162,6 @@ class Server:
         eventually(self.census, lambda now: Counter(now.tasks) <= idle[0] and Counter(now.generators) <= idle[1])
 
     def models(self) -> list[Any]:
-        """Return the models, which the server lists unless its event loop is blocked."""
         models: list[Any] = msgspec.json.decode(self._get("/v1/models"))["data"]
         return models
 

@@ -32,16 +32,13 @@ def add_waiting_models(pipelines: Pipelines) -> None:
 
 
 async def gated_async_generator(model: str, messages: Messages, body: Body) -> AsyncIterator[str]:
-    run = run_of(messages)
-    run.note("started")
-    try:
-        yield "first"
-        await run.wait()
-        yield " second"
-        run.note("finished")
-    finally:
-        await asyncio.sleep(0)  # cleaning up may await
-        run.note("closed")
+    with noted(messages) as run:
+        try:
+            yield "first"
+            await run.wait()
+            yield " second"
+        finally:
+            await asyncio.sleep(0)  # cleaning up may await
 
 
 def gated_generator(model: str, messages: Messages, body: Body) -> Iterator[str]:

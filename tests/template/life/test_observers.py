@@ -93,21 +93,6 @@ def test_a_whole_answer_is_notified_of_at_its_start_and_end(observer: Observer) 
     assert (record.model, record.id, record.response_model) == ("test", completion["id"], "other")
 
 
-@pytest.mark.parametrize("streaming", [True, False])
-def test_an_ending_by_an_error_names_it(observer: Observer, streaming: bool) -> None:
-    async def slow(model: str, messages: Messages, body: Body) -> AsyncIterator[str]:
-        yield "Hello"
-        await asyncio.Event().wait()
-
-    for model, timeout, ended, error in (
-        (slow, 0.05, "timeout", "timeout"),
-        (yielding("Hello", ValueError("secret")), 0, "error", "server_error"),
-    ):
-        with asking(model, observer, completion_timeout=timeout) as client:
-            ask(client, stream=streaming)
-        assert (observer.events[-1], observer.record.error) == (f"ended {ended}", error)
-
-
 def test_a_request_that_is_refused_before_its_model_is_asked_only_ends(observer: Observer) -> None:
     with asking(yielding("Hello"), observer) as client:
         ask(client, model="nope")
