@@ -5,8 +5,6 @@ import signal
 from contextlib import ExitStack
 from pathlib import Path
 
-import pytest
-
 from tests.template.e2e.connection import Connection, chat, head_of
 from tests.template.e2e.server import MISHAPS, Server
 
@@ -27,10 +25,7 @@ def outcome(server: Server) -> str:
         return "refused"
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
-def test_streams_run_to_their_end_after_the_signal_and_nothing_new_is_begun(
-    tmp_path: Path, number: signal.Signals
-) -> None:
+def test_streams_run_to_their_end_after_the_signal_and_nothing_new_is_begun(tmp_path: Path) -> None:
     with Server.with_own_models(tmp_path / "log") as server, ExitStack() as stack:
         late, *streams = [stack.enter_context(Connection(server.port)) for _ in range(10)]
         late.send(head_of(len(QUESTION)) + QUESTION[:-1])
@@ -39,7 +34,7 @@ def test_streams_run_to_their_end_after_the_signal_and_nothing_new_is_begun(
         for stream in streams:
             stream.read_until(b"data: ")
 
-        server.send(number)
+        server.send(signal.SIGTERM)
         server.wait_until_it_shuts_down()
         late.send(QUESTION[-1:])
         refused, strangers = late.read_to_end(), {outcome(server) for _ in range(5)}
@@ -55,15 +50,14 @@ def test_streams_run_to_their_end_after_the_signal_and_nothing_new_is_begun(
     assert "Application shutdown complete" in server.log
 
 
-@pytest.mark.parametrize(("workers", "whole"), [(1, WHOLE), (2, [])], ids=["one worker", "two workers"])
-def test_what_outlasts_the_grace_ends_with_an_error(tmp_path: Path, workers: int, whole: list[str]) -> None:
-    with Server.with_own_models(tmp_path / "log", workers, SHUTDOWN_GRACE="0.1") as server, ExitStack() as stack:
+def test_what_outlasts_the_grace_ends_with_an_error(tmp_path: Path) -> None:
+    with Server.with_own_models(tmp_path / "log", SHUTDOWN_GRACE="0.1") as server, ExitStack() as stack:
         streams = [stack.enter_context(Connection(server.port)) for _ in ENDLESS * 3]
-        waiting = [stack.enter_context(Connection(server.port)) for _ in whole]
+        waiting = [stack.enter_context(Connection(server.port)) for _ in WHOLE]
         for connection, model in zip(streams, ENDLESS * 3, strict=True):
             connection.post(chat(model, "Hello!", stream=True))
             connection.read_until(b"data: ")
-        for connection, model in zip(waiting, whole, strict=True):
+        for connection, model in zip(waiting, WHOLE, strict=True):
             connection.post(chat(model, model))
             server.wait_for(model, "started")
 
