@@ -102,14 +102,14 @@ def test_a_request_that_fails_frees_its_place(serve: Serve) -> None:
 
 
 class Slow:
-    """Models that never end, and note that they were stopped."""
+    """Models that hardly ever end, and note that they were stopped."""
 
     def __init__(self) -> None:
         self.stopped = 0
 
     async def function(self, model: str, messages: Messages, body: Body) -> None:
         try:
-            await asyncio.Event().wait()
+            await asyncio.sleep(PATIENCE)
         finally:
             self.stopped += 1
 

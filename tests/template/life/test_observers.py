@@ -13,7 +13,7 @@ from app.registry import Pipelines
 from app.services import Body, Messages
 from app.settings import Settings
 from schemas.chat import Usage
-from tests.conftest import Client, ask, message_of, returning, yielding
+from tests.conftest import PATIENCE, Client, ask, message_of, returning, yielding
 
 said: ContextVar[str] = ContextVar("said", default="nothing")
 
@@ -65,7 +65,7 @@ def asking(model: Any, *observers: Any, **settings: Any) -> Client:
 def test_a_stream_is_notified_of_as_it_is_sent(observer: Observer) -> None:
     async def model(model: str, messages: Messages, body: Body) -> AsyncIterator[str | Usage]:
         yield "Hello"
-        await observer.sent_once.wait()
+        await asyncio.wait_for(observer.sent_once.wait(), PATIENCE)
         yield " there"
         yield Usage(prompt_tokens=3, completion_tokens=2)
 

@@ -3,6 +3,7 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
+from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -12,7 +13,7 @@ from app.app import create_app
 from app.registry import Pipelines
 from app.services import Body, Messages
 from app.settings import Settings
-from tests.conftest import ASKS
+from tests.conftest import ASKS, PATIENCE
 
 pytestmark = pytest.mark.anyio
 
@@ -30,6 +31,9 @@ class Models:
             self.started.set()
             await asyncio.Event().wait()
         finally:
+            for _ in range(100):  # longer than the application takes to end
+                with suppress(asyncio.CancelledError):
+                    await asyncio.sleep(0)
             self.cleaned_up = True
 
     async def never_awaiting(self, model: str, messages: Messages, body: Body) -> AsyncIterator[str]:
@@ -52,7 +56,7 @@ async def test_a_completion_ends_with_an_error_when_the_application_ends(
     async with httpx.AsyncClient(transport=httpx.ASGITransport(app), base_url="http://localhost") as client:
         async with app.lifespan():
             asking = asyncio.create_task(client.post("/v1/chat/completions", json=ASKS | {"stream": stream}))
-            await models.started.wait()
+            await asyncio.wait_for(models.started.wait(), PATIENCE)
         assert models.cleaned_up
         response = await asking
 
