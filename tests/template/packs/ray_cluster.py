@@ -11,16 +11,30 @@ from app.ray import deployment
 from app.settings import Settings
 from tests.template.e2e.serving import create_app
 
+ATTEMPTS = 5  # Ray gives up if it has not started after 30 s, which no setting changes and a busy machine may need
+
+
+def start_ray() -> None:
+    for attempt in range(1, ATTEMPTS + 1):
+        try:
+            ray.init(
+                "local",
+                num_cpus=2,
+                object_store_memory=100_000_000,
+                include_dashboard=False,
+                namespace="serve",
+                _node_ip_address="127.0.0.1",
+            )
+        except Exception as error:
+            if attempt == ATTEMPTS or "timed out during startup" not in str(error):
+                raise
+        else:
+            return
+
 
 def main(port: int) -> None:
     """Serve until SIGTERM, and stop the replica before the rest."""
-    ray.init(
-        num_cpus=2,
-        object_store_memory=100_000_000,
-        include_dashboard=False,
-        namespace="serve",
-        _node_ip_address="127.0.0.1",
-    )
+    start_ray()
     stopping = threading.Event()
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())  # after Ray has set its handler
     serve.start(http_options={"host": "127.0.0.1", "port": port})

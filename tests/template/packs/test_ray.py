@@ -20,13 +20,15 @@ ENVIRONMENT = {
     "RAY_USAGE_STATS_ENABLED": "0",  # it would ask the network
     "RAY_AUTH_MODE": "disabled",  # it would write into the home directory
     "RAY_ENABLE_UV_RUN_RUNTIME_ENV": "0",  # it would install everything once more
+    "RAY_SERVE_PROXY_READY_CHECK_TIMEOUT_S": "60",  # as the machine may be busy
+    "RAY_SERVE_PROXY_HEALTH_CHECK_TIMEOUT_S": "60",
 }
 
 
 class Cluster(Server):
     """A small Ray with one replica."""
 
-    patience = 300.0  # of the half minute that it takes, most is Ray's
+    patience = 600.0  # of the time that it takes to start, most is Ray's
 
     def wait(self) -> int:
         return self._process.wait(self.patience)
