@@ -66,7 +66,7 @@ WEATHER: Any = {"type": "function", "name": "get_weather", "parameters": CITY, "
 
 @pytest.fixture(scope="module")
 def client() -> Iterator[OpenAI]:
-    with live(talk) as client:
+    with live(talk) as client, client:
         yield client
 
 
@@ -129,11 +129,12 @@ async def test_an_agent_calls_its_tool_and_answers(async_client: AsyncOpenAI, go
 
 
 @pytest.fixture
-def langchain(client: OpenAI) -> Any:
+def langchain(client: OpenAI) -> Iterator[Any]:
     """Makes a model of LangChain's."""
     langchain_openai = pytest.importorskip("langchain_openai", reason="the group `clients` is not installed")
     options = {"model": "test", "base_url": str(client.base_url), "api_key": SecretStr("none"), "max_retries": 0}
-    return partial(langchain_openai.ChatOpenAI, use_responses_api=True, **options)
+    with httpx.Client(timeout=PATIENCE) as http:  # its own is closed by nobody
+        yield partial(langchain_openai.ChatOpenAI, use_responses_api=True, http_client=http, **options)
 
 
 def added(chunks: Iterator[Any]) -> Any:
@@ -188,6 +189,7 @@ def test_a_silent_stream_sends_comments_before_the_response_begins(error: Except
     body = {"model": "test", "input": "Hello!", "stream": True}
     with (
         live(gate, keep_alive_interval=0.05) as client,
+        client,
         httpx.stream("POST", f"{client.base_url}responses", json=body, timeout=PATIENCE) as response,
     ):
         received = response.iter_text()
@@ -201,7 +203,7 @@ def test_a_silent_stream_sends_comments_before_the_response_begins(error: Except
 @pytest.mark.parametrize("finishes", [False, True])
 def test_a_client_that_leaves_ends_the_response_unless_the_settings_let_it_finish(finishes: bool) -> None:
     gate = Gate("first ")
-    with live(gate, finish_without_client=finishes) as client:
+    with live(gate, finish_without_client=finishes) as client, client:
         with client.responses.create(model="test", input="Hello!", stream=True) as stream:
             created = next(iter(stream))
         assert created.type == "response.created"
@@ -224,7 +226,7 @@ def test_servers_that_share_a_redis_share_responses_as_long_as_it_answers(
     model = returning("Hello, world")
     with Redis(tmp_path, free_port()) as redis:
         settings = {"redis_url": Secret(redis.url)}
-        with live(model, **settings) as first, live(model, **settings) as second:
+        with live(model, **settings) as first, first, live(model, **settings) as second, second:
             made = first.responses.create(model="test", input="Hello!")
             assert second.responses.retrieve(made.id).output_text == "Hello, world"
             redis.stop()
