@@ -102,7 +102,7 @@ def test_the_conversation_goes_on_with_the_settings_and_the_last_answer_is_retri
     assert bodies == [streamed | {"messages": [system, one]}, again, again, settings | {"messages": [system, three]}]
 
 
-def test_enter_sends_the_prompt_unless_shift_an_ime_or_invalid_json_is_there(visit: Open, server: Server) -> None:
+def test_enter_sends_the_prompt_but_not_with_shift_an_ime_or_invalid_json(visit: Open, server: Server) -> None:
     page = visit(server)
     prompt, extra = page.get_by_label("Your message"), page.get_by_label("Extra JSON")
 
@@ -216,23 +216,22 @@ def test_a_request_as_code_does_what_the_page_does(visit: Open, closed: Server) 
     ran = {}
     for name, command in {"curl": ["sh", "-c"], "Python": [sys.executable, "-c"]}.items():
         page.get_by_role("button", name=f"Copy as {name}").click()
-        expect(page.locator("#copied")).to_have_text("Copied.")
-        code = page.evaluate("navigator.clipboard.readText()")
+        code = page.locator("#snippet").text_content() or ""
         assert RIGHT not in code
+        eventually(lambda: page.evaluate("navigator.clipboard.readText()"), code.__eq__)
+        expect(page.locator("#copied")).to_have_text("Copied.")
         page.get_by_role("button", name="Close").click()
-        run = subprocess.run(  # noqa: S603 - the code is made of the lines above
-            [*command, code], env={**os.environ, "API_KEY": RIGHT}, capture_output=True, check=True, timeout=PATIENCE
+        environment = os.environ | {"API_KEY": RIGHT}
+        ran[name] = subprocess.check_output(  # noqa: S603 - the code is made of the lines above
+            [*command, code], env=environment, encoding="utf-8", timeout=4 * PATIENCE
         )
-        ran[name] = run.stdout.decode()
 
     assert ran["Python"] == prompt
     chunks = [json.loads(line[6:]) for line in ran["curl"].splitlines() if line.startswith("data: {")]
     assert "".join(choice["delta"].get("content", "") for chunk in chunks for choice in chunk["choices"]) == prompt
 
 
-def test_the_page_is_light_or_dark_as_the_system_or_the_user_wants_even_without_storage(
-    visit: Open, server: Server
-) -> None:
+def test_light_and_dark_follow_the_system_or_the_user_even_without_storage(visit: Open, server: Server) -> None:
     page = visit(server, color_scheme="light")
     switch = page.get_by_role("button", name="Switch between light and dark")
     assert not page.evaluate(IS_DARK)
