@@ -265,18 +265,6 @@ def test_a_failure_in_a_stream_comes_after_all_items_before_it(
     assert (whole.status_code, error_of(whole)) == (getattr(failure, "status", 500), error)
 
 
-@RANDOM
-@given(error=meant_errors, way=ways, stream=st.booleans())
-def test_an_error_before_the_first_item_has_its_status(
-    service: Service, error: CompletionError, way: Callable[..., Any], stream: bool
-) -> None:
-    service.model = way(error)
-
-    response = ask(service.client, stream=stream)
-
-    assert (response.status_code, error_of(response)) == (error.status, error_from(error))
-
-
 def error_from(failure: object) -> Json:
     """Return the error object that a client gets for what a service raised or yielded."""
     if not isinstance(failure, CompletionError):
