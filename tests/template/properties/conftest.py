@@ -1,12 +1,12 @@
 from collections.abc import Iterator
 
 import pytest
-from hypothesis import settings
+from hypothesis import HealthCheck, settings
 from litestar.testing import TestClient
 
 from tests.template.properties.scripted import Scripted, serve
 
-settings.register_profile("server", deadline=None, max_examples=60)
+settings.register_profile("server", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("server")
 
 

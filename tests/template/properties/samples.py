@@ -118,7 +118,7 @@ def _formed(form: Form, said: st.SearchStrategy[Said]) -> st.SearchStrategy[Samp
 
 _repeats = st.sampled_from([None, "again"])  # a name and an id, after the first piece of a call
 _calls = st.builds(Call, number=st.sampled_from([0, 1, 7]), name=_repeats, arguments=texts, id=_repeats)
-_tokens = st.tuples(st.integers(0, 9), st.integers(0, 9)).map(
+_tokens = st.tuples(st.integers(1, 9), st.integers(0, 9)).map(
     lambda tokens: {"prompt_tokens": tokens[0], "completion_tokens": tokens[1], "total_tokens": sum(tokens)}
 )
 _usage = st.none() | _tokens

@@ -23,7 +23,7 @@ from tests.template.properties.samples import Sample
 Json: TypeAlias = dict[str, Any]
 Manner: TypeAlias = Literal["sync", "async", "async, one by one"]
 
-MODEL = "scripted"
+MODEL = "test"
 DONE = "[DONE]"
 _LINE_END = re.compile("[\v\f\x1c-\x1e\x85\u2028\u2029\r\n]")  # what `str.splitlines` takes for one
 
@@ -131,9 +131,10 @@ def accumulated(chunks: Sequence[Json]) -> Json:
 
 
 def summary(completion: Json) -> Json:
-    """What a completion says, in its answers by their order, and of usage."""
+    """Return what a completion says, in its answers by their order, and its usage unless it is all 0."""
     choices = sorted(completion["choices"], key=lambda choice: choice["index"])
-    said: Json = bare({"choices": choices, "usage": completion.get("usage")})
+    usage = completion.get("usage")
+    said: Json = bare({"choices": choices, "usage": usage if usage and usage["total_tokens"] else None})
     return said
 
 

@@ -1,4 +1,4 @@
-"""Any text survives the wire, in both directions and both modes."""
+"""Any text reaches the client as valid UTF-8 JSON on one line, whole and streamed, and the service as it was sent."""
 
 import json
 import math
@@ -7,14 +7,18 @@ from collections.abc import Callable
 from typing import Any
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
+from app.registry import Pipelines
+from tests.conftest import Serve, ask, returning
+from tests.template.conftest import chunk, deltas_of
 from tests.template.properties import forms
 from tests.template.properties.forms import Event, Form, Json, Part, Said
 from tests.template.properties.samples import Sample, completion_of
-from tests.template.properties.scripted import MODEL, Script, Scripted, accumulated, post, send, summary
+from tests.template.properties.scripted import MODEL, Script, Scripted, accumulated, data_of, post, send, summary
 
+AWKWARD = 'a "quote", a \\, a\nline,\r\n\x00 \x85 \u2028 \u2029 é 日本 🎉 and halves: \ud800 \udfff'
 any_text = st.text(st.characters(exclude_categories=()))  # lone surrogates too
 any_value: st.SearchStrategy[Any] = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats() | any_text,
@@ -41,11 +45,14 @@ PLACES: dict[str, tuple[Form, Callable[[str], Part]]] = {
 
 
 @pytest.mark.parametrize("place", PLACES)
+@settings(max_examples=20)  # of each place
+@example(text=AWKWARD)
 @given(text=any_text)
 def test_any_text_of_a_service_reaches_the_client(scripted: Scripted, place: str, text: str) -> None:
     form, part_of = PLACES[place]
     item = form(Said({0: part_of(text)}))
     expected = completion_of([Sample(Said({0: part_of(clean(text))}), form)])
+
     assert summary(scripted.completion(Script([item]))) == expected
     assert summary(accumulated(scripted.chunks(Script([item])))) == expected
 
@@ -53,14 +60,27 @@ def test_any_text_of_a_service_reaches_the_client(scripted: Scripted, place: str
 @example(value={"text": "\ud800", "number": math.nan})
 @given(value=st.dictionaries(any_text, any_value, max_size=3))
 def test_any_event_of_a_service_reaches_the_client(scripted: Scripted, value: Json) -> None:
-    _, event, _ = scripted.chunks(Script([Event(value)]))
-    assert event["event"] == clean(value)
+    _, sent, _ = scripted.chunks(Script([Event(value)]))
+
+    assert sent == chunk(event=clean(value))
+
+
+@pytest.mark.parametrize("model", ['a""b', "é\u2028"])
+def test_any_name_of_a_model_stands_in_the_frames_of_texts(serve: Serve, model: str) -> None:
+    registry = Pipelines()
+    registry.add(model, returning("Hello!"))
+
+    response = ask(serve(registry), model=model, stream=True)
+
+    assert deltas_of(response) == [{"content": "Hello!"}]
+    assert {json.loads(data)["model"] for data in data_of(response)[:-1]} == {model}
 
 
 @given(text=st.text(), in_ascii=st.booleans())
 def test_any_text_of_a_client_reaches_the_service(scripted: Scripted, text: str, in_ascii: bool) -> None:
     messages = [{"role": "user", "content": text}]
     body = json.dumps({"model": MODEL, "messages": messages}, ensure_ascii=in_ascii)
+
     assert send(scripted.client, body.encode()).status_code == 200
     assert scripted.body["messages"] == messages
 
@@ -75,7 +95,7 @@ def test_a_lone_surrogate_of_a_client_is_refused(scripted: Scripted, before: str
 
 
 def clean(value: Any) -> Any:
-    """A value as JSON in UTF-8 can hold it."""
+    """Return a value as JSON in UTF-8 can hold it."""
     match value:
         case str():
             return re.sub("[\ud800-\udfff]", "\ufffd", value)

@@ -1,10 +1,12 @@
-"""Whatever a service yields, nothing of it is lost, and both modes say the same."""
+"""Whatever a service returns or yields, nothing of it is lost, and the whole answer says what the stream says."""
 
 from typing import get_args
 
-from hypothesis import given
+import pytest
+from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.template.conftest import stream
 from tests.template.properties.forms import Call, Json, Part, Said, chunk_dict
 from tests.template.properties.samples import Sample, completion_of, samples, texts, whole_samples
 from tests.template.properties.scripted import Manner, Script, Scripted, accumulated, script, summary
@@ -17,57 +19,50 @@ values = st.recursive(
     max_leaves=4,
 )
 extras = st.dictionaries(names, values.filter(lambda value: value not in ("", [])), max_size=2)
+indexed = st.fixed_dictionaries({"index": st.just(0), "type": st.just("x"), "text": texts})
 
 
 @given(said=samples(), manner=manners)
-def test_a_whole_completion_says_all_that_the_items_say(scripted: Scripted, said: list[Sample], manner: Manner) -> None:
+def test_a_whole_answer_and_a_stream_say_all_that_the_items_say(
+    scripted: Scripted, said: list[Sample], manner: Manner
+) -> None:
+    chunks = scripted.chunks(script(said, manner), include_usage=True)
     completion = scripted.completion(script(said, manner))
-    assert summary(completion) == completion_of(said)
 
-
-@given(said=samples(), manner=manners)
-def test_openais_client_makes_of_a_stream_what_the_items_say(
-    scripted: Scripted, said: list[Sample], manner: Manner
-) -> None:
-    chunks = scripted.chunks(script(said, manner), include_usage=True)
-    assert summary(accumulated(chunks)) == completion_of(said)
-
-
-@given(said=samples(), manner=manners)
-def test_openais_client_makes_of_a_stream_what_is_collected(
-    scripted: Scripted, said: list[Sample], manner: Manner
-) -> None:
-    chunks = scripted.chunks(script(said, manner), include_usage=True)
-    assert summary(accumulated(chunks)) == summary(scripted.completion(script(said, manner)))
+    assert summary(accumulated(chunks)) == summary(completion) == completion_of(said)
 
 
 @given(said=whole_samples())
-def test_a_completion_that_is_returned_says_the_same_in_both_modes(scripted: Scripted, said: Sample) -> None:
+def test_a_completion_that_is_returned_says_the_same_whole_and_streamed(scripted: Scripted, said: Sample) -> None:
     chunks = scripted.chunks(said.item, include_usage=True)
+
     assert summary(accumulated(chunks)) == summary(scripted.completion(said.item)) == completion_of([said])
 
 
 @given(order=st.permutations(range(3)), texts=st.lists(texts, min_size=3, max_size=3))
-def test_answers_may_begin_in_any_order(scripted: Scripted, order: list[int], texts: list[str]) -> None:
+def test_several_answers_may_begin_in_any_order(scripted: Scripted, order: list[int], texts: list[str]) -> None:
     said = [Sample(Said({index: Part(content=texts[index])}), chunk_dict) for index in order]
+
     chunks, completion = scripted.chunks(script(said, "sync")), scripted.completion(script(said, "sync"))
+
     assert summary(accumulated(chunks)) == summary(completion) == completion_of(said)
 
 
 @given(arguments=st.lists(texts, max_size=3), pieces=st.lists(st.sampled_from(["id", "name", "nothing"]), max_size=3))
 def test_a_tool_call_may_come_in_any_pieces(scripted: Scripted, arguments: list[str], pieces: list[str]) -> None:
-    said: dict[str, Json] = {
+    parts: dict[str, Json] = {
         "id": {"id": "call_1", "type": "function"},
         "name": {"function": {"name": "tool"}},
         "nothing": {},
     }
-    calls = [
-        *(said[piece] for piece in pieces),
-        said["name"],
+    deltas = [
+        *(parts[piece] for piece in [*pieces, "name"]),
         *({"function": {"arguments": text}} for text in arguments),
     ]
-    items = [{"choices": [{"delta": {"tool_calls": [{"index": 0, **call}]}}]} for call in calls]
+    items = [{"choices": [{"delta": {"tool_calls": [{"index": 0, **delta}]}}]} for delta in deltas]
+
     chunks, completion = scripted.chunks(Script(items)), scripted.completion(Script(items))
+
     assert summary(accumulated(chunks)) == summary(completion)
     (call,) = completion["choices"][0]["message"]["tool_calls"]
     assert call["function"] == {"name": "tool", "arguments": "".join(arguments)}
@@ -79,18 +74,19 @@ def test_a_tool_call_may_come_in_any_pieces(scripted: Scripted, arguments: list[
 def test_a_tool_call_keeps_its_id_or_gets_one(scripted: Scripted, ids: list[str | None]) -> None:
     calls = tuple(Call(number, "tool", "{}", own) for number, own in enumerate(ids))
     said = script([Sample(Said({0: Part("text", calls=calls)}), chunk_dict)], "sync")
+
     for completion in scripted.completion(said), accumulated(scripted.chunks(said)):
         answered = [call["id"] for call in completion["choices"][0]["message"].get("tool_calls") or []]
         assert len(set(answered)) == len(ids)
         assert all(got == own if own else got.startswith("call_") for own, got in zip(ids, answered, strict=True))
 
 
-@given(count=st.integers(0, 500), manner=manners)
+@pytest.mark.parametrize("manner", get_args(Manner))
+@pytest.mark.parametrize("count", [0, 1, 127, 128, 129, 500])
 def test_an_answer_of_more_items_than_may_wait_arrives_whole(scripted: Scripted, count: int, manner: Manner) -> None:
     items = [f"{position} " for position in range(count)]
-    chunks = scripted.chunks(Script(items, manner))
-    deltas = [chunk["choices"][0]["delta"] for chunk in chunks]
-    assert deltas == [{"role": "assistant", "content": ""}, *({"content": item} for item in items), {}]
+
+    assert scripted.chunks(Script(items, manner)) == stream(*({"content": item} for item in items))
 
 
 @given(chunk=extras, choice=extras, delta=extras)
@@ -98,14 +94,15 @@ def test_a_chunk_keeps_its_extra_fields_at_every_level(
     scripted: Scripted, chunk: Json, choice: Json, delta: Json
 ) -> None:
     item = {"choices": [{"delta": {"content": "text", **delta}, **choice}], **chunk}
+
     _, passed, _ = scripted.chunks(Script([item]))
-    assert chunk.items() <= passed.items()
-    assert choice.items() <= passed["choices"][0].items()
-    assert passed["choices"][0]["delta"] == {"content": "text", **delta}
     completion = scripted.completion(Script([item]))
-    assert chunk.items() <= completion.items()
-    assert choice.items() <= completion["choices"][0].items()
-    assert delta.items() <= completion["choices"][0]["message"].items()
+
+    assert passed["choices"][0]["delta"] == {"content": "text", **delta}
+    for sent, message in ((passed, "delta"), (completion, "message")):
+        assert chunk.items() <= sent.items()
+        assert choice.items() <= sent["choices"][0].items()
+        assert delta.items() <= sent["choices"][0][message].items()
 
 
 @given(completion=extras, choice=extras, message=extras)
@@ -113,30 +110,33 @@ def test_a_completion_keeps_its_extra_fields_at_every_level(
     scripted: Scripted, completion: Json, choice: Json, message: Json
 ) -> None:
     item = {"choices": [{"message": {"content": "text", **message}, **choice}], **completion}
+
     whole = scripted.completion(item)
+    chunks = scripted.chunks(item)
+
     assert completion.items() <= whole.items()
     assert choice.items() <= whole["choices"][0].items()
     assert message.items() <= whole["choices"][0]["message"].items()
-    chunks = scripted.chunks(item)
     choices = [chunk["choices"][0] for chunk in chunks]
     assert any(completion.items() <= chunk.items() for chunk in chunks)
     assert any(choice.items() <= sent.items() for sent in choices)
     assert any(message.items() <= sent["delta"].items() for sent in choices)
 
 
+@example(deltas=[{"id": "a", "data": "AA"}, {"data": "BB", "expires_at": 7}])  # of OpenAI's audio
 @given(
     deltas=st.one_of(
         st.lists(texts),
         st.lists(st.lists(texts, max_size=2)),
         st.lists(st.dictionaries(st.sampled_from("ab"), texts)),
-        st.lists(
-            st.lists(st.fixed_dictionaries({"index": st.just(0), "type": st.just("x"), "text": texts}), max_size=1)
-        ),
+        st.lists(st.lists(indexed, max_size=1)),
     )
 )
 def test_an_extra_field_adds_up_over_the_deltas_as_in_openais_client(
     scripted: Scripted, deltas: list[str | list[Json]]
 ) -> None:
-    script = Script([{"choices": [{"delta": {"x_field": value}}]} for value in deltas])
-    chunks, completion = scripted.chunks(script), scripted.completion(script)
+    items = [{"choices": [{"delta": {"x_field": value}}]} for value in deltas]
+
+    chunks, completion = scripted.chunks(Script(items)), scripted.completion(Script(items))
+
     assert summary(completion) == summary(accumulated(chunks))
