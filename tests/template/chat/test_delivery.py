@@ -1,0 +1,323 @@
+"""When the parts of a stream are sent: seen at ASGI, where a test takes one message after another."""
+
+import asyncio
+import json
+import threading
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
+from itertools import repeat
+from types import SimpleNamespace
+from typing import Any, TypeAlias
+
+import pytest
+from litestar import Litestar
+
+from app.app import create_app
+from app.registry import Pipelines
+from app.settings import Settings
+from tests.conftest import ASKS, PATIENCE, SERVER_ERROR
+
+pytestmark = pytest.mark.anyio
+
+KEEP_ALIVE = b": keep-alive\n\n"
+MANY = 10_000  # items, many more than may wait for a client
+Model: TypeAlias = Callable[..., Any]
+
+
+class Run:
+    """What happens to a model, and the gate at which it waits until the test opens it."""
+
+    def __init__(self) -> None:
+        self.at_gate, self.gate, self.closed = threading.Event(), threading.Event(), threading.Event()
+        self.made = 0
+        self.threads: set[threading.Thread] = set()
+
+    def sync(self, items: Iterable[str | None]) -> Model:
+        """Return a model that yields these items from a thread, and waits at the gate where one is None."""
+
+        def model(model: str, messages: object, body: object) -> Iterator[str]:
+            try:
+                for item in items:
+                    self.threads.add(threading.current_thread())
+                    if item is None:
+                        self.at_gate.set()
+                        assert self.gate.wait(PATIENCE)
+                    else:
+                        self.made += 1
+                        yield item
+            finally:
+                self.threads.add(threading.current_thread())
+                self.closed.set()
+
+        return model
+
+    def on_loop(self, items: Iterable[str | None]) -> Model:
+        """Return the same as an async generator, which awaits nothing but the gate."""
+
+        async def model(model: str, messages: object, body: object) -> AsyncIterator[str]:
+            try:
+                for item in items:
+                    if item is None:
+                        self.at_gate.set()
+                        await happens(self.gate)
+                    else:
+                        self.made += 1
+                        yield item
+            finally:
+                self.closed.set()
+
+        return model
+
+
+both = pytest.mark.parametrize("kind", [Run.sync, Run.on_loop])
+
+
+class Exchange:
+    """A request for a stream; the server waits with each message until the client has taken the one before."""
+
+    def __init__(self, app: Litestar) -> None:
+        body = json.dumps({**ASKS, "stream": True}).encode()
+        headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+        scope: Any = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": "POST",
+            "scheme": "http",
+            "path": "/v1/chat/completions",
+            "raw_path": b"/v1/chat/completions",
+            "root_path": "",
+            "query_string": b"",
+            "headers": [*headers, (b"content-length", str(len(body)).encode())],
+            "client": ("127.0.0.1", 1),
+            "server": ("localhost", 80),
+        }
+        self._request: list[Any] = [{"type": "http.request", "body": body, "more_body": False}]
+        self._messages: asyncio.Queue[Any] = asyncio.Queue(1)
+        self._left = asyncio.Event()
+        self.ended = False
+        self.served = asyncio.create_task(self._serve(app, scope))
+
+    async def status(self) -> int:
+        """Take the status."""
+        status: int = (await self._take())["status"]
+        return status
+
+    async def frames(self) -> bytes:
+        """Take the next bytes."""
+        message = await self._take()
+        self.ended = not message["more_body"]
+        frames: bytes = message["body"]
+        return frames
+
+    async def until(self, mark: bytes) -> bytes:
+        """Take bytes until the mark is in them."""
+        received = b""
+        while mark not in received:
+            received += await self.frames()
+        return received
+
+    async def rest(self) -> bytes:
+        """Take all bytes up to the end."""
+        rest = b""
+        while not self.ended:
+            rest += await self.frames()
+        return rest
+
+    async def is_silent(self) -> bool:
+        """Return whether nothing was sent, after some turns of the loop."""
+        for _ in range(20):
+            await asyncio.sleep(0)
+        return self._messages.empty()
+
+    def leave(self) -> None:
+        """Disconnect; the server's messages go nowhere from now on, without waiting."""
+        self._left.set()
+        while not self._messages.empty():
+            self._messages.get_nowait()
+
+    async def _take(self) -> Any:
+        async with asyncio.timeout(PATIENCE):
+            return await self._messages.get()
+
+    async def _serve(self, app: Any, scope: Any) -> None:
+        await app(scope, self._receive, self._send)
+
+    async def _receive(self) -> Any:
+        if self._request:
+            return self._request.pop()
+        await self._left.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: Any) -> None:
+        if not self._left.is_set():
+            await self._messages.put(message)
+
+
+@asynccontextmanager
+async def exchange(model: Model, **settings: Any) -> AsyncIterator[Exchange]:
+    """Ask a model for a stream, and leave at the end."""
+    registry = Pipelines()
+    registry.add("test", model)
+    app = create_app(settings=Settings(**{"keep_alive_interval": 0, **settings}), pipelines=registry)
+    async with app.lifespan():
+        asked = Exchange(app)
+        try:
+            yield asked
+        finally:
+            asked.leave()
+            await asyncio.wait_for(asked.served, PATIENCE)
+
+
+async def happens(event: threading.Event) -> None:
+    """Wait for an event of another thread, or of the server on this loop."""
+    async with asyncio.timeout(PATIENCE):
+        while not event.is_set():  # noqa: ASYNC110 - an event of asyncio cannot be set from a thread
+            await asyncio.sleep(0.001)
+
+
+def deltas_in(frames: bytes) -> list[dict[str, Any]]:
+    """Return the deltas of the chunks in some frames."""
+    data = [frame.removeprefix(b"data: ") for frame in frames.split(b"\n\n") if frame.startswith(b"data: {")]
+    return [choice["delta"] for each in data for choice in json.loads(each)["choices"]]
+
+
+@both
+async def test_a_chunk_is_sent_while_its_generator_is_at_work(kind: Callable[..., Model]) -> None:
+    run = Run()
+    async with exchange(kind(run, ["first", None, "second"])) as asked:
+        assert await asked.status() == 200
+        received = await asked.until(b"first")
+        await happens(run.at_gate)
+        assert await asked.is_silent()
+
+        run.gate.set()
+        rest = await asked.rest()
+
+    assert deltas_in(received) == [{"role": "assistant", "content": ""}, {"content": "first"}]
+    assert deltas_in(rest) == [{"content": "second"}, {}]
+    assert rest.endswith(b"data: [DONE]\n\n")
+
+
+@both
+async def test_the_status_is_not_sent_before_the_first_item(kind: Callable[..., Model]) -> None:
+    run = Run()
+    async with exchange(kind(run, [None, "first"])) as asked:
+        await happens(run.at_gate)
+        assert await asked.is_silent()
+
+        run.gate.set()
+        assert await asked.status() == 200
+        assert (await asked.rest()).endswith(b"data: [DONE]\n\n")
+
+
+@both
+@pytest.mark.parametrize("before", [[], ["first"]], ids=["before the first item", "between items"])
+async def test_an_idle_stream_gets_comments_until_its_next_item(kind: Callable[..., Model], before: list[str]) -> None:
+    run = Run()
+    async with exchange(kind(run, [*before, None, "second"]), keep_alive_interval=0.01) as asked:
+        assert await asked.status() == 200
+        received = await asked.until(KEEP_ALIVE) + await asked.until(KEEP_ALIVE)
+        run.gate.set()
+        rest = await asked.rest()
+
+    assert deltas_in(received) == [{"role": "assistant", "content": ""}, {"content": "first"}][: 2 * len(before)]
+    assert [delta for delta in deltas_in(rest) if "role" not in delta] == [{"content": "second"}, {}]
+
+
+@pytest.mark.parametrize("settings", [{}, {"keep_alive_interval": 0.01}], ids=["at once", "after a comment"])
+async def test_an_error_instead_of_a_late_first_item_is_one_of_http_unless_a_comment_was_sent(
+    settings: dict[str, float],
+) -> None:
+    run = Run()
+
+    async def failing(model: str, messages: object, body: object) -> AsyncIterator[str]:
+        run.at_gate.set()
+        await happens(run.gate)
+        yield str(1 // 0)
+
+    async with exchange(failing, **settings) as asked:
+        await happens(run.at_gate)
+        if settings:
+            assert await asked.status() == 200
+            assert await asked.frames() == KEEP_ALIVE
+        run.gate.set()
+        if not settings:
+            assert await asked.status() == 500
+        error, *end = (await asked.rest()).replace(KEEP_ALIVE, b"").split(b"\n\n")
+
+    assert json.loads(error.removeprefix(b"data: "))["error"]["message"] == SERVER_ERROR
+    assert end == ([b"data: [DONE]", b""] if settings else [])
+
+
+@both
+async def test_chunks_that_wait_together_are_sent_together(kind: Callable[..., Model]) -> None:
+    run = Run()
+    async with exchange(kind(run, ["item"] * 100)) as asked:
+        assert await asked.status() == 200
+        await happens(run.closed)  # all items wait for the client by now
+        writes: list[bytes] = []
+        while not asked.ended:
+            writes.append(await asked.frames())
+
+    assert deltas_in(b"".join(writes)) == [{"role": "assistant", "content": ""}, *[{"content": "item"}] * 100, {}]
+    assert len(writes) <= 10
+
+
+@both
+async def test_a_generator_is_never_far_ahead_of_its_client(kind: Callable[..., Model]) -> None:
+    run = Run()
+    async with exchange(kind(run, ["item"] * MANY)) as asked:
+        assert await asked.status() == 200
+        received = 0
+        while not asked.ended:
+            frames = await asked.frames()
+            await asked.is_silent()  # gives the generator time to go on
+            received += len(deltas_in(frames))
+            assert run.made - received < 1000
+    assert (run.made, received) == (MANY, MANY + 2)
+
+
+@both
+async def test_a_generator_is_closed_when_its_client_leaves_a_sync_one_in_its_thread(
+    kind: Callable[..., Model],
+) -> None:
+    run = Run()
+    model = kind(run, repeat("item"))
+    kept: list[object] = []
+
+    def keeping(*arguments: Any) -> object:
+        kept.append(model(*arguments))  # so that the generator is never garbage
+        return kept[0]
+
+    async with exchange(keeping) as asked:
+        assert await asked.status() == 200
+        await asked.frames()
+        assert not run.closed.is_set()
+
+        asked.leave()
+        await happens(run.closed)
+
+    assert len(run.threads) == (1 if kind is Run.sync else 0)
+    assert threading.main_thread() not in run.threads
+
+
+async def test_what_a_sync_function_returns_to_a_client_that_has_left_is_closed() -> None:
+    run = Run()
+    closed = threading.Event()
+
+    class Items(SimpleNamespace):
+        def close(self) -> None:
+            closed.set()
+
+    def model(model: str, messages: object, body: object) -> Items:
+        run.at_gate.set()
+        assert run.gate.wait(PATIENCE)
+        return Items()
+
+    async with exchange(model) as asked:
+        await happens(run.at_gate)
+        asked.leave()
+        await asyncio.wait_for(asked.served, PATIENCE)
+        run.gate.set()
+        await happens(closed)

@@ -1,0 +1,209 @@
+"""What single items and results become; the properties beside this file cover the forms of them in general."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from enum import StrEnum
+from types import SimpleNamespace
+from typing import Any
+
+import msgspec
+import pytest
+from haystack.dataclasses import ChatMessage, ReasoningContent, StreamingChunk, ToolCall
+
+from app.services import Hooks
+from schemas.chat import (
+    ChatCompletion,
+    ChatCompletionChunk,
+    Choice,
+    ChunkChoice,
+    Delta,
+    Json,
+    Message,
+)
+from tests.conftest import SERVER_ERROR, Serve, ask, error_of, message_of, returning, streamed_text, yielding
+from tests.template.conftest import choice, chunk, completion, deltas_of, stream
+from tests.template.properties.scripted import Script, Scripted
+
+CALL: Json = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Paris"}'}}
+USAGE: Json = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+
+
+class Word(StrEnum):
+    HELLO = "Hello!"
+
+
+@dataclass
+class Token:
+    content: str | None
+
+
+@dataclass
+class Percentage:
+    value: int
+
+    def __str__(self) -> str:
+        return f"{self.value} %"
+
+
+def haystack_chunk(content: str = "", **fields: Any) -> SimpleNamespace:
+    """Return an object with the attributes of Haystack's chunk, several of which may be set."""
+    empty: Json = {"tool_calls": None, "reasoning": None, "finish_reason": None, "meta": {}}
+    return SimpleNamespace(**{"content": content, **empty, **fields})
+
+
+def haystack_message(text: str | None = None, **fields: Any) -> SimpleNamespace:
+    return SimpleNamespace(**{"text": text, "tool_calls": [], "meta": {}, "reasoning": None, **fields})
+
+
+@pytest.mark.parametrize(
+    ("item", "text"),
+    [
+        (Word.HELLO, "Hello!"),
+        (Token("Hello!"), "Hello!"),
+        (Token(None), ""),
+        (Percentage(7), "7 %"),
+        (42, "42"),
+        ({"a": 1}, "{'a': 1}"),
+        (StreamingChunk("Hello!"), "Hello!"),
+        (ChatMessage.from_assistant("Hello!"), "Hello!"),
+        (haystack_message("Hello!", meta=None), "Hello!"),
+        (haystack_message("Hello!", meta={"usage": None, "finish_reason": None}), "Hello!"),
+    ],
+    ids=repr,
+)
+def test_an_item_of_any_type_is_its_content_or_its_text(scripted: Scripted, item: object, text: str) -> None:
+    deltas = [{"content": part} for part in (text, " Yes.") if part]
+
+    assert scripted.chunks(Script([item, " Yes."])) == stream(*deltas)
+    assert scripted.completion(Script([item, " Yes."])) == completion(f"{text} Yes.")
+
+
+@pytest.mark.parametrize(
+    "item",
+    ["", Delta(), Delta(content=""), {"choices": []}, {"choices": [{"delta": {}}]}, haystack_chunk()],
+    ids=repr,
+)
+def test_an_item_that_says_nothing_is_not_sent(scripted: Scripted, item: object) -> None:
+    assert scripted.chunks(Script(["a", item, "b"])) == stream({"content": "a"}, {"content": "b"})
+    assert scripted.chunks(Script([item])) == stream()
+    assert scripted.completion(Script([item, item])) == completion("")
+
+
+def test_a_chunk_mapper_reads_only_items_of_unknown_types(serve: Serve) -> None:
+    known = [Word.HELLO, Delta(content="a"), {"choices": []}, haystack_message("b"), haystack_chunk("c"), "d"]
+    event = SimpleNamespace(to_event_dict=lambda: {"type": "status"})
+    mapper: Callable[[Any], str] = lambda item: f"<{item['token']}>"  # noqa: E731 - which needs a type
+
+    client = serve(yielding(*known, event, {"token": 7}), hooks=Hooks(chunk_mapper=mapper))
+
+    assert streamed_text(ask(client, stream=True)) == message_of(ask(client))["content"] == "Hello!abcd<7>"
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        haystack_chunk(
+            "Hello!",
+            reasoning="Hm.",
+            tool_calls=[SimpleNamespace(index=3, id="call_1", tool_name="weather", arguments={"city": "Paris"})],
+            finish_reason="length",
+            meta={"usage": USAGE},
+        ),
+        ChatMessage.from_assistant(
+            "Hello!",
+            tool_calls=[ToolCall("weather", {"city": "Paris"}, id="call_1")],
+            reasoning=ReasoningContent("Hm."),
+            meta={"finish_reason": "length", "usage": USAGE, "model": "upstream", "index": 0},
+        ),
+        {
+            "choices": [
+                {
+                    "message": {"tool_calls": [{"index": 5, **CALL}], "content": "Hello!", "reasoning_content": "Hm."},
+                    "finish_reason": "length",
+                }
+            ],
+            "usage": USAGE,
+        },
+    ],
+    ids=["chunk of Haystack", "message of Haystack", "dict of a completion"],
+)
+def test_one_item_may_carry_several_things_which_go_out_in_this_order(scripted: Scripted, item: object) -> None:
+    parts: list[Json] = [
+        {"reasoning_content": "Hm."},
+        {"content": "Hello!"},
+        {"tool_calls": [{"index": 0, **CALL}]},
+    ]
+
+    *chunks, last = scripted.chunks(Script([item]), include_usage=True)
+
+    assert chunks == [{**each, "usage": None} for each in stream(*parts, finish_reason="length")]
+    assert last == chunk(usage=USAGE)
+    whole = completion("Hello!", finish_reason="length", reasoning_content="Hm.", tool_calls=[CALL])
+    assert scripted.completion(Script([item])) == {**whole, "usage": USAGE}
+
+
+@pytest.mark.parametrize(
+    ("setting", "fields"),
+    [
+        ("reasoning_content", {"reasoning_content": "Hm."}),
+        ("reasoning", {"reasoning": "Hm."}),
+        ("both", {"reasoning_content": "Hm.", "reasoning": "Hm."}),
+    ],
+)
+def test_reasoning_goes_out_in_the_fields_that_the_setting_names(serve: Serve, setting: str, fields: Json) -> None:
+    service = Scripted()
+    service.client = serve(service, reasoning_field=setting)
+    message = Message(content="Yes.", reasoning_content="Hm.")
+    whole = ChatCompletion(choices=[Choice(message=message)])
+    delta = Delta(reasoning_content="Hm.")
+    full_chunk = ChatCompletionChunk(choices=[ChunkChoice(delta=delta)])
+
+    for result in (
+        whole,
+        Script([delta, "Yes."]),
+        Script([full_chunk, "Yes."]),
+        Script([haystack_chunk(reasoning="Hm."), "Yes."]),
+        Script([haystack_chunk(reasoning=ReasoningContent("Hm.")), "Yes."]),
+        haystack_message("Yes.", reasoning=ReasoningContent("Hm.")),
+    ):
+        deltas = deltas_of(service.ask(result, stream=True))
+        assert [field for delta in deltas for field in delta.items()] == [*fields.items(), ("content", "Yes.")]
+        assert service.completion(result) == completion("Yes.", **fields)
+
+
+def test_a_chunk_with_nothing_but_an_extra_field_goes_out(scripted: Scripted) -> None:
+    _, sent, _ = scripted.chunks(Script([{"choices": [], "citations": ["a"]}]))
+
+    assert sent == chunk(citations=["a"])
+
+
+def test_items_of_a_service_are_not_changed_and_may_be_sent_again(scripted: Scripted) -> None:
+    items: list[Any] = [
+        {"choices": [choice({"tool_calls": [{"index": 4, **CALL}]})]},
+        {"choices": [choice({"audio": {"a": 1}})]},
+    ]
+    before = msgspec.json.encode(items)
+
+    first, second = (scripted.completion(Script([*items, *items]))["choices"] for _ in range(2))
+
+    assert msgspec.json.encode(items) == before
+    assert first == second
+
+
+def test_a_chunk_cannot_make_the_server_open_any_number_of_answers(scripted: Scripted) -> None:
+    response = scripted.ask(Script([{"choices": [{"index": 1_000_000, "delta": {"content": "a"}}]}]), stream=True)
+
+    assert (response.status_code, error_of(response)["message"]) == (500, SERVER_ERROR)
+
+
+@pytest.mark.parametrize("streaming", [True, False])
+@pytest.mark.parametrize("result", [None, 42, b"Hello!", ["Hello!"], {"a": 1}, Percentage(7)], ids=repr)
+def test_any_other_result_is_an_error_whose_log_names_the_types_that_are_allowed(
+    serve: Serve, caplog: pytest.LogCaptureFixture, result: object, streaming: bool
+) -> None:
+    response = ask(serve(returning(result)), stream=streaming)
+
+    assert response.status_code == 500
+    assert error_of(response) == {"message": SERVER_ERROR, "type": "server_error", "param": None, "code": None}
+    assert f"returned {type(result).__qualname__}" in caplog.text
+    assert all(allowed in caplog.text for allowed in ("str", "ChatCompletion", "dict", "ChatMessage", "iterator"))

@@ -1,0 +1,136 @@
+"""Tool calls, in deltas and in whole messages: each is counted from 0 and named once."""
+
+from typing import Any
+
+import pytest
+
+from schemas.chat import Json
+from tests.conftest import message_of
+from tests.template.conftest import deltas_of
+from tests.template.properties import forms
+from tests.template.properties.forms import Call, Form, Part, Said
+from tests.template.properties.scripted import Script, Scripted
+
+SIGNED: Json = {"extra_content": {"signature": "s"}}
+
+
+def named(index: int, id: str, name: str, arguments: Any = "", **extra: object) -> Json:
+    """Return the first delta of a call."""
+    function = {"name": name, "arguments": arguments}
+    return {"index": index, "id": id, "type": "function", "function": function, **extra}
+
+
+def more(index: int, arguments: Any, **extra: object) -> Json:
+    """Return a later delta of a call."""
+    return {"index": index, "function": {"arguments": arguments}, **extra}
+
+
+def whole(id: str, name: str, arguments: str, **extra: object) -> Json:
+    """Return a call as a whole message has it."""
+    return {"id": id, "type": "function", "function": {"name": name, "arguments": arguments}, **extra}
+
+
+def unnumbered(call: Json) -> Json:
+    return {name: value for name, value in call.items() if name != "index"}
+
+
+@pytest.mark.parametrize(
+    ("deltas", "streamed", "collected"),
+    [
+        pytest.param(
+            [[named(0, "a", "f")], [more(0, '{"a":')], [more(0, "1}")]],
+            [[named(0, "a", "f")], [more(0, '{"a":')], [more(0, "1}")]],
+            [whole("a", "f", '{"a":1}')],
+            id="named once, then its arguments",
+        ),
+        pytest.param(
+            [[named(0, "a", "f", "{")], [named(0, "a", "f", "}")]],
+            [[named(0, "a", "f", "{")], [more(0, "}")]],
+            [whole("a", "f", "{}")],
+            id="its source repeats id and name",
+        ),
+        pytest.param(
+            [[named(0, "a", "f", {"a": 1})]],
+            [[named(0, "a", "f", '{"a":1}')]],
+            [whole("a", "f", '{"a":1}')],
+            id="arguments are an object",
+        ),
+        pytest.param(
+            [[named(7, "a", "f")], [named(3, "b", "g")], [more(7, "{}")]],
+            [[named(0, "a", "f")], [named(1, "b", "g")], [more(0, "{}")]],
+            [whole("a", "f", "{}"), whole("b", "g", "")],
+            id="its source counts otherwise",
+        ),
+        pytest.param(
+            [[named(0, "a", "f", "["), named(1, "b", "g", "{")], [more(1, "}")], [more(0, "]")]],
+            [[named(0, "a", "f", "["), named(1, "b", "g", "{")], [more(1, "}")], [more(0, "]")]],
+            [whole("a", "f", "[]"), whole("b", "g", "{}")],
+            id="two that interleave",
+        ),
+        pytest.param(
+            [[named(0, "a", "f", "{}")], [named(0, "b", "g", "{}")]],
+            [[named(0, "a", "f", "{}")], [named(1, "b", "g", "{}")]],
+            [whole("a", "f", "{}"), whole("b", "g", "{}")],
+            id="two of one index and two ids",
+        ),
+        pytest.param(
+            [[unnumbered(named(0, "a", "f", "{}"))], [unnumbered(named(0, "b", "g", "{}"))]],
+            [[named(0, "a", "f", "{}")], [named(1, "b", "g", "{}")]],
+            [whole("a", "f", "{}"), whole("b", "g", "{}")],
+            id="two ids and no index",
+        ),
+        pytest.param(
+            [[named(0, "a", "f", "{}", **SIGNED)]],
+            [[named(0, "a", "f", "{}", **SIGNED)]],
+            [whole("a", "f", "{}", **SIGNED)],
+            id="fields that OpenAI does not have",
+        ),
+        pytest.param(
+            [[{"index": 3, "id": "a", "type": "custom", "custom": {"name": "shell", "input": "ls"}}]],
+            [[{"index": 0, "id": "a", "type": "custom", "custom": {"name": "shell", "input": "ls"}}]],
+            [{"id": "a", "type": "custom", "custom": {"name": "shell", "input": "ls"}}],
+            id="a custom tool has no function",
+        ),
+    ],
+)
+def test_deltas_of_tool_calls_are_numbered_and_add_up(
+    scripted: Scripted, deltas: list[list[Json]], streamed: list[list[Json]], collected: list[Json]
+) -> None:
+    result = Script([{"choices": [{"delta": {"tool_calls": calls}}]} for calls in deltas])
+
+    assert deltas_of(scripted.ask(result, stream=True)) == [{"tool_calls": calls} for calls in streamed]
+    message = {"role": "assistant", "content": None, "refusal": None, "tool_calls": collected}
+    assert message_of(scripted.ask(result)) == message
+
+
+def test_an_id_that_comes_late_does_not_make_another_call(scripted: Scripted) -> None:
+    first, second = unnumbered(named(0, "", "f", "{")) | {"index": 0, "id": None}, more(0, "}", id="late")
+    result = Script([{"choices": [{"delta": {"tool_calls": [call]}}]} for call in (first, second)])
+
+    streamed = [call for delta in deltas_of(scripted.ask(result, stream=True)) for call in delta["tool_calls"]]
+
+    assert {call["index"] for call in streamed} == {0}
+    assert [call["function"] for call in message_of(scripted.ask(result))["tool_calls"]] == [
+        {"name": "f", "arguments": "{}"}
+    ]
+
+
+@pytest.mark.parametrize("given", [True, False], ids=["ids", "no ids"])
+@pytest.mark.parametrize(
+    "form",
+    [forms.chunk_dict, forms.delta, forms.streaming_chunk, forms.completion_dict, forms.completion, forms.chat_message],
+)
+def test_calls_of_any_form_keep_their_ids_or_get_one_each_and_have_an_index_only_in_a_stream(
+    scripted: Scripted, form: Form, given: bool
+) -> None:
+    calls = tuple(Call(number, "weather", "{}", f"mine_{number}" if given else None) for number in (1, 2))
+    result = Script([form(Said({0: Part(calls=calls, finish_reason="tool_calls")}))])
+
+    collected = message_of(scripted.ask(result))["tool_calls"]
+    streamed = [call for delta in deltas_of(scripted.ask(result, stream=True)) for call in delta["tool_calls"]]
+
+    assert [call.pop("index") for call in streamed] == [0, 1]
+    for sent in (collected, streamed):
+        ids = [call.pop("id") for call in sent]
+        assert ids == ["mine_1", "mine_2"] if given else len({each for each in ids if each.startswith("call_")}) == 2
+        assert sent == [{"type": "function", "function": {"name": "weather", "arguments": "{}"}}] * 2
