@@ -21,7 +21,6 @@ from schemas.chat import (
     Usage,
 )
 from schemas.chat import ToolCall as ToolCallStruct
-from tests.conftest import chunks_of
 from tests.template.conftest import choice, chunk, completion, finish_reason_of, stream
 from tests.template.properties.scripted import Script, Scripted
 
@@ -75,13 +74,6 @@ def test_of_several_finish_reasons_the_last_goes_out(scripted: Scripted) -> None
     result = Script([{"choices": [choice({"content": "a"}, reason)]} for reason in ("stop", "length")])
 
     assert finish_reason_of(scripted.ask(result, stream=True)) == finish_reason_of(scripted.ask(result)) == "length"
-
-
-@pytest.mark.parametrize("options", [{}, {"stream_options": None}, {"stream_options": {"include_usage": False}}])
-def test_usage_is_in_no_chunk_unless_the_client_asks_for_it(scripted: Scripted, options: Json) -> None:
-    response = scripted.ask(Script(["Hello!", Usage(prompt_tokens=3, completion_tokens=4)]), stream=True, **options)
-
-    assert chunks_of(response) == stream({"content": "Hello!"})
 
 
 def test_usage_that_nobody_reported_is_not_made_up(scripted: Scripted) -> None:

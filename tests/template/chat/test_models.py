@@ -21,11 +21,7 @@ async def list_models_async() -> list[str | Model]:
     return LISTED
 
 
-@pytest.mark.parametrize(
-    "list_models",
-    [lambda: LISTED, lambda: tuple(LISTED), list_models_async],
-    ids=["list", "tuple", "async"],
-)
+@pytest.mark.parametrize("list_models", [lambda: LISTED, list_models_async], ids=["sync", "async"])
 def test_models_are_listed_by_name_or_in_full_and_what_is_left_out_is_filled_in(
     serve: Serve, list_models: Callable[[], Any]
 ) -> None:
@@ -34,8 +30,7 @@ def test_models_are_listed_by_name_or_in_full_and_what_is_left_out_is_filled_in(
 
     body: Json = client.get("/v1/models").json()
 
-    assert body == client.get("/v1/models").json()
-    (created,) = {model["created"] for model in body["data"][:2]}
+    created = body["data"][0]["created"]
     assert body == {
         "object": "list",
         "data": [
@@ -48,10 +43,8 @@ def test_models_are_listed_by_name_or_in_full_and_what_is_left_out_is_filled_in(
         assert message_of(ask(client, model=model))["content"] == model
 
 
-@pytest.mark.parametrize(
-    "listed", [[], [Priced(id="a", created=8, owned_by="another", price=1.5)]], ids=["none", "fields of a subclass"]
-)
-def test_what_a_service_lists_in_full_is_not_changed(serve: Serve, listed: list[Model]) -> None:
+@pytest.mark.parametrize("listed", [[], [Priced(id="a", created=8, owned_by="another", price=1.5)]])
+def test_models_listed_in_full_keep_all_their_fields(serve: Serve, listed: list[Model]) -> None:
     client = serve(SimpleNamespace(list_models=lambda: listed, complete=lambda model, messages, body: model))
 
     sent = [{"id": "a", "object": "model", "created": 8, "owned_by": "another", "price": 1.5} for _ in listed]

@@ -1,4 +1,4 @@
-"""Any text reaches the client as valid UTF-8 JSON on one line, whole and streamed, and the service as it was sent."""
+"""Any text reaches the client as valid UTF-8 JSON on one line, whole and streamed."""
 
 import json
 import math
@@ -16,7 +16,7 @@ from tests.template.conftest import chunk, deltas_of
 from tests.template.properties import forms
 from tests.template.properties.forms import Event, Form, Json, Part, Said
 from tests.template.properties.samples import Sample, completion_of
-from tests.template.properties.scripted import MODEL, Script, Scripted, accumulated, data_of, post, send, summary
+from tests.template.properties.scripted import Script, Scripted, accumulated, data_of, summary
 
 AWKWARD = 'a "quote", a \\, a\nline,\r\n\x00 \x85 \u2028 \u2029 é 日本 🎉 and halves: \ud800 \udfff'
 any_text = st.text(st.characters(exclude_categories=()))  # lone surrogates too
@@ -74,24 +74,6 @@ def test_any_name_of_a_model_stands_in_the_frames_of_texts(serve: Serve, model: 
 
     assert deltas_of(response) == [{"content": "Hello!"}]
     assert {json.loads(data)["model"] for data in data_of(response)[:-1]} == {model}
-
-
-@given(text=st.text(), in_ascii=st.booleans())
-def test_any_text_of_a_client_reaches_the_service(scripted: Scripted, text: str, in_ascii: bool) -> None:
-    messages = [{"role": "user", "content": text}]
-    body = json.dumps({"model": MODEL, "messages": messages}, ensure_ascii=in_ascii)
-
-    assert send(scripted.client, body.encode()).status_code == 200
-    assert scripted.body["messages"] == messages
-
-
-@given(before=st.text(), surrogate=st.characters(categories=["Cs"]), after=st.text())
-def test_a_lone_surrogate_of_a_client_is_refused(scripted: Scripted, before: str, surrogate: str, after: str) -> None:
-    response = post(
-        scripted.client, {"model": MODEL, "messages": [{"role": "user", "content": before + surrogate + after}]}
-    )
-    assert response.status_code == 400
-    assert response.json()["error"].keys() == {"message", "type", "param", "code"}
 
 
 def clean(value: Any) -> Any:

@@ -7,7 +7,7 @@ from hypothesis import example, given
 from hypothesis import strategies as st
 
 from tests.template.conftest import stream
-from tests.template.properties.forms import Call, Json, Part, Said, chunk_dict
+from tests.template.properties.forms import Json, Part, Said, chunk_dict
 from tests.template.properties.samples import Sample, completion_of, samples, texts, whole_samples
 from tests.template.properties.scripted import Manner, Script, Scripted, accumulated, script, summary
 
@@ -66,19 +66,6 @@ def test_a_tool_call_may_come_in_any_pieces(scripted: Scripted, arguments: list[
     assert summary(accumulated(chunks)) == summary(completion)
     (call,) = completion["choices"][0]["message"]["tool_calls"]
     assert call["function"] == {"name": "tool", "arguments": "".join(arguments)}
-
-
-@given(
-    ids=st.lists(st.none() | st.integers(0, 9).map("call_{}".format), max_size=4, unique_by=lambda own: own or object())
-)
-def test_a_tool_call_keeps_its_id_or_gets_one(scripted: Scripted, ids: list[str | None]) -> None:
-    calls = tuple(Call(number, "tool", "{}", own) for number, own in enumerate(ids))
-    said = script([Sample(Said({0: Part("text", calls=calls)}), chunk_dict)], "sync")
-
-    for completion in scripted.completion(said), accumulated(scripted.chunks(said)):
-        answered = [call["id"] for call in completion["choices"][0]["message"].get("tool_calls") or []]
-        assert len(set(answered)) == len(ids)
-        assert all(got == own if own else got.startswith("call_") for own, got in zip(ids, answered, strict=True))
 
 
 @pytest.mark.parametrize("manner", get_args(Manner))

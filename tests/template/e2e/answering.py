@@ -1,4 +1,4 @@
-"""Models that answer at once, each in a way of its own."""
+"""Models that answer at once."""
 
 import asyncio
 import json
@@ -18,24 +18,15 @@ logger = logging.getLogger("app.tests")
 
 
 def add_answering_models(pipelines: Pipelines) -> None:
-    """Register the models of this file."""
-    pipelines.add("function", function)
-    pipelines.add("async-function", async_function)
+    """Register the models of this file by their names."""
+    models = (
+        *(function, async_function, async_generator, usage, burst, weather, two_calls, extras, awkward, nothing),
+        *(request, echo_function, echo_generator, echo_async_generator, logs),
+    )
+    for model in models:
+        pipelines.add(model.__name__.replace("_", "-"), model)
     pipelines.add("generator", generator, owned_by="the tests", created=1700000000)
-    pipelines.add("async-generator", async_generator)
     pipelines.add("organisation/model", function)
-    pipelines.add("usage", usage)
-    pipelines.add("burst", burst)
-    pipelines.add("weather", weather)
-    pipelines.add("two-calls", two_calls)
-    pipelines.add("extras", extras)
-    pipelines.add("awkward", awkward)
-    pipelines.add("nothing", nothing)
-    pipelines.add("request", request)
-    pipelines.add("echo-function", echo_function)
-    pipelines.add("echo-generator", echo_generator)
-    pipelines.add("echo-async-generator", echo_async_generator)
-    pipelines.add("logs", logs)
 
 
 def function(model: str, messages: Messages, body: Body) -> str:
@@ -68,14 +59,14 @@ async def burst(model: str, messages: Messages, body: Body) -> AsyncIterator[str
 
 
 def weather(model: str, messages: Messages, body: Body) -> Iterator[str]:
-    """JSON in the schema that was asked for, whose fields are a city and a temperature."""
+    """Yield JSON in the requested schema, whose fields are a city and a temperature."""
     city, temperature = body["response_format"]["json_schema"]["schema"]["properties"]
     yield f'{{"{city}": "Paris", '
     yield f'"{temperature}": 21}}'
 
 
 async def two_calls(model: str, messages: Messages, body: Body) -> AsyncIterator[Delta]:
-    """Two calls at once, whose arguments come by turns."""
+    """Yield two tool calls whose arguments interleave."""
     for index, (call_id, name) in enumerate((("call_a", "first"), ("call_b", "second"))):
         function = FunctionCallDelta(name=name, arguments="")
         yield Delta(tool_calls=[ToolCallDelta(index=index, id=call_id, type="function", function=function)])
@@ -85,7 +76,7 @@ async def two_calls(model: str, messages: Messages, body: Body) -> AsyncIterator
 
 
 def extras(model: str, messages: Messages, body: Body) -> dict[str, Any]:
-    """A completion with fields that OpenAI doesn't know, at each level."""
+    """Return a completion with fields that OpenAI does not have, at each level."""
     message = {"role": "assistant", "content": "Hello, world", "citations": [{"title": "A book"}]}
     return {"choices": [{"message": message, "finish_reason": "length", "score": 0.5}], "sources": ["a", "b"]}
 
@@ -99,7 +90,7 @@ def nothing(model: str, messages: Messages, body: Body) -> Iterator[str]:
 
 
 def request(model: str, messages: Messages, body: Body, headers: Mapping[str, str]) -> str:
-    """The request as the service sees it."""
+    """Return the request as the service sees it."""
     return json.dumps({"model": model, "messages": messages, "body": body, "headers": dict(headers)})
 
 
@@ -108,14 +99,13 @@ def echo_function(model: str, messages: Messages, body: Body) -> str:
 
 
 def echo_generator(model: str, messages: Messages, body: Body) -> Iterator[str]:
-    """The prompt, a word at a time."""
+    """Yield the prompt word by word."""
     for word in echo_function(model, messages, body).split():
-        time.sleep(0)  # whoever else wants to run may
+        time.sleep(0)  # lets other threads run
         yield f"{word} "
 
 
 async def echo_async_generator(model: str, messages: Messages, body: Body) -> AsyncIterator[str]:
-    """The same on the event loop."""
     for word in echo_function(model, messages, body).split():
         await asyncio.sleep(0)
         yield f"{word} "

@@ -3,7 +3,7 @@
 import threading
 
 import pytest
-from openai import APIError, AsyncOpenAI, OpenAI
+from openai import APIError, OpenAI
 
 from tests.template.e2e.clients import client_of, says
 from tests.template.e2e.connection import Connection, chat
@@ -20,17 +20,6 @@ def test_a_chunk_arrives_while_its_generator_is_at_work(server: Server, client: 
     server.open_gate(key)
     assert [chunk.choices[0].delta.content for chunk in stream] == [" second", None]
     assert server.wait_for(key, "closed")[-2:] == ["finished", "closed"]
-
-
-@pytest.mark.anyio
-async def test_the_async_client_gets_a_chunk_while_its_generator_is_at_work(
-    server: Server, async_client: AsyncOpenAI, key: str
-) -> None:
-    stream = await async_client.chat.completions.create(model="gated-async-generator", messages=says(key), stream=True)
-
-    assert [(await anext(stream)).choices[0].delta.content for _ in range(2)] == ["", "first"]
-    server.open_gate(key)
-    assert [chunk.choices[0].delta.content async for chunk in stream] == [" second", None]
 
 
 @pytest.mark.parametrize(
