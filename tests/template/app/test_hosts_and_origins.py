@@ -41,12 +41,9 @@ def test_an_allowed_host_is_answered_on_any_port(named: Client, host: str) -> No
     assert named.get("/v1/models", headers={"host": host}).status_code == 200
 
 
-@pytest.mark.parametrize(
-    "hosts",
-    [*([host.encode()] for host in REFUSED), ["localhöst".encode()], [b"\xff"], [b"localhost", b"localhost"]],
-)
-def test_any_other_host_is_refused_and_so_are_two_of_them(named: Client, hosts: list[bytes]) -> None:
-    response = named.get("/v1/models", headers=[(b"host", host) for host in hosts])
+@pytest.mark.parametrize("host", [*(host.encode() for host in REFUSED), "localhöst".encode(), b"\xff"])
+def test_any_other_host_is_refused(named: Client, host: bytes) -> None:
+    response = named.get("/v1/models", headers=[(b"host", host)])
     assert (response.status_code, error_of(response)["type"]) == (400, "invalid_request_error")
     assert response.headers["x-request-id"]
 

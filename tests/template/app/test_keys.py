@@ -16,22 +16,20 @@ from tests.conftest import Client, Serve, error_of, returning
 
 KEYS = Keys.parse("first,second")
 PUBLIC_PATHS = {"/", "/health", "/ready", "/static/{name}", "/open"}
-WRONG: dict[str, list[bytes]] = {
-    "no header": [],
-    "empty key": [b"Bearer "],
-    "spaces": [b"Bearer    "],
-    "all keys": [b"Bearer first,second"],
-    "no space": [b"Bearerfirst"],
-    "basic": [b"Basic Zmlyc3Q6"],
-    "digest": [b'Digest username="first"'],
-    "tab": [b"Bearer\tfirst"],
-    "hash": [b"Bearer a7937b64b8caa58f03721bb6bacf5c78cb235febe0e70b1b84cd99541461a08e"],
-    "utf-8": ["Bearer schlüssel".encode()],
-    "bytes": [b"Bearer \xff\xfe\x80"],
-    "bytes in the scheme": [b"\xff\xfe first"],
-    "long": [b"Bearer " + b"x" * 10_000],
-    "twice": [b"Bearer first", b"Bearer first"],
-    "right and wrong": [b"Bearer first", b"Bearer third"],
+WRONG: dict[str, bytes | None] = {
+    "no header": None,
+    "empty key": b"Bearer ",
+    "spaces": b"Bearer    ",
+    "all keys": b"Bearer first,second",
+    "no space": b"Bearerfirst",
+    "basic": b"Basic Zmlyc3Q6",
+    "digest": b'Digest username="first"',
+    "tab": b"Bearer\tfirst",
+    "hash": b"Bearer a7937b64b8caa58f03721bb6bacf5c78cb235febe0e70b1b84cd99541461a08e",
+    "utf-8": "Bearer schlüssel".encode(),
+    "bytes": b"Bearer \xff\xfe\x80",
+    "bytes in the scheme": b"\xff\xfe first",
+    "long": b"Bearer " + b"x" * 10_000,
 }
 
 
@@ -65,8 +63,8 @@ def is_refused(response: Response) -> bool:
 
 
 @pytest.mark.parametrize("sent", WRONG.values(), ids=WRONG)
-def test_odd_headers_are_refused(client: Client, sent: list[bytes]) -> None:
-    assert is_refused(client.get("/v1/models", headers=[(b"authorization", value) for value in sent]))
+def test_odd_headers_are_refused(client: Client, sent: bytes | None) -> None:
+    assert is_refused(client.get("/v1/models", headers=[] if sent is None else [(b"authorization", sent)]))
 
 
 @pytest.mark.parametrize("header", ["BEARER  first", "Bearer first "])

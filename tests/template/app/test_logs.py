@@ -121,6 +121,7 @@ CHOICE = Choice(message=Message(content="Hello!"))
 REPORTED = [
     (ChatCompletion(choices=[CHOICE], usage=Usage(prompt_tokens=3, completion_tokens=2)), (3, 2)),
     ({"choices": [{"message": {"content": "!"}}], "usage": {"prompt_tokens": 3, "completion_tokens": 2}}, (3, 2)),
+    ({"choices": [{"message": {"content": "!"}}], "usage": {"prompt_tokens": 3}}, (3, None)),
     *(
         ({"choices": [{"message": {"content": "!"}}], "usage": usage}, None)
         for usage in ("many", {"prompt_tokens": "many"}, {"prompt_tokens": -1}, [1])
@@ -130,7 +131,7 @@ REPORTED = [
 
 @pytest.mark.parametrize(("result", "expected"), REPORTED)
 def test_usage_of_a_completion_is_logged_if_it_makes_sense(
-    serve: Serve, capsys: Captured, result: object, expected: tuple[int, int] | None
+    serve: Serve, capsys: Captured, result: object, expected: tuple[int, int | None] | None
 ) -> None:
     client = serve(returning(result), log_format="json")
     assert ask(client).status_code == ask(client, stream=True).status_code == 200
@@ -153,6 +154,15 @@ def test_a_hook_that_fails_is_an_error_and_a_dependency_that_refuses_a_rejection
 
     ends = [(line["status"], line["ended"], line["error"]) for line in lines_of(capsys)]
     assert ends == [(500, "error", "server_error"), (401, "rejected", "invalid_api_key")]
+
+
+def test_a_completion_beyond_the_limit_is_rejected(serve: Serve, capsys: Captured) -> None:
+    def asking_again(model: str, messages: Messages, body: Body) -> str:
+        return str(ask(full).status_code)
+
+    full = serve(asking_again, max_concurrent_completions=1, log_format="json")
+    ask(full)
+    assert [(line["status"], line["ended"]) for line in lines_of(capsys)] == [(503, "rejected"), (200, "done")]
 
 
 @pytest.mark.parametrize(("content", "stream"), [("hang", False), ("hang", True), ("hang late", True)])

@@ -17,6 +17,8 @@ HEADERS = {
     b"authorization:\r\n": b"401",
     b"authorization: Bearer sk-nobodys\r\n": b"401",
     b"authorization: Bearer sk-first-of-two\r\nauthorization: Bearer sk-first-of-two\r\n": b"401",
+    b"authorization: Bearer sk-first-of-two\r\nauthorization: Bearer sk-nobodys\r\n": b"401",
+    b"authorization: Bearer sk-first-of-two\r\nhost: localhost\r\n": b"400",  # which is the second
     b"authorization: Bearer \xff\xfe\x80\r\n": b"401",
     b"authorization: Bearer sk-first-of-tw\xc3\xb6\r\n": b"401",
     b"authorization: Bearer \t \t\r\n": b"401",
@@ -33,11 +35,12 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     folder = tmp_path_factory.mktemp("closed")
     (folder / "keys").write_text(f"# of the tests\n{KEYS[1]}\n")
     settings = {"API_KEYS": KEYS[0], "API_KEYS_FILE": str(folder / "keys"), "LOG_LEVEL": "DEBUG", "LOG_FORMAT": "text"}
+    settings["ALLOWED_HOSTS"] = "localhost,127.0.0.1"
     with Server(folder / "log", settings=settings, options=("--host", "0.0.0.0")) as running:  # noqa: S104 - behind keys
         yield running
 
 
-def test_headers_are_taken_for_a_key_by_the_byte(closed: Server) -> None:
+def test_headers_are_read_by_the_byte_and_neither_a_key_nor_a_host_is_sent_twice(closed: Server) -> None:
     for headers, status in HEADERS.items():
         with Connection(closed.port) as connection:
             connection.send(b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\nconnection: close\r\n%b\r\n" % headers)
