@@ -4,7 +4,7 @@ import pytest
 from hypothesis import HealthCheck, settings
 from litestar.testing import TestClient
 
-from tests.template.properties.scripted import Scripted, serve
+from tests.template.chat.scripted import Scripted, serve
 
 settings.register_profile("server", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("server")

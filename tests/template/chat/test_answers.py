@@ -21,8 +21,8 @@ from schemas.chat import (
     Usage,
 )
 from schemas.chat import ToolCall as ToolCallStruct
+from tests.template.chat.scripted import Script, Scripted
 from tests.template.conftest import choice, chunk, completion, finish_reason_of, stream
-from tests.template.properties.scripted import Script, Scripted
 
 CALL: Json = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
 USAGE: Json = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}

@@ -21,8 +21,8 @@ from schemas.chat import (
     Message,
 )
 from tests.conftest import SERVER_ERROR, Serve, ask, error_of, message_of, returning, streamed_text, yielding
+from tests.template.chat.scripted import Script, Scripted
 from tests.template.conftest import choice, chunk, completion, deltas_of, stream
-from tests.template.properties.scripted import Script, Scripted
 
 CALL: Json = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Paris"}'}}
 USAGE: Json = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}

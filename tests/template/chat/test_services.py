@@ -17,8 +17,8 @@ from app.services import Body, Messages
 from controllers.openai import OpenAIController
 from schemas.chat import ChatCompletion, Choice, Message
 from tests.conftest import ASKS, SERVER_ERROR, Client, Serve, ask, chunks_of, error_of, message_of, streamed_text
+from tests.template.chat.scripted import Scripted
 from tests.template.conftest import completion, stream
-from tests.template.properties.scripted import Scripted
 
 
 def text(model: str, messages: Messages, body: Body) -> str:

@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from tests.template.properties.forms import Json
-from tests.template.properties.samples import Sample, completion_of, samples
-from tests.template.properties.scripted import DONE, MODEL, Manner, Scripted, data_of, script
+from tests.template.chat.forms import Json
+from tests.template.chat.samples import Sample, completion_of, samples
+from tests.template.chat.scripted import DONE, MODEL, Manner, Scripted, data_of, script
 
 ROLE = {"role": "assistant", "content": ""}
 OWN_FIELDS = {

@@ -9,14 +9,14 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
+from tests.template.chat import forms
 
 from app.registry import Pipelines
 from tests.conftest import Serve, ask, returning
+from tests.template.chat.forms import Event, Form, Json, Part, Said
+from tests.template.chat.samples import Sample, completion_of
+from tests.template.chat.scripted import Script, Scripted, accumulated, data_of, summary
 from tests.template.conftest import chunk, deltas_of
-from tests.template.properties import forms
-from tests.template.properties.forms import Event, Form, Json, Part, Said
-from tests.template.properties.samples import Sample, completion_of
-from tests.template.properties.scripted import Script, Scripted, accumulated, data_of, summary
 
 AWKWARD = 'a "quote", a \\, a\nline,\r\n\x00 \x85 \u2028 \u2029 é 日本 🎉 and halves: \ud800 \udfff'
 any_text = st.text(st.characters(exclude_categories=()))  # lone surrogates too

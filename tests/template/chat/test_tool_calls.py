@@ -3,13 +3,13 @@
 from typing import Any
 
 import pytest
+from tests.template.chat import forms
 
 from schemas.chat import Json
 from tests.conftest import message_of
+from tests.template.chat.forms import Call, Form, Part, Said
+from tests.template.chat.scripted import Script, Scripted
 from tests.template.conftest import deltas_of
-from tests.template.properties import forms
-from tests.template.properties.forms import Call, Form, Part, Said
-from tests.template.properties.scripted import Script, Scripted
 
 SIGNED: Json = {"extra_content": {"signature": "s"}}
 

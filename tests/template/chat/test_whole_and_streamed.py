@@ -6,10 +6,10 @@ import pytest
 from hypothesis import example, given
 from hypothesis import strategies as st
 
+from tests.template.chat.forms import Json, Part, Said, chunk_dict
+from tests.template.chat.samples import Sample, completion_of, samples, texts, whole_samples
+from tests.template.chat.scripted import Manner, Script, Scripted, accumulated, script, summary
 from tests.template.conftest import stream
-from tests.template.properties.forms import Json, Part, Said, chunk_dict
-from tests.template.properties.samples import Sample, completion_of, samples, texts, whole_samples
-from tests.template.properties.scripted import Manner, Script, Scripted, accumulated, script, summary
 
 manners = st.sampled_from(get_args(Manner))
 names = st.text("abcé-", min_size=1, max_size=3).map("x_{}".format)  # of fields that OpenAI does not have

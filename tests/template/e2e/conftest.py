@@ -4,17 +4,17 @@ import os
 
 os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "false"  # before anything imports Haystack
 
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import Iterator
 from typing import Any
 from uuid import uuid4
 
 import httpx
 import pytest
-from openai import AsyncOpenAI, OpenAI
+from openai import OpenAI
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
 from tests.template.e2e.chromium import CHROMIUM, RIGHT, Open, Visit
-from tests.template.e2e.clients import async_client_of, client_of
+from tests.template.e2e.clients import client_of
 from tests.template.e2e.patience import PATIENCE
 from tests.template.e2e.server import Server
 
@@ -31,7 +31,6 @@ def server_fixture(name: str, **settings: str) -> Any:
 
 
 server = server_fixture("server")
-busy = server_fixture("busy")  # by many clients at once
 talkative = server_fixture("talkative", KEEP_ALIVE_INTERVAL="0.2")
 closed = server_fixture("closed", API_KEYS=RIGHT)
 
@@ -44,20 +43,8 @@ def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
 
 
 @pytest.fixture(scope="session")
-def shipped_client(shipped: Server) -> Iterator[OpenAI]:
-    with client_of(shipped) as client:
-        yield client
-
-
-@pytest.fixture(scope="session")
 def client(server: Server) -> Iterator[OpenAI]:
     with client_of(server) as client:
-        yield client
-
-
-@pytest.fixture
-async def async_client(server: Server) -> AsyncIterator[AsyncOpenAI]:
-    async with async_client_of(server) as client:
         yield client
 
 

@@ -16,19 +16,13 @@ SECRET = "postgres://admin:hunter2@db.internal"  # noqa: S105 - a text that no c
 
 def add_failing_models(pipelines: Pipelines) -> None:
     """Register the models of this file, each by its name with hyphens."""
-    for model in (refuse_before, refuse_after, crash, crash_before, crash_after, crash_after_sync, teapot):
+    for model in (refuse_after, crash, crash_before, crash_after, crash_after_sync, teapot):
         pipelines.add(model.__name__.replace("_", "-"), model)
 
 
 def requested_error(messages: Messages) -> CompletionError:
     """Return the error whose fields the prompt has as JSON."""
     return CompletionError(**json.loads(str(messages[-1].get("content"))))
-
-
-async def refuse_before(model: str, messages: Messages, body: Body) -> AsyncIterator[str]:
-    if messages:
-        raise requested_error(messages)
-    yield "never"
 
 
 def refuse_after(model: str, messages: Messages, body: Body) -> Iterator[str]:

@@ -13,9 +13,9 @@ from litestar.testing import TestClient
 from app.errors import CompletionError
 from schemas.chat import Delta, Json
 from tests.conftest import SERVER_ERROR, Serve, returning, yielding
-from tests.template.properties.forms import bare
-from tests.template.properties.samples import Sample, samples, texts, whole_samples
-from tests.template.properties.scripted import MODEL, Manner, Script, Scripted, accumulated, script, serve
+from tests.template.chat.forms import bare
+from tests.template.chat.samples import Sample, samples, texts, whole_samples
+from tests.template.chat.scripted import MODEL, Manner, Script, Scripted, accumulated, script, serve
 from tests.template.responses.events import OWN_EVENT, events_of, respond, short
 
 bounded = settings(deadline=None, max_examples=60)

@@ -17,8 +17,8 @@ from openai.types.chat import ChatCompletionChunk
 from app.app import create_app
 from app.services import Body, CompletionService, Messages
 from app.settings import Settings
-from tests.template.properties.forms import bare
-from tests.template.properties.samples import Sample
+from tests.template.chat.forms import bare
+from tests.template.chat.samples import Sample
 
 Json: TypeAlias = dict[str, Any]
 Manner: TypeAlias = Literal["sync", "async", "async, one by one"]

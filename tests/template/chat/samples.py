@@ -6,8 +6,8 @@ from typing import Any
 
 from hypothesis import strategies as st
 
-from tests.template.properties import forms
-from tests.template.properties.forms import WHOLE, Call, Form, Json, Part, Said, bare
+from tests.template.chat import forms
+from tests.template.chat.forms import WHOLE, Call, Form, Json, Part, Said, bare
 
 texts = st.text(st.sampled_from('ab \n"\\é€😀\u2028\u0085\x00'), max_size=4)
 finish_reasons = st.sampled_from(["stop", "length", "tool_calls", "content_filter", "function_call"])
