@@ -1,6 +1,7 @@
 """Agents as models: their tools are called in the server, and the client sees the calls as events."""
 
 import asyncio
+import json
 from typing import Any
 from unittest.mock import ANY
 
@@ -8,7 +9,7 @@ import pytest
 from haystack import Pipeline
 from haystack.components.agents import Agent
 from haystack.components.builders import ChatPromptBuilder
-from haystack.dataclasses import ChatMessage, TextContent
+from haystack.dataclasses import ChatMessage, StreamingChunk, TextContent
 from haystack.tools.tool import Tool
 
 from app.haystack.model import haystack_component, haystack_pipeline
@@ -32,6 +33,7 @@ from tests.template.haystack.generators import (
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 NO_PARAMETERS = {"type": "object", "properties": {}}
+MANY = 300  # results, more than may wait for a client
 CLIENTS_TOOL = {"type": "function", "function": {"name": "theirs", "parameters": SCHEMA}}
 
 
@@ -109,18 +111,20 @@ def test_a_stream_shows_a_call_and_its_result_as_events_in_their_place(serve: Se
 
 
 @each_kind
-def test_parallel_calls_are_an_event_each(serve: Serve, kind: Kind) -> None:
-    calls = says(
-        calling(0, '{"city": "Rome"}', id="call_a", name="weather"),
-        calling(1, '{"city": "Oslo"}', id="call_b", name="weather"),
-        finished("tool_calls"),
-    )
-    response = ask(serve(haystack_component(agent_of(calls, ANSWER, kind=kind))), stream=True)
+def test_parallel_calls_are_an_event_each_however_many(serve: Serve, kind: Kind) -> None:
+    cities = {f"call_{number}": f"city {number}" for number in range(MANY)}
+    calls = [
+        calling(number, json.dumps({"city": city}), id=call_id, name="weather")
+        for number, (call_id, city) in enumerate(cities.items())
+    ]
+    agent = agent_of(says(*calls, finished("tool_calls")), ANSWER, kind=kind)
+
+    response = ask(serve(haystack_component(agent)), stream=True)
 
     data = [event["data"] for event in events_of(response)]
-    assert [each["tool_call"]["id"] for each in data if "tool_call" in each] == ["call_a", "call_b"]
+    assert [each["tool_call"]["id"] for each in data if "tool_call" in each] == [*cities]
     results = {each["tool_result"]["id"]: each["tool_result"]["result"] for each in data if "tool_result" in each}
-    assert results == {"call_a": "Rain in Rome.", "call_b": "Rain in Oslo."}
+    assert results == {call_id: f"Rain in {city}." for call_id, city in cities.items()}
     assert answer_of(response).content == "It rains."
 
 
@@ -130,6 +134,7 @@ THOUGHT = says(reasoning("Rain."), "It rains.")
 OUT_OF_STEPS = Answer("Let me look.\n\nLet me look.", finish_reason="length", usage=usage_of(6, 10))
 FILTERED = says("It", finished("content_filter"))
 ENDED_BY_TOOL: Json = {"exit_conditions": ["weather"]}
+SEEING = StreamingChunk("Let me see.", index=0, finish_reason="length")  # of this step, not of the answer
 OTHER_CALL = calling(1, "{}", id="call_b", name="time")
 
 
@@ -141,7 +146,7 @@ RUNS: dict[str, tuple[list[Script], Json, Answer]] = {
     "cut off": ([CALL, CUT_OFF], {}, Answer("Let me look.\n\nIt rai", "", [], "length", usage_of(3, 5))),
     "filtered": ([CALL, FILTERED], {}, Answer("Let me look.\n\nIt", "", [], "content_filter", usage_of(3, 5))),
     "failed tool": ([CALL, ANSWER], {"tool": BROKEN_TOOL}, ANSWERED),
-    "ended by a tool": ([says("Let me see.", *CALL_ALONE)], ENDED_BY_TOOL, Answer("Let me see.\n\nRain in Rome.")),
+    "ended by a tool": ([says(SEEING, *CALL_ALONE)], ENDED_BY_TOOL, Answer("Let me see.\n\nRain in Rome.")),
     "ended without text": ([says(*CALL_ALONE)], ENDED_BY_TOOL, Answer("Rain in Rome.")),
     "ended before another": ([says(CALL_ALONE[0], OTHER_CALL, CALL_ALONE[1])], ENDED_BY_TOOL, Answer("Rain in Rome.")),
     "ended after another": ([says(OTHER_CALL, *CALL_ALONE)], ENDED_BY_TOOL, Answer("Rain in Rome.")),

@@ -171,14 +171,16 @@ def test_an_author_chooses_the_parameters_and_the_inputs(serve: Serve, kind: Kin
     assert [message.text for message in generator.asked[0].messages] == ["Be brief.", "Hello!"]
 
 
-def test_parameters_among_the_inputs_are_kept_beside_those_of_the_request(serve: Serve) -> None:
+def test_inputs_of_an_author_take_precedence_over_the_request(serve: Serve) -> None:
     generator = AsyncGenerator(echo)
     kwargs = {"top_k": 3, "seed": 1}
     model = haystack_component(
-        generator, inputs=lambda messages, body: {"messages": messages, "generation_kwargs": kwargs}
+        generator,
+        inputs=lambda messages, body: {"messages": messages, "generation_kwargs": kwargs, "tools": []},
     )
 
-    ask(serve(model), temperature=0.5, seed=2)
+    ask(serve(model), temperature=0.5, seed=2, tools=[function()])
 
     assert generator.asked[0].generation_kwargs == {"top_k": 3, "temperature": 0.5, "seed": 1}
+    assert generator.asked[0].tools == []
     assert kwargs == {"top_k": 3, "seed": 1}
