@@ -6,10 +6,8 @@ from typing import Any
 
 import pytest
 from click import ClickException
-from dotenv import dotenv_values
 
 from app.settings import Settings, SettingsError
-from tests.conftest import ROOT
 
 AT_LEAST_1 = ["MAX_BODY_SIZE", "MAX_HEADER_SIZE", "MAX_CONCURRENT_COMPLETIONS", "SYNC_WORKERS", "RESPONSES_MEMORY"]
 AT_LEAST_0 = ["MAX_JSON_DEPTH", "MAX_MESSAGES", "COMPLETION_TIMEOUT", "KEEP_ALIVE_INTERVAL", "SHUTDOWN_GRACE"]
@@ -75,7 +73,3 @@ def test_a_dotenv_file_is_read_each_time_and_leaves_the_environment_as_it_is(tmp
     assert "OWNED_BY" not in os.environ
     (tmp_path / ".env").unlink()
     assert Settings.load() == Settings.load({}) == Settings()
-
-
-def test_the_example_lists_the_settings_in_their_order() -> None:
-    assert list(dotenv_values(ROOT / ".env.example")) == [name.upper() for name in Settings.__struct_fields__]
