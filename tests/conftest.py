@@ -89,7 +89,7 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     headers = {"authorization": f"Bearer {KEY}"}
     with httpx.Client(base_url=f"http://127.0.0.1:{port}/v1", headers=headers, timeout=PATIENCE) as client:
         try:
-            until(lambda: process.poll() is not None or "Application startup complete" in log.read_text())
+            until(lambda: process.poll() is not None or "Uvicorn running on" in log.read_text())
             assert process.poll() is None, f"The server did not start:\n{log.read_text()}"
             yield client
         finally:
