@@ -21,6 +21,7 @@ pytestmark = pytest.mark.anyio
 
 KEEP_ALIVE = b": keep-alive\n\n"
 MANY = 10_000  # items, many more than may wait for a client
+ENDLESS = 1_000_000  # items, which take seconds
 Model: TypeAlias = Callable[..., Any]
 
 
@@ -283,7 +284,7 @@ async def test_a_generator_is_closed_when_its_client_leaves_a_sync_one_in_its_th
     kind: Callable[..., Model],
 ) -> None:
     run = Run()
-    model = kind(run, repeat("item"))
+    model = kind(run, repeat("item", ENDLESS))
     kept: list[object] = []
 
     def keeping(*arguments: Any) -> object:
@@ -298,6 +299,7 @@ async def test_a_generator_is_closed_when_its_client_leaves_a_sync_one_in_its_th
         asked.leave()
         await happens(run.closed)
 
+    assert run.made < ENDLESS
     assert len(run.threads) == (1 if kind is Run.sync else 0)
     assert threading.main_thread() not in run.threads
 

@@ -180,7 +180,7 @@ def test_a_chunk_with_nothing_but_an_extra_field_goes_out(scripted: Scripted) ->
 def test_items_of_a_service_are_not_changed_and_may_be_sent_again(scripted: Scripted) -> None:
     items: list[Any] = [
         {"choices": [choice({"tool_calls": [{"index": 4, **CALL}]})]},
-        {"choices": [choice({"audio": {"a": 1}})]},
+        {"choices": [choice({"audio": {"data": "AA"}})]},
     ]
     before = msgspec.json.encode(items)
 
