@@ -1,4 +1,4 @@
-"""A server whose one model yields what a test says, and readers of what it answers."""
+"""A server whose one model gives what a test says, and readers of its answers."""
 
 import asyncio
 import json
@@ -9,7 +9,6 @@ from typing import Any, Literal, TypeAlias
 
 from httpx import Response
 from litestar import Litestar
-from litestar.di import Provide
 from litestar.testing import TestClient
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletionChunk
@@ -17,6 +16,7 @@ from openai.types.chat import ChatCompletionChunk
 from app.app import create_app
 from app.services import Body, CompletionService, Messages
 from app.settings import Settings
+from tests.conftest import ask, given
 from tests.template.chat.forms import bare
 from tests.template.chat.samples import Sample
 
@@ -25,12 +25,12 @@ Manner: TypeAlias = Literal["sync", "async", "async, one by one"]
 
 MODEL = "test"
 DONE = "[DONE]"
-_LINE_END = re.compile("[\v\f\x1c-\x1e\x85\u2028\u2029\r\n]")  # what `str.splitlines` takes for one
+_LINE_END = re.compile("[\v\f\x1c-\x1e\x85\u2028\u2029\r\n]")  # as `str.splitlines` has it
 
 
 @dataclass(frozen=True)
 class Script:
-    """What the model yields, and what it raises after that."""
+    """The items that the model yields, and the error that it raises after them."""
 
     items: Sequence[object]
     manner: Manner = "sync"
@@ -45,25 +45,21 @@ class Script:
             raise self.error
 
     async def _async(self) -> AsyncIterator[object]:
-        for item in self.items:
+        for item in self._sync():
             if self.manner == "async, one by one":
                 await asyncio.sleep(0)
             yield item
-        if self.error is not None:
-            raise self.error
 
 
 class Scripted:
-    """The service, and the client that asks it."""
+    """A service that gives the result of a test, and the client that asks it."""
 
     client: TestClient[Litestar]
 
     def __init__(self) -> None:
         self.result: object = ""  # what the model returns, or the script that it plays
-        self.body: Body = {}  # what it was asked last
 
     async def complete(self, model: str, messages: Messages, body: Body) -> object:
-        self.body = body
         return self.result.play() if isinstance(self.result, Script) else self.result
 
     def list_models(self) -> list[str]:
@@ -71,49 +67,34 @@ class Scripted:
 
     def ask(self, result: object, **fields: object) -> Response:
         self.result = result
-        return post(self.client, {"model": MODEL, "messages": [{"role": "user", "content": "Hello!"}], **fields})
+        return ask(self.client, **fields)
 
     def completion(self, result: object) -> Json:
-        """The whole completion that becomes of a result."""
+        """Return the whole completion that becomes of a result."""
         response = self.ask(result)
         assert response.status_code == 200, response.text
         completion: Json = response.json()
         return completion
 
     def chunks(self, result: object, *, include_usage: bool = False) -> list[Json]:
-        """The chunks that become of a result, without `[DONE]`."""
+        """Return the chunks that become of a result, without `[DONE]`."""
         response = self.ask(result, stream=True, stream_options={"include_usage": include_usage})
         assert response.status_code == 200, response.text
         return [json.loads(data, parse_constant=_not_json) for data in data_of(response)[:-1]]
 
 
 def script(said: Sequence[Sample], manner: Manner) -> Script:
-    """What the model does to say something, in fresh items."""
+    """Return a script of fresh items."""
     return Script([sample.item for sample in said], manner)
 
 
-def serve(service: CompletionService | None = None) -> Litestar:
-    """The application around a service, or with the models that it ships with."""
-
-    async def provide() -> CompletionService | None:
-        return service
-
-    dependencies = {} if service is None else {"completion_service": Provide(provide)}
-    return create_app(settings=Settings(), dependencies=dependencies)
-
-
-def post(client: TestClient[Litestar], body: object) -> Response:
-    """Send a JSON value as the body of a request for a completion."""
-    return send(client, json.dumps(body).encode())
-
-
-def send(client: TestClient[Litestar], body: bytes) -> Response:
-    """Send bytes as the body of a request for a completion."""
-    return client.post("/v1/chat/completions", content=body, headers={"content-type": "application/json"})
+def serve(service: CompletionService) -> Litestar:
+    """Return the application around a service."""
+    return create_app(settings=Settings(), dependencies={"completion_service": given(service)})
 
 
 def data_of(response: Response) -> list[str]:
-    """The data of all frames of a stream, each of which must be one line of UTF-8."""
+    """Return the data of all frames of a stream, each of which must be one line of UTF-8."""
     *frames, rest = response.content.decode("utf-8").split("\n\n")
     assert rest == "", f"the stream ends in the middle of a frame: {rest!r}"
     for frame in frames:
@@ -123,7 +104,7 @@ def data_of(response: Response) -> list[str]:
 
 
 def accumulated(chunks: Sequence[Json]) -> Json:
-    """The completion that OpenAI's own client makes of the chunks."""
+    """Return the completion that OpenAI's own client makes of the chunks."""
     state = ChatCompletionStreamState()
     for chunk in chunks:
         list(state.handle_chunk(ChatCompletionChunk.model_validate(chunk)))

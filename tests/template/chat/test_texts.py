@@ -9,10 +9,10 @@ from typing import Any
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
-from tests.template.chat import forms
 
 from app.registry import Pipelines
 from tests.conftest import Serve, ask, returning
+from tests.template.chat import forms
 from tests.template.chat.forms import Event, Form, Json, Part, Said
 from tests.template.chat.samples import Sample, completion_of
 from tests.template.chat.scripted import Script, Scripted, accumulated, data_of, summary

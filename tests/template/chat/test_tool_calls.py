@@ -3,10 +3,10 @@
 from typing import Any
 
 import pytest
-from tests.template.chat import forms
 
 from schemas.chat import Json
 from tests.conftest import message_of
+from tests.template.chat import forms
 from tests.template.chat.forms import Call, Form, Part, Said
 from tests.template.chat.scripted import Script, Scripted
 from tests.template.conftest import deltas_of
