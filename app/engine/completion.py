@@ -122,6 +122,8 @@ class Completion:
 
     def cancel(self, error: CompletionError) -> None:
         """Stop the service. The items in the buffer are still sent, and then the error."""
+        if self._run.cancelled:
+            return  # a second cancellation would interrupt the clean-up
         self._run.cancelled = True
         self._buffer.close(error)
         self._task.cancel()

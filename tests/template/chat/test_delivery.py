@@ -65,6 +65,7 @@ class Run:
                         self.made += 1
                         yield item
             finally:
+                await asyncio.sleep(0)  # a clean-up that a second cancellation would interrupt
                 self.closed.set()
 
         return model

@@ -3,7 +3,6 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable
-from contextlib import suppress
 from typing import Any
 
 import httpx
@@ -32,8 +31,7 @@ class Models:
             await asyncio.Event().wait()
         finally:
             for _ in range(100):  # longer than the application takes to end
-                with suppress(asyncio.CancelledError):
-                    await asyncio.sleep(0)
+                await asyncio.sleep(0)
             self.cleaned_up = True
 
     async def never_awaiting(self, model: str, messages: Messages, body: Body) -> AsyncIterator[str]:
