@@ -41,8 +41,12 @@ class TelemetryPlugin(InitPlugin, CLIPlugin):
             yield
             return
         with TemporaryDirectory(prefix="metrics-") as folder:
-            os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", folder)
-            yield
+            is_ours = os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", folder) == folder
+            try:
+                yield
+            finally:
+                if is_ours:
+                    del os.environ["PROMETHEUS_MULTIPROC_DIR"]
 
 
 @contextmanager
