@@ -15,7 +15,8 @@ from litestar import Litestar
 from app.app import create_app
 from app.registry import Pipelines
 from app.settings import Settings
-from tests.conftest import ASKS, PATIENCE, SERVER_ERROR
+from tests.conftest import PATIENCE, SERVER_ERROR
+from tests.template.asgi import AsgiClient, until
 
 pytestmark = pytest.mark.anyio
 
@@ -60,7 +61,7 @@ class Run:
                 for item in items:
                     if item is None:
                         self.at_gate.set()
-                        await happens(self.gate)
+                        await until(self.gate.is_set)
                     else:
                         self.made += 1
                         yield item
@@ -74,31 +75,13 @@ class Run:
 both = pytest.mark.parametrize("kind", [Run.sync, Run.on_loop])
 
 
-class Exchange:
+class Exchange(AsgiClient):
     """A request for a stream; the server waits with each message until the client has taken the one before."""
 
     def __init__(self, app: Litestar) -> None:
-        body = json.dumps({**ASKS, "stream": True}).encode()
-        headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
-        scope: Any = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": "POST",
-            "scheme": "http",
-            "path": "/v1/chat/completions",
-            "raw_path": b"/v1/chat/completions",
-            "root_path": "",
-            "query_string": b"",
-            "headers": [*headers, (b"content-length", str(len(body)).encode())],
-            "client": ("127.0.0.1", 1),
-            "server": ("localhost", 80),
-        }
-        self._request: list[Any] = [{"type": "http.request", "body": body, "more_body": False}]
         self._messages: asyncio.Queue[Any] = asyncio.Queue(1)
-        self._left = asyncio.Event()
         self.ended = False
-        self.served = asyncio.create_task(self._serve(app, scope))
+        super().__init__(app, stream=True)
 
     async def status(self) -> int:
         """Take the status."""
@@ -133,23 +116,14 @@ class Exchange:
         return self._messages.empty()
 
     def leave(self) -> None:
-        """Disconnect; the server's messages go nowhere from now on, without waiting."""
-        self._left.set()
+        """Disconnect, and take the message that waits."""
+        super().leave()
         while not self._messages.empty():
             self._messages.get_nowait()
 
     async def _take(self) -> Any:
         async with asyncio.timeout(PATIENCE):
             return await self._messages.get()
-
-    async def _serve(self, app: Any, scope: Any) -> None:
-        await app(scope, self._receive, self._send)
-
-    async def _receive(self) -> Any:
-        if self._request:
-            return self._request.pop()
-        await self._left.wait()
-        return {"type": "http.disconnect"}
 
     async def _send(self, message: Any) -> None:
         if not self._left.is_set():
@@ -162,20 +136,8 @@ async def exchange(model: Model, **settings: Any) -> AsyncIterator[Exchange]:
     registry = Pipelines()
     registry.add("test", model)
     app = create_app(settings=Settings(**{"keep_alive_interval": 0, **settings}), pipelines=registry)
-    async with app.lifespan():
-        asked = Exchange(app)
-        try:
-            yield asked
-        finally:
-            asked.leave()
-            await asyncio.wait_for(asked.served, PATIENCE)
-
-
-async def happens(event: threading.Event) -> None:
-    """Wait for an event of another thread, or of the server on this loop."""
-    async with asyncio.timeout(PATIENCE):
-        while not event.is_set():  # noqa: ASYNC110 - an event of asyncio cannot be set from a thread
-            await asyncio.sleep(0.001)
+    async with app.lifespan(), Exchange(app) as asked:
+        yield asked
 
 
 def deltas_in(frames: bytes) -> list[dict[str, Any]]:
@@ -190,7 +152,7 @@ async def test_a_chunk_is_sent_while_its_generator_is_at_work(kind: Callable[...
     async with exchange(kind(run, ["first", None, "second"])) as asked:
         assert await asked.status() == 200
         received = await asked.until(b"first")
-        await happens(run.at_gate)
+        await until(run.at_gate.is_set)
         assert await asked.is_silent()
 
         run.gate.set()
@@ -205,7 +167,7 @@ async def test_a_chunk_is_sent_while_its_generator_is_at_work(kind: Callable[...
 async def test_the_status_is_not_sent_before_the_first_item(kind: Callable[..., Model]) -> None:
     run = Run()
     async with exchange(kind(run, [None, "first"])) as asked:
-        await happens(run.at_gate)
+        await until(run.at_gate.is_set)
         assert await asked.is_silent()
 
         run.gate.set()
@@ -235,11 +197,11 @@ async def test_an_error_instead_of_a_late_first_item_is_one_of_http_unless_a_com
 
     async def failing(model: str, messages: object, body: object) -> AsyncIterator[str]:
         run.at_gate.set()
-        await happens(run.gate)
+        await until(run.gate.is_set)
         yield str(1 // 0)
 
     async with exchange(failing, **settings) as asked:
-        await happens(run.at_gate)
+        await until(run.at_gate.is_set)
         if settings:
             assert await asked.status() == 200
             assert await asked.frames() == KEEP_ALIVE
@@ -257,7 +219,7 @@ async def test_chunks_that_wait_together_are_sent_together(kind: Callable[..., M
     run = Run()
     async with exchange(kind(run, ["item"] * 100)) as asked:
         assert await asked.status() == 200
-        await happens(run.closed)  # all items wait for the client by now
+        await until(run.closed.is_set)  # all items wait for the client by now
         writes: list[bytes] = []
         while not asked.ended:
             writes.append(await asked.frames())
@@ -298,7 +260,7 @@ async def test_a_generator_is_closed_when_its_client_leaves_a_sync_one_in_its_th
         assert not run.closed.is_set()
 
         asked.leave()
-        await happens(run.closed)
+        await until(run.closed.is_set)
 
     assert run.made < ENDLESS
     assert len(run.threads) == (1 if kind is Run.sync else 0)
@@ -319,8 +281,8 @@ async def test_what_a_sync_function_returns_to_a_client_that_has_left_is_closed(
         return Items()
 
     async with exchange(model) as asked:
-        await happens(run.at_gate)
+        await until(run.at_gate.is_set)
         asked.leave()
         await asyncio.wait_for(asked.served, PATIENCE)
         run.gate.set()
-        await happens(closed)
+        await until(closed.is_set)

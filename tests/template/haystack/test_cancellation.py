@@ -15,8 +15,8 @@ from app.app import create_app
 from app.haystack.model import HaystackModel, haystack_component, haystack_pipeline
 from app.registry import Pipelines
 from app.settings import Settings
+from tests.template.asgi import AsgiClient, until
 from tests.template.e2e.journal import Run
-from tests.template.haystack.asgi_client import asking, until
 from tests.template.haystack.endless import AsyncEndless, AsyncGate, SyncEndless, SyncGate
 from tests.template.haystack.generators import AsyncGenerator, each_mode, says
 
@@ -68,7 +68,7 @@ async def serving(model: HaystackModel, **options: Any) -> AsyncIterator[Litesta
 async def test_a_generator_is_stopped_when_its_client_leaves(
     run: Run, endless: Endless, place: Place, stream: bool
 ) -> None:
-    async with serving(place(endless(run))) as app, asking(app, stream=stream) as client:
+    async with serving(place(endless(run))) as app, AsgiClient(app, stream=stream) as client:
         await until(lambda: b"more" in client.received if stream else run.items)
 
         client.leave()
@@ -87,7 +87,7 @@ async def test_a_pipeline_is_stopped_between_two_components(run: Run, gate: Gate
     pipeline.connect("gate.messages", "llm.messages")
 
     async with serving(haystack_pipeline(pipeline)) as app:
-        async with asking(app, stream=stream):
+        async with AsgiClient(app, stream=stream):
             await until(lambda: "started" in run.events)
         run.open()
         await until(lambda: "closed" in run.events)
@@ -100,7 +100,7 @@ async def test_a_pipeline_is_stopped_between_two_components(run: Run, gate: Gate
 @each_endless
 async def test_a_model_that_outlives_its_client_runs_to_its_end(run: Run, endless: Endless, stream: bool) -> None:
     async with serving(haystack_component(endless(run)), outlives_client=True) as app:
-        async with asking(app, stream=stream) as client:
+        async with AsgiClient(app, stream=stream) as client:
             await until(lambda: run.items)
             client.leave()
             seen = run.items
@@ -115,7 +115,7 @@ async def test_a_model_that_outlives_its_client_runs_to_its_end(run: Run, endles
 async def test_a_client_that_reads_slowly_slows_the_generator_down_and_misses_nothing(
     run: Run, endless: Endless
 ) -> None:
-    async with serving(haystack_component(endless(run, pause=0))) as app, asking(app, stream=True) as client:
+    async with serving(haystack_component(endless(run, pause=0))) as app, AsgiClient(app, stream=True) as client:
         await until(lambda: b"more" in client.received)
         client.reads.clear()
         for _ in range(MANY):
@@ -137,7 +137,7 @@ async def test_nothing_is_left_of_many_clients_that_leave(run: Run, endless: End
         before = asyncio.all_tasks()
         async with AsyncExitStack() as clients:
             for _ in range(LEAVERS):
-                await clients.enter_async_context(asking(app, stream=stream))
+                await clients.enter_async_context(AsgiClient(app, stream=stream))
             await until(lambda: run.events.count("started") == LEAVERS)
         await until(lambda: run.events.count("closed") == LEAVERS)
         await until(lambda: asyncio.all_tasks() <= before)

@@ -19,9 +19,9 @@ from app.haystack.upstream import upstream_generator
 from app.services import Body, Messages
 from app.settings import Secret, Settings
 from schemas.chat import Delta, FunctionCallDelta, Json, ToolCallDelta, Usage
-from tests.conftest import Client, Serve, ask, chunks_of, error_of, live, message_of, yielding
+from tests.conftest import PATIENCE, Client, Serve, ask, chunks_of, error_of, live, message_of, yielding
+from tests.template.asgi import AsgiClient, until
 from tests.template.haystack.answers import Answer, answer_from
-from tests.template.haystack.asgi_client import PATIENCE, asking, until
 from tests.template.haystack.generators import each_mode, usage_of
 
 SECRET = "the key sk-12345 of the account acme"  # noqa: S105 - which an upstream may well name
@@ -265,7 +265,7 @@ async def test_chunks_are_passed_on_at_once_and_the_upstream_stops_when_the_clie
         settings = Settings(openai_model="test", openai_base_url=str(server.base_url))
         app = create_app(settings=settings, pipelines=models)
         async with app.lifespan():
-            async with asking(app, "chat", stream=stream) as client:
+            async with AsgiClient(app, "chat", stream=stream) as client:
                 await until(lambda: b"first" in client.received if stream else started.is_set())
                 assert not closed.is_set()
             assert await asyncio.to_thread(closed.wait, PATIENCE)

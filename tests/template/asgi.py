@@ -1,0 +1,72 @@
+"""A client in the application's own event loop, which reads and leaves when a test tells it to."""
+
+import asyncio
+import json
+from collections.abc import Callable
+from typing import Any, Self
+
+from litestar import Litestar
+
+from tests.conftest import ASKS, PATIENCE
+
+
+class AsgiClient:
+    """A client that asks a running application for a completion; it leaves at the end, and waits until that is noticed.
+
+    It takes what the server sends, unless a test clears `reads`.
+    """
+
+    def __init__(self, app: Litestar, model: str = "test", *, stream: bool) -> None:
+        self.received = b""
+        self.reads = asyncio.Event()
+        self.reads.set()
+        self._left = asyncio.Event()
+        body = json.dumps({**ASKS, "model": model, "stream": stream}).encode()
+        self._request: list[Any] = [{"type": "http.request", "body": body, "more_body": False}]
+        headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
+        scope: Any = {
+            "type": "http",
+            "asgi": {"version": "3.0"},
+            "http_version": "1.1",
+            "method": "POST",
+            "scheme": "http",
+            "path": "/v1/chat/completions",
+            "raw_path": b"/v1/chat/completions",
+            "root_path": "",
+            "query_string": b"",
+            "headers": [*headers, (b"content-length", str(len(body)).encode())],
+            "client": ("127.0.0.1", 1),
+            "server": ("localhost", 80),
+        }
+        served: Any = app(scope, self._receive, self._send)
+        self.served = asyncio.create_task(served)
+
+    async def __aenter__(self) -> Self:
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        self.leave()
+        await asyncio.wait_for(self.served, PATIENCE)
+
+    def leave(self) -> None:
+        """Disconnect; what the server sends from now on goes nowhere."""
+        self._left.set()
+        self.reads.set()
+
+    async def _receive(self) -> Any:
+        if self._request:
+            return self._request.pop()
+        await self._left.wait()
+        return {"type": "http.disconnect"}
+
+    async def _send(self, message: Any) -> None:
+        await self.reads.wait()
+        if not self._left.is_set():
+            self.received += message.get("body", b"")
+
+
+async def until(happened: Callable[[], object]) -> None:
+    """Wait until something has happened on this event loop or in a thread."""
+    async with asyncio.timeout(PATIENCE):
+        while not happened():  # noqa: ASYNC110 - an event of asyncio cannot be set from a thread
+            await asyncio.sleep(0.001)
