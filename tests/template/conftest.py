@@ -2,13 +2,19 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
+from typing import Any
 from unittest.mock import ANY
 
 import pytest
 from httpx import Response
+from hypothesis import HealthCheck, settings
 
 from schemas.chat import Json
 from tests.conftest import Serve, chunks_of
+from tests.template.chat.scripted import Scripted
+
+settings.register_profile("server", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("server")  # time decides nothing on a busy machine
 
 
 @pytest.fixture
@@ -21,6 +27,22 @@ def serve_all() -> Iterator[Serve]:
     """As `serve`, for applications that all tests of a module ask."""
     with ExitStack() as applications:
         yield Serve(applications)
+
+
+@pytest.fixture(scope="module")
+def scripted(serve_all: Serve) -> Scripted:
+    """A server, made once, whose model gives the result of each example."""
+    service = Scripted()
+    service.client = serve_all(service)
+    return service
+
+
+def places(value: Any) -> Iterator[tuple[Any, Any]]:
+    """Yield each container in a JSON value with each of its keys."""
+    keys = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
+    for key in keys:
+        yield value, key
+        yield from places(value[key])
 
 
 def deltas_of(response: Response) -> list[Json]:

@@ -13,10 +13,8 @@ from litestar.testing import TestClient
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletionChunk
 
-from app.app import create_app
-from app.services import Body, CompletionService, Messages
-from app.settings import Settings
-from tests.conftest import ask, given
+from app.services import Body, Messages
+from tests.conftest import ask
 from tests.template.chat.forms import bare
 from tests.template.chat.samples import Sample
 
@@ -86,11 +84,6 @@ class Scripted:
 def script(said: Sequence[Sample], manner: Manner) -> Script:
     """Return a script of fresh items."""
     return Script([sample.item for sample in said], manner)
-
-
-def serve(service: CompletionService) -> Litestar:
-    """Return the application around a service."""
-    return create_app(settings=Settings(), dependencies={"completion_service": given(service)})
 
 
 def data_of(response: Response) -> list[str]:

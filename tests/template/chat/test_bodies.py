@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 from httpx import Response
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from schemas.chat import Json
@@ -14,7 +14,6 @@ from tests.conftest import Client, Serve, ask, error_of, returning
 
 BODY: Json = {"model": "test", "messages": [{"role": "user", "content": "Hello!"}], "temperature": 0.5}
 VALID = json.dumps(BODY).encode()
-RANDOM = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
 
 
 @pytest.fixture(scope="module")
@@ -77,7 +76,6 @@ def test_a_body_that_is_no_json_object_is_a_400(client: Client, content: bytes) 
     assert len(error["message"]) < 200
 
 
-@RANDOM
 @given(content=st.binary())
 def test_random_bytes_are_a_400(client: Client, content: bytes) -> None:
     response = post(client, content)
@@ -85,7 +83,6 @@ def test_random_bytes_are_a_400(client: Client, content: bytes) -> None:
     assert (response.status_code, error_of(response)["type"]) == (400, "invalid_request_error")
 
 
-@RANDOM
 @given(
     position=st.integers(0, len(VALID)),
     removed=st.integers(0, 3) | st.just(len(VALID)),

@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from httpx import Response
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from litestar.exceptions import HTTPException, InternalServerException, NotFoundException, ValidationException
 from openai import APIError
@@ -21,7 +21,6 @@ from tests.conftest import ASKS, SERVER_ERROR, Client, Serve, ask, chunks_of, er
 
 SECRET = "postgres://admin:hunter2@db.internal"  # noqa: S105 - a text that no client may read
 UNEXPECTED = {"message": SERVER_ERROR, "type": "server_error", "param": None, "code": None}
-RANDOM = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
 
 
 def fields(type: str, *, message: str = "A.", param: str | None = None, code: str | None = None) -> Json:
@@ -245,7 +244,6 @@ invalid_items = st.sampled_from(
 )
 
 
-@RANDOM
 @given(items=items, failure=meant_errors | exceptions.map(lambda kind: kind(SECRET)) | invalid_items, way=ways)
 def test_a_failure_in_a_stream_comes_after_all_items_before_it(
     service: Service, items: list[object], failure: object, way: Callable[..., Any]

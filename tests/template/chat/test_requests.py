@@ -5,7 +5,7 @@ from collections.abc import Iterator
 from typing import Any
 
 import pytest
-from hypothesis import HealthCheck, given, settings
+from hypothesis import given, settings
 from hypothesis import strategies as st
 from litestar.testing import TestClient
 from msgspec import UNSET
@@ -16,6 +16,7 @@ from app.services import Body, Hooks, Messages
 from app.settings import Settings
 from schemas.chat import ChatCompletionRequest, Json
 from tests.conftest import Client, Serve, ask, chunks_of, error_of, returning
+from tests.template.conftest import places
 
 MESSAGE: Json = {"role": "user", "content": "Hello!"}
 BODY: Json = {"model": "test", "messages": [MESSAGE]}
@@ -42,7 +43,6 @@ FULL: Json = {
     "x_provider": {"deep": [1, {"er": None}]},
 }
 SHIPPED = [name for name in ("echo", "echo-stream", "tools", "reasoning", "events") if name in pipelines.models]
-RANDOM = settings(deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])  # on a busy machine
 
 
 class Service:
@@ -244,15 +244,6 @@ def mutated_requests(draw: st.DrawFn) -> Json:
     return mutated
 
 
-def places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield each container in a value with each of its keys."""
-    keys = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
-    for key in keys:
-        yield value, key
-        yield from places(value[key])
-
-
-@RANDOM
 @given(body=mutated_requests() | json_values)
 def test_any_json_reaches_the_service_untouched_or_is_a_4xx(client: Client, service: Service, body: object) -> None:
     response = client.post("/v1/chat/completions", json=body)
@@ -264,7 +255,6 @@ def test_any_json_reaches_the_service_untouched_or_is_a_4xx(client: Client, serv
         assert error_of(response)["type"] == "invalid_request_error"
 
 
-@RANDOM
 @given(fields=st.dictionaries(st.text(max_size=8).map("x_{}".format), json_values))
 def test_undeclared_fields_reach_the_service_untouched(client: Client, service: Service, fields: Json) -> None:
     assert client.post("/v1/chat/completions", json=FULL | fields).status_code == 200
@@ -279,7 +269,7 @@ def shipped() -> Iterator[Client]:
 
 
 @pytest.mark.parametrize("model", SHIPPED)
-@settings(RANDOM, max_examples=20)  # of each model
+@settings(max_examples=20)  # of each model
 @given(body=mutated_requests())
 def test_the_example_models_answer_any_accepted_request(shipped: Client, model: str, body: Json) -> None:
     response = shipped.post("/v1/chat/completions", json=body | {"model": model})

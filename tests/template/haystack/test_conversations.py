@@ -13,6 +13,7 @@ from hypothesis import strategies as st
 from app.haystack.model import haystack_component
 from schemas.chat import Json
 from tests.conftest import Client, Serve, ask, error_of
+from tests.template.conftest import places
 from tests.template.haystack.generators import AsyncGenerator, says
 
 SCHEMA = {
@@ -102,14 +103,6 @@ def mutations_of(draw: st.DrawFn, request: Json) -> Json:
     return mutated
 
 
-def places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield every container in a value with each of its keys."""
-    keys = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
-    for key in keys:
-        yield value, key
-        yield from places(value[key])
-
-
 def leaves_of(value: object) -> Iterator[object]:
     inner = value.values() if isinstance(value, dict) else value if isinstance(value, list) else None
     for part in () if inner is None else inner:
@@ -128,7 +121,6 @@ def client(serve_all: Serve, generator: AsyncGenerator) -> Client:
     return serve_all(haystack_component(generator))
 
 
-@settings(deadline=None, max_examples=60)
 @given(conversation=st.lists(messages, min_size=1, max_size=6))
 def test_a_conversation_goes_to_haystack_and_back_as_it_was(
     client: Client, generator: AsyncGenerator, conversation: list[Json]
@@ -146,7 +138,7 @@ def test_a_conversation_goes_to_haystack_and_back_as_it_was(
             assert message.tool_call_result.origin == origin
 
 
-@settings(deadline=None, max_examples=300)  # of the many places that a request has
+@settings(max_examples=300)  # of the many places that a request has
 @given(request=mutations_of(CONVERSATION))
 def test_any_conversation_and_any_tools_are_converted_or_refused(
     client: Client, generator: AsyncGenerator, request: Json

@@ -1,24 +1,22 @@
 """Whatever a service yields, a response says what a chat completion says, in OpenAI's events."""
 
 import json
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from functools import partial
 from typing import get_args
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
-from litestar.testing import TestClient
 
 from app.errors import CompletionError
 from schemas.chat import Delta, Json
 from tests.conftest import SERVER_ERROR, Serve, returning, yielding
 from tests.template.chat.forms import bare
 from tests.template.chat.samples import Sample, samples, texts, whole_samples
-from tests.template.chat.scripted import MODEL, Manner, Script, Scripted, accumulated, script, serve
+from tests.template.chat.scripted import MODEL, Manner, Script, Scripted, accumulated, script
 from tests.template.responses.events import OWN_EVENT, events_of, respond, short
 
-bounded = settings(deadline=None, max_examples=60)
 manners = st.sampled_from(get_args(Manner))
 results = st.one_of(
     st.builds(lambda said, manner: partial(script, said, manner), samples(), manners),
@@ -26,15 +24,6 @@ results = st.one_of(
 )
 REASONING = {"type": "summary_text", "text": "Hm."}  # a part of a reasoning item
 CHAT_NAMES = {"output_text": "content", "refusal": "refusal", REASONING["type"]: "reasoning_content"}
-
-
-@pytest.fixture(scope="module")
-def scripted() -> Iterator[Scripted]:
-    """A server, made once, whose model does what each example says."""
-    service = Scripted()
-    with TestClient(serve(service), raise_server_exceptions=False) as client:
-        service.client = client
-        yield service
 
 
 def said_by_chat(scripted: Scripted, result: object) -> Json:
@@ -66,7 +55,6 @@ def comparable(response: Json) -> Json:
     return same
 
 
-@bounded
 @given(result=results)
 def test_the_events_say_what_the_whole_response_and_a_chat_say(
     scripted: Scripted, result: Callable[[], object]
@@ -78,7 +66,6 @@ def test_the_events_say_what_the_whole_response_and_a_chat_say(
     assert said_by(last) == said_by_chat(scripted, result())
 
 
-@bounded
 @given(said=samples(), manner=manners, message=texts)
 def test_an_error_fails_the_response_after_all_that_came_before(
     scripted: Scripted, said: list[Sample], manner: Manner, message: str
