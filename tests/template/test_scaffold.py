@@ -13,8 +13,8 @@ import pytest
 import yaml
 
 from app.settings import Settings
+from tests.conftest import ROOT
 
-ROOT = Path(__file__).parents[2]
 PACKS = sorted(yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))["packs"]["choices"].values())
 LEFT_OUT = [  # packs that share code are in different lists
     ["haystack", "limits", "playground", "ray"],

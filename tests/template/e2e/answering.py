@@ -6,7 +6,7 @@ from collections.abc import AsyncIterator, Iterator
 
 from app.registry import Pipelines
 from app.services import Body, Messages
-from schemas.chat import Delta, FunctionCallDelta, ToolCallDelta, Usage
+from schemas.chat import Delta, FunctionCallDelta, ToolCallDelta
 
 __all__ = ["add_answering_models"]
 
@@ -14,7 +14,7 @@ __all__ = ["add_answering_models"]
 def add_answering_models(pipelines: Pipelines) -> None:
     """Register the models of this file by their names."""
     models = (
-        *(function, generator, async_generator, usage, burst, two_calls),
+        *(function, generator, async_generator, burst, two_calls),
         *(echo_function, echo_generator, echo_async_generator),
     )
     for model in models:
@@ -34,11 +34,6 @@ async def async_generator(model: str, messages: Messages, body: Body) -> AsyncIt
     yield "Hello"
     await asyncio.sleep(0)
     yield ", world"
-
-
-async def usage(model: str, messages: Messages, body: Body) -> AsyncIterator[str | Usage]:
-    yield "Hello, world"
-    yield Usage(prompt_tokens=3, completion_tokens=2)
 
 
 async def burst(model: str, messages: Messages, body: Body) -> AsyncIterator[str]:

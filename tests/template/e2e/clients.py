@@ -3,7 +3,7 @@
 from openai import AsyncOpenAI, OpenAI
 from openai.types.chat import ChatCompletionMessageParam
 
-from tests.template.e2e.patience import PATIENCE
+from tests.conftest import PATIENCE
 from tests.template.e2e.server import Server
 
 __all__ = ["async_client_of", "client_of", "says"]

@@ -13,9 +13,9 @@ import pytest
 from openai import OpenAI
 from playwright.sync_api import Browser, Page, expect, sync_playwright
 
+from tests.conftest import PATIENCE
 from tests.template.e2e.chromium import CHROMIUM, RIGHT, Open, Visit
 from tests.template.e2e.clients import client_of
-from tests.template.e2e.patience import PATIENCE
 from tests.template.e2e.server import Server
 
 

@@ -5,7 +5,7 @@ import select
 import socket
 from typing import Any, Self
 
-from tests.template.e2e.patience import PATIENCE
+from tests.conftest import PATIENCE
 
 __all__ = ["PATH", "Connection", "chat", "head_of"]
 

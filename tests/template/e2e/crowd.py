@@ -9,8 +9,8 @@ from typing import Any, TypeVar
 
 from msgspec import Struct
 
+from tests.conftest import PATIENCE
 from tests.template.e2e.connection import head_of
-from tests.template.e2e.patience import PATIENCE
 
 __all__ = ["Answer", "Guest", "crowd", "head_of", "together"]
 

@@ -3,8 +3,6 @@
 import json
 from collections.abc import AsyncIterator, Iterator
 
-from litestar.exceptions import HTTPException
-
 from app.errors import CompletionError
 from app.registry import Pipelines
 from app.services import Body, Messages
@@ -16,7 +14,7 @@ SECRET = "postgres://admin:hunter2@db.internal"  # noqa: S105 - a text that no c
 
 def add_failing_models(pipelines: Pipelines) -> None:
     """Register the models of this file, each by its name with hyphens."""
-    for model in (refuse_after, crash, crash_before, crash_after, crash_after_sync, teapot):
+    for model in (refuse_after, crash, crash_before, crash_after, crash_after_sync):
         pipelines.add(model.__name__.replace("_", "-"), model)
 
 
@@ -51,7 +49,3 @@ def crash_after_sync(model: str, messages: Messages, body: Body) -> Iterator[str
     yield "one"
     yield " two"
     raise ValueError(SECRET)
-
-
-async def teapot(model: str, messages: Messages, body: Body) -> str:
-    raise HTTPException(status_code=418, detail="I am a teapot", headers={"x-brew": "tea"})

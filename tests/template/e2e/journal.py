@@ -19,10 +19,9 @@ from litestar.params import FromPath
 from msgspec import Struct
 
 from app.services import Messages
+from tests.conftest import ROOT
 
 __all__ = ["Census", "JournalController", "Run", "noted", "run_of"]
-
-ROOT = str(Path(__file__).parents[3])
 
 
 class Run:
@@ -128,4 +127,4 @@ def _unfinished_generators() -> list[str]:
             found.append((thing.__qualname__, thing.gi_code.co_filename))
         elif type(thing) is AsyncGeneratorType and thing.ag_frame is not None:
             found.append((thing.__qualname__, thing.ag_code.co_filename))
-    return [name for name, file in found if file.startswith(ROOT) and "site-packages" not in file]
+    return [name for name, file in found if file.startswith(str(ROOT)) and "site-packages" not in file]

@@ -4,9 +4,10 @@ import time
 from collections.abc import Callable
 from typing import TypeVar
 
-__all__ = ["PATIENCE", "eventually"]
+from tests.conftest import PATIENCE
 
-PATIENCE = 60.0  # seconds until a test gives up
+__all__ = ["eventually"]
+
 T = TypeVar("T")
 
 

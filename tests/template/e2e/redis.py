@@ -9,7 +9,8 @@ from typing import Self
 
 import pytest
 
-from tests.template.e2e.patience import PATIENCE, eventually
+from tests.conftest import PATIENCE
+from tests.template.e2e.patience import eventually
 
 REDIS = shutil.which("redis-server")
 needs_redis = pytest.mark.skipif(REDIS is None, reason="there is no redis-server: apt-get install redis-server")

@@ -15,12 +15,13 @@ import httpx
 import msgspec
 
 from app.settings import Settings
+from tests.conftest import PATIENCE, ROOT
+from tests.template.e2e.connection import Connection, chat
 from tests.template.e2e.journal import Census
-from tests.template.e2e.patience import PATIENCE, eventually
+from tests.template.e2e.patience import eventually
 
-__all__ = ["MISHAPS", "ROOT", "SERVING", "Server", "environment", "free_port", "litestar"]
+__all__ = ["MISHAPS", "SERVING", "Server", "environment", "free_port", "litestar"]
 
-ROOT = Path(__file__).parents[3]
 SERVING = "tests.template.e2e.serving:create_app"
 MISHAPS = ("Exception in ASGI", "never retrieved", "was never awaited", "was destroyed", "Exception ignored")
 
@@ -151,6 +152,12 @@ class Server:
 
     def open_gate(self, key: str) -> None:
         self._http.post(f"/journal/{key}/gate").raise_for_status()
+
+    def ask_and_leave(self, model: str, key: str, *, stream: bool) -> None:
+        """Ask, wait until the model has started, and leave."""
+        with Connection(self.port) as connection:
+            connection.post(chat(model, key, stream=stream), request_id=key)
+            self.wait_for(key, "started")
 
     def census(self) -> Census:
         return msgspec.json.decode(self._get("/journal"), type=Census)

@@ -8,9 +8,10 @@ from contextlib import suppress
 import httpx
 import pytest
 
+from tests.conftest import PATIENCE
 from tests.template.e2e.connection import Connection, chat, head_of
 from tests.template.e2e.crowd import Guest, crowd, together
-from tests.template.e2e.patience import PATIENCE, eventually
+from tests.template.e2e.patience import eventually
 from tests.template.e2e.server import Server
 
 HEAD = head_of(10_000)

@@ -8,7 +8,6 @@ from uuid import uuid4
 import pytest
 
 from tests.template.e2e.connection import Connection, chat
-from tests.template.e2e.endings import leave
 from tests.template.e2e.patience import eventually
 from tests.template.e2e.server import Server
 
@@ -31,7 +30,7 @@ def leaves_nothing_behind(server: Server) -> Iterator[None]:
 @EITHER
 @pytest.mark.parametrize("model", STOPPED)
 def test_a_model_is_stopped_when_its_client_leaves(server: Server, key: str, model: str, stream: bool) -> None:
-    leave(server, model, key, stream)
+    server.ask_and_leave(model, key, stream=stream)
 
     events = server.wait_for(key, "closed")
     assert [event for event in events if event != "finished"] == ["started", "closed"]
@@ -63,7 +62,7 @@ def test_a_blocked_generator_is_closed_as_soon_as_it_goes_on(
 
 
 def test_a_function_that_ignores_its_cancellation_does_not_hold_the_request(server: Server, key: str) -> None:
-    leave(server, "stubborn-function", key, False)
+    server.ask_and_leave("stubborn-function", key, stream=False)
 
     (line,) = server.lines_of(key)
     assert line["ended"] == "client_left"
@@ -100,7 +99,7 @@ def test_others_are_served_while_a_generator_never_awaits(server: Server, key: s
 @EITHER
 @pytest.mark.parametrize("model", FAITHFUL)
 def test_a_model_that_outlives_its_client_runs_to_its_end(server: Server, key: str, model: str, stream: bool) -> None:
-    leave(server, model, key, stream)
+    server.ask_and_leave(model, key, stream=stream)
 
     seen = server.items(key)
     eventually(lambda: server.items(key), lambda items: items > seen + 30)

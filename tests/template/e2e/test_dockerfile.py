@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import ROOT
 from tests.template.e2e.clients import client_of, says
-from tests.template.e2e.server import ROOT, Server
+from tests.template.e2e.server import Server
 
 pytestmark = pytest.mark.skipif(not shutil.which("uv"), reason="needs uv, which the Dockerfile installs")
 

@@ -4,8 +4,9 @@ import json
 import socket
 from http.client import HTTPResponse
 
+from tests.conftest import PATIENCE
 from tests.template.e2e.connection import PATH, Connection, chat
-from tests.template.e2e.patience import PATIENCE, eventually
+from tests.template.e2e.patience import eventually
 from tests.template.e2e.server import Server
 
 BODY = json.dumps(chat("function", "Hello!")).encode()

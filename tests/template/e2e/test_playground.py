@@ -10,9 +10,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
+from tests.conftest import PATIENCE
 from tests.template.e2e.assisting import SOURCES, THOUGHT
 from tests.template.e2e.chromium import CHROMIUM, RIGHT, Open, ask, request_bodies
-from tests.template.e2e.patience import PATIENCE, eventually
+from tests.template.e2e.patience import eventually
 from tests.template.e2e.server import Server
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")

@@ -8,8 +8,8 @@ from typing import Any
 import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
+from tests.conftest import PATIENCE
 from tests.template.e2e.chromium import CHROMIUM, RIGHT, Open, ask, request_bodies
-from tests.template.e2e.patience import PATIENCE
 from tests.template.e2e.server import Server
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")

@@ -19,10 +19,9 @@ from msgspec import Struct
 from openai import OpenAI
 
 from app.settings import Settings
-from tests.conftest import KEY, openai_of
+from tests.conftest import KEY, PATIENCE, ROOT, openai_of
 from tests.template.e2e.clients import client_of, says
-from tests.template.e2e.patience import PATIENCE
-from tests.template.e2e.server import ROOT, Server
+from tests.template.e2e.server import Server
 
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]

@@ -13,10 +13,11 @@ import httpx
 import pytest
 from openai import APIError
 
+from tests.conftest import PATIENCE, ROOT
 from tests.template.e2e.clients import client_of, says
 from tests.template.e2e.connection import Connection, chat
-from tests.template.e2e.patience import PATIENCE, eventually
-from tests.template.e2e.server import ROOT, Server, environment, litestar
+from tests.template.e2e.patience import eventually
+from tests.template.e2e.server import Server, environment, litestar
 
 STARTED = "Application startup complete"
 MINE = """

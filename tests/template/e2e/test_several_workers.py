@@ -6,8 +6,8 @@ from pathlib import Path
 
 import httpx
 
+from tests.conftest import PATIENCE
 from tests.template.e2e.connection import Connection, chat
-from tests.template.e2e.patience import PATIENCE
 from tests.template.e2e.server import SERVING, Server
 
 AT_ONCE = 20

@@ -9,11 +9,10 @@ from app.registry import Pipelines
 from app.services import Body, Messages
 from tests.template.e2e.journal import noted, run_of
 
-__all__ = ["FLOOD", "TORRENT_ITEM", "add_waiting_models"]
+__all__ = ["FLOOD", "add_waiting_models"]
 
 FLOOD = 4000  # items of 16 kB: 64 MB, far more than all buffers between the server and a client hold
 ITEM = "x" * 16384
-TORRENT_ITEM = "y" * 4096
 KEPT: list[object] = []
 
 

@@ -5,7 +5,8 @@ import subprocess
 import sys
 from pathlib import Path
 
-ROOT = Path(__file__).parents[3]
+from tests.conftest import ROOT
+
 IMPORTS = """
 import sys
 from litestar.testing import TestClient

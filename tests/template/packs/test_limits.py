@@ -24,8 +24,7 @@ from app.app import create_app
 from app.keys import Keys
 from app.registry import Pipelines
 from app.settings import Secret, Settings, SettingsError
-from tests.conftest import ROOT, Client, Serve, ask, error_of, returning
-from tests.template.e2e.patience import PATIENCE
+from tests.conftest import PATIENCE, ROOT, Client, Serve, ask, error_of, returning
 from tests.template.e2e.redis import Redis, needs_redis
 from tests.template.e2e.server import free_port
 

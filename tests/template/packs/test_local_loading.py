@@ -18,9 +18,8 @@ from openai import InternalServerError
 
 from app.local.model import LocalModel, to_request
 from app.services import Messages
-from tests.conftest import ROOT, live
+from tests.conftest import PATIENCE, ROOT, live
 from tests.template.e2e.clients import client_of, says
-from tests.template.e2e.patience import PATIENCE
 from tests.template.e2e.server import Server
 
 STORY: Messages = [{"role": "user", "content": "Write a long story about a dragon."}]

@@ -18,10 +18,10 @@ from app.keys import Keys
 from app.registry import Pipelines
 from app.services import Body, Messages
 from schemas.chat import Usage
-from tests.conftest import Serve, ask, live
+from tests.conftest import PATIENCE, Serve, ask, live
 from tests.template.e2e.clients import says
 from tests.template.e2e.connection import chat
-from tests.template.e2e.patience import PATIENCE, eventually
+from tests.template.e2e.patience import eventually
 from tests.template.e2e.server import Server
 
 

@@ -22,10 +22,10 @@ from opentelemetry.trace import SpanKind, StatusCode
 from app.registry import Pipelines
 from app.services import Body, Messages
 from schemas.chat import Usage
-from tests.conftest import Client, Serve, ask, live
+from tests.conftest import PATIENCE, Client, Serve, ask, live
 from tests.template.e2e.clients import says
 from tests.template.e2e.connection import chat
-from tests.template.e2e.patience import PATIENCE, eventually
+from tests.template.e2e.patience import eventually
 from tests.template.e2e.server import Server
 
 tracer = trace.get_tracer("the user's own")
