@@ -12,6 +12,8 @@ from litestar.plugins import CLIPlugin, InitPlugin
 
 from app.settings import Settings, SettingsError
 
+FOLDER = "PROMETHEUS_MULTIPROC_DIR"  # where the client of Prometheus keeps the metrics that processes share
+
 
 class TelemetryPlugin(InitPlugin, CLIPlugin):
     """Adds metrics (`METRICS`) and traces (`TRACING`); the packages of each are imported only if its setting is on."""
@@ -37,16 +39,15 @@ class TelemetryPlugin(InitPlugin, CLIPlugin):
     @contextmanager
     def server_lifespan(self, app: Litestar) -> Iterator[None]:
         """Let the workers of `litestar run --wc 2` share their metrics in a folder."""
-        if get_current_context().params["wc"] == 1:
+        if get_current_context().params["wc"] == 1 or FOLDER in os.environ:
             yield
             return
         with TemporaryDirectory(prefix="metrics-") as folder:
-            is_ours = os.environ.setdefault("PROMETHEUS_MULTIPROC_DIR", folder) == folder
+            os.environ[FOLDER] = folder
             try:
                 yield
             finally:
-                if is_ours:
-                    del os.environ["PROMETHEUS_MULTIPROC_DIR"]
+                del os.environ[FOLDER]
 
 
 @contextmanager
