@@ -107,24 +107,22 @@ def texts(folder: Path) -> Iterator[tuple[str, str]]:
 
 
 @pytest.fixture(scope="module", params=LEFT_OUT, ids=lambda packs: f"without-{','.join(packs)}")
-def project(request: pytest.FixtureRequest, template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """A project without some packs."""
-    packs = [pack for pack in PACKS if pack not in request.param]
-    folder = make(template, tmp_path_factory.mktemp("project") / "mine", packs)
-    (folder.parent / "packs").write_text(" ".join(packs), encoding="utf-8")
-    return folder
+def packs(request: pytest.FixtureRequest) -> list[str]:
+    """The packs of a project, which leaves some out."""
+    return [pack for pack in PACKS if pack not in request.param]
 
 
-def packs_of(project: Path) -> list[str]:
-    return (project.parent / "packs").read_text(encoding="utf-8").split()
+@pytest.fixture(scope="module")
+def project(packs: list[str], template: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A project with these packs."""
+    return make(template, tmp_path_factory.mktemp("project") / "mine", packs)
 
 
 def test_a_project_without_some_packs_passes_its_checks_and_tests(project: Path) -> None:
     check(project)
 
 
-def test_a_project_keeps_nothing_of_the_packs_it_leaves_out(project: Path) -> None:
-    packs = packs_of(project)
+def test_a_project_keeps_nothing_of_the_packs_it_leaves_out(project: Path, packs: list[str]) -> None:
     left_out = {*PACKS} - {*packs}
     paths = {path.relative_to(project) for path in project.rglob("*") if "__pycache__" not in path.parts}
     names = {part.partition(".")[0].removeprefix("test_") for path in paths for part in path.parts}
@@ -210,4 +208,4 @@ def test_an_update_brings_improvements_and_keeps_what_the_owner_changed(template
     assert not (project / "app" / "telemetry").exists()
     assert "Ask it, please" in (project / "README.md").read_text(encoding="utf-8")
     assert "In any container" in (project / "README.md").read_text(encoding="utf-8")
-    python(project, "ruff", "check", ".")
+    check(project)
