@@ -15,7 +15,7 @@ from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 from app import pipelines as pipelines_module
 from app.engine.engine import Engine, Limits, ModelDefaults
 from app.engine.observers import Observer
-from app.engine.threads import Executor
+from app.engine.threads import Workers
 from app.limits.plugin import LimitsPlugin  # pack: limits
 from app.registry import Pipelines, PipelineService
 from app.responses.plugin import ResponsesPlugin  # pack: responses
@@ -103,7 +103,7 @@ def _lifespan(
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         configure_logging(settings.log_level, settings.log_format)
-        asyncio.get_running_loop().set_default_executor(Executor(settings.sync_workers))
+        asyncio.get_running_loop().set_default_executor(Workers(settings.sync_workers))
         async with service.running():
             gc.freeze()  # spares the collector what lives as long as the server, which halves its longest pause
             try:

@@ -36,6 +36,7 @@ class Options(TypedDict, total=False):
     prompt: str
     outlives_client: bool
     preload: bool
+    handles_n: bool
     when: When
 
 
@@ -50,6 +51,7 @@ class RegisteredModel(Struct, frozen=True, kw_only=True):
     prompt: str = "Hello!"
     outlives_client: bool = False
     preload: bool = False
+    handles_n: bool = False
     when: When = lambda _: True
 
     @property
@@ -132,7 +134,8 @@ class Pipelines:
             **options: `owned_by` and `created` (Unix seconds), by default the setting `OWNED_BY` and the time at which
                 `app/pipelines.py` was changed; `prompt`, a question that the conformance tests ask;
                 `outlives_client`, to run to the end although the client has left; `preload`, to make the model when
-                the application starts; `when`, a function of the settings that decides whether the model is served.
+                the application starts; `handles_n`, to get the parameter `n` of a request instead of being asked once
+                for each choice; `when`, a function of the settings that decides whether the model is served.
 
         Raises:
             ValueError: The name is empty or taken.
@@ -200,6 +203,10 @@ class PipelineService:
             finish_without_client()
         function = await self._make(registered) if registered.is_managed else registered.function
         return await call_service(function, Arguments(model, messages, body, headers))
+
+    def handles_n(self, model: str) -> bool:
+        """Return whether a model makes all `n` choices of a request itself."""
+        return model in self._served and self._served[model].handles_n
 
     async def list_models(self) -> Sequence[Model]:
         """Return the models that are served with these settings."""

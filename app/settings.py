@@ -47,7 +47,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     max_json_depth: Limit = 100
     max_messages: Limit = 0
     max_concurrent_completions: Count = 2000
-    sync_workers: Count = 500
+    sync_workers: Annotated[int, Meta(ge=1, le=1000)] = 500  # with 2,000 threads in turns the event loop starves
     completion_timeout: Seconds = 0
     finish_without_client: bool = False
     keep_alive_interval: Seconds = 15

@@ -3,18 +3,18 @@
 from functools import partial
 from typing import Any
 
-from litestar import Controller, MediaType, Request, Response, get, post
+from litestar import Controller, Request, Response, get, post
 from litestar.di import NamedDependency
 from litestar.params import FromPath, RawBody, SkipValidation
 from litestar.status_codes import HTTP_200_OK
 
-from app.engine.chat import ChatRenderer
-from app.engine.engine import Engine, Services
+from app.engine.chat import ChatRenderer, MakeRenderer
+from app.engine.completion import Services
+from app.engine.engine import Engine
 from app.engine.frames import encode
 from app.engine.invoke import Headers
-from app.engine.renderer import MakeRenderer
 from app.engine.request import parse_json
-from app.engine.response import EventStream, client_left
+from app.engine.response import EventStream, JsonAnswer, client_left
 from app.errors import ModelNotFoundError
 from app.services import CompletionService, Hooks, ModelService
 from app.web.logs import COMPLETES
@@ -90,12 +90,18 @@ async def complete(
 ) -> Response[Any]:
     """Run the chat completion that a body asks for, and return its answer as rendered: whole or as a stream."""
     headers = Headers(request.scope["headers"])
-    completion = await _engine(request).start(body, services, headers, partial(client_left, request.receive), renderer)
+    completion = _engine(request).start(body, services, headers, partial(client_left, request.receive), renderer)
     request.scope["state"]["completion"] = completion.record
-    if completion.record.stream:
-        frames = completion.frames()
-        return EventStream(await anext(frames), frames)
-    return Response(encode(await completion.collect()), media_type=MediaType.JSON)
+    is_sent = False
+    try:
+        if not await completion.streams():
+            return JsonAnswer(encode(await completion.collect()))
+        first = await completion.next_frames()
+        is_sent = True
+        return EventStream(first or b"", completion)
+    finally:
+        if not is_sent:
+            await completion.close()
 
 
 def _engine(request: Request[Any, Any, Any]) -> Engine:

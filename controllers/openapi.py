@@ -64,6 +64,7 @@ def describe(operation: Operation, body: type[msgspec.Struct], example: dict[str
 def _schema_of(struct: type[msgspec.Struct]) -> Any:
     """Return the JSON schema of a Struct without references, as a dict, which Litestar passes on unchanged."""
     (schema,), parts = msgspec.json.schema_components([struct], ref_template="{name}")
+    parts[struct.__name__]["properties"].pop("extra", None)  # holds what is not declared; clients do not send it
 
     def inline(node: Any) -> Any:
         if isinstance(node, dict):

@@ -10,7 +10,7 @@ from litestar.openapi.spec import Operation
 from litestar.params import FromPath, FromQuery, QueryParameter, RawBody, SkipValidation
 from litestar.status_codes import HTTP_200_OK
 
-from app.engine.engine import Services
+from app.engine.completion import Services
 from app.engine.frames import encode
 from app.engine.request import validate
 from app.responses.renderer import ResponseRenderer

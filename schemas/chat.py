@@ -8,7 +8,7 @@ Source: https://platform.openai.com/docs/api-reference/chat
 from typing import Annotated, Any, Literal, NotRequired, Self, TypedDict
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType
+from msgspec import UNSET, Meta, Struct, UnsetType, field
 
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 TokenLimit = Annotated[int, Meta(ge=1)]
@@ -16,8 +16,10 @@ Role = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]*\Z", examples=["user", "sy
 Json = dict[str, Any]
 
 
-class Request(Struct, kw_only=True, dict=True):
-    """Base class of requests: subclasses declare fields, and `extra` holds the others."""
+class Request(Struct, kw_only=True):
+    """Base class of requests: subclasses declare fields, and `extra` holds the others, e.g. those of one provider."""
+
+    extra: Json = field(default_factory=dict)
 
     @classmethod
     def from_body(cls, body: Json) -> Self:
@@ -26,24 +28,21 @@ class Request(Struct, kw_only=True, dict=True):
         Raises:
             msgspec.ValidationError: A field is missing, of the wrong type or out of range.
         """
-        request = msgspec.convert(body, cls)
+        declared = {*cls.__struct_fields__} - {"extra"}
+        extra = {name: value for name, value in body.items() if name not in declared}
+        request = msgspec.convert(
+            {name: value for name, value in body.items() if name in declared} if extra else body, cls
+        )
+        request.extra = extra
         for name, value in body.items():
-            if name not in cls.__struct_fields__:
-                request.extra[name] = value
-            elif isinstance(value, list | dict):
+            if isinstance(value, list | dict) and name in declared:
                 setattr(request, name, value)  # converting left out the keys that are not declared
         return request
 
     def to_body(self) -> Json:
         """Return the body that a service gets: all fields that are set, declared or not."""
-        declared = {name: getattr(self, name) for name in self.__struct_fields__}
+        declared = {name: getattr(self, name) for name in self.__struct_fields__ if name != "extra"}
         return {name: value for name, value in declared.items() if value is not UNSET} | self.extra
-
-    @property
-    def extra(self) -> Json:
-        """The fields that are not declared, e.g. those of one provider."""
-        extra: Json = self.__dict__.setdefault("extra", {})
-        return extra
 
 
 class RequestMessage(TypedDict):

@@ -1,92 +1,135 @@
-"""The renderer of chat completions: chunks in a stream, or one completion collected from the same chunks."""
+"""The renderer of chat completions: chunks in a stream, or one completion collected from the same parts.
+
+A renderer turns the parts of an answer into the format of an API: the frames of a stream, or one JSON object.
+"""
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
-from functools import cached_property
-from typing import Any
+from typing import Any, Protocol, TypeAlias
 
-from app.engine.chunks import HEAD_KEYS, Chunk, Chunks, Head, finish_reason, new_call_id, without
-from app.engine.frames import DONE, frame, text_framer
-from app.engine.results import Item, ItemReader, arguments_text, is_completion
+from msgspec import UNSET
+
+from app.engine.answer import Answer
+from app.engine.frames import DONE, ChunkFrames, frame
+from app.engine.items import Item, ItemReader, set_fields
+from app.engine.parts import ChoiceDelta, ChunkFields
 from app.errors import CompletionError
-from schemas.chat import ChatCompletionRequest, Json
+from schemas.chat import ChatCompletionChunk, ChatCompletionRequest, Json
 
-CHUNK_KEYS = HEAD_KEYS | {"choices", "usage"}
-CHOICE_KEYS = {"index", "delta", "finish_reason"}
+
+class Renderer(Protocol):
+    """Renders the items of a completion.
+
+    Args:
+        answer: Reads the items.
+        last: The bytes after the last frame of a stream.
+    """
+
+    answer: Answer
+    last: bytes
+
+    def write(self, items: Sequence[Item], frames: list[bytes]) -> None:
+        """Append the frames of some items; if one fails, those of the items before it stay."""
+        ...
+
+    async def finish(self, frames: list[bytes]) -> None:
+        """Append the frames that end a stream without an error."""
+        ...
+
+    def fail(self, error: CompletionError) -> bytes:
+        """Return the frames that end a stream with an error."""
+        ...
+
+    async def whole(self, items: Sequence[Item]) -> Any:
+        """Return the JSON object of all items of an answer that does not stream."""
+        ...
+
+
+MakeRenderer: TypeAlias = Callable[[ChatCompletionRequest, ItemReader], Renderer]
 
 
 class ChatRenderer:
-    """Renders a chat completion, or the chunks of one; see `app.engine.renderer.Renderer`.
-
-    An answer of one item that is a completion or text is not split into chunks first.
-    """
+    """Renders a chat completion, or the chunks of one."""
 
     last = DONE
 
     def __init__(self, request: ChatCompletionRequest, reader: ItemReader) -> None:
-        self.chunks = Chunks(Head(request.model), reader, include_usage=request.include_usage)
-        self._reader = reader
-        self._first: list[Item] | None = []  # held back while it may be the only one
-        self._choices: defaultdict[int, _Choice] = defaultdict(_Choice)
-        self._extra: Json = {}
+        self.answer = Answer(request.model, reader)
+        self._include_usage = request.include_usage
+        self._frames: ChunkFrames | None = None  # with the first part, the head of all chunks is known
 
     def write(self, items: Sequence[Item], frames: list[bytes]) -> None:
-        """Append a frame for each chunk."""
-        for chunk in self.chunks.read(items):
-            frames.append(self._text_frame(chunk) if isinstance(chunk, str) else frame(chunk))  # noqa: PERF401 - those before an error stay
+        """Append a frame for each part."""
+        for item in items:
+            if type(item) is str and self._frames is not None:  # as most items are
+                if item:
+                    frames.append(self._frames.text(item))
+            else:
+                for part in self.answer.read(item):
+                    frames.append(self._frame(part))  # noqa: PERF401 - those before an error stay
 
     async def finish(self, frames: list[bytes]) -> None:
         """Append the finish reasons and the usage."""
-        frames.extend(map(frame, self.chunks.finish()))
+        frames.extend(map(self._frame, self.answer.finish()))
+        if self._include_usage:
+            frames.append(frame(self._chunk({}, []) | {"usage": self.answer.usage}))
 
     def fail(self, error: CompletionError) -> bytes:
         """Return a frame with the error."""
         return frame(error.to_response())
 
-    def add(self, items: Sequence[Item]) -> None:
-        """Collect the items."""
-        if self._first is not None:
-            items = [*self._first, *items]
-            self._first = items if len(items) < 2 else None
-        if self._first is None:
-            self._collect(self.chunks.read(items))
-
-    async def whole(self) -> Json:
+    async def whole(self, items: Sequence[Item]) -> Json:
         """Return the completion."""
-        first = self._first or ()
-        if first and (completion := self._completion(first[0])) is not None:
-            return completion
-        self._collect(self.chunks.read(first))
-        self._collect(self.chunks.finish())
-        choices = [choice.whole(index) for index, choice in sorted(self._choices.items())]
-        completion = self.chunks.head.fields("chat.completion", self._extra) | {"choices": choices}
-        return completion | ({"usage": self.chunks.usage} if self.chunks.usage else {})
+        collected = Collected()
+        for item in items:
+            collected.add(self.answer.read(item))
+        collected.add(self.answer.finish())
+        head = self.answer.head("chat.completion", collected.extra)
+        return head | {"choices": collected.choices(), "usage": self.answer.usage}
 
-    def _completion(self, item: Item) -> Json | None:
-        """Return an item with the fields that OpenAI requires, if it is a completion or text."""
-        if not isinstance(item, str) and not is_completion(item):
-            return None
-        part = next(self._reader.read(item))
-        completion: Json = {"choices": [{"message": {"content": part}}]} if isinstance(part, str) else part
-        self.chunks.head.adopt(completion)
-        choices = [_filled_in(index, choice) for index, choice in enumerate(completion["choices"])]
-        self.chunks.usage = completion.get("usage")
-        self.chunks.finish_reasons = [choice["finish_reason"] for choice in choices]
-        return self.chunks.head.fields("chat.completion", completion) | {"choices": choices}
+    def _frame(self, part: str | ChoiceDelta | ChunkFields) -> bytes:
+        if self._frames is None:
+            answer, usage = self.answer, None if self._include_usage else UNSET
+            chunk = ChatCompletionChunk(
+                id=answer.id, created=answer.created, model=answer.model, choices=[], usage=usage
+            )
+            self._frames = ChunkFrames(chunk)
+        match part:
+            case str():
+                return self._frames.text(part)
+            case ChunkFields():
+                return frame(self._chunk(part.fields, []))
+        choice = {**part.extra, "index": part.index, "delta": part.delta, "finish_reason": part.finish_reason}
+        return frame(self._chunk(part.chunk, [choice])) if part.chunk else self._frames.choice(choice)
 
-    @cached_property
-    def _text_frame(self) -> Callable[[str], bytes]:
-        return text_framer(self.chunks.text(""))  # with the first text, the head of all chunks is known
+    def _chunk(self, extra: Json, choices: list[Json]) -> Json:
+        chunk = self.answer.head("chat.completion.chunk", extra) | {"choices": choices}
+        return chunk | {"usage": None} if self._include_usage else chunk
 
-    def _collect(self, chunks: Iterable[Chunk]) -> None:
-        for chunk in chunks:
-            if isinstance(chunk, str):
-                self._choices[0].texts["content"].append(chunk)
-            elif "event" not in chunk:
-                self._extra |= without(chunk, CHUNK_KEYS)
-                for choice in chunk["choices"]:
-                    self._choices[choice["index"]].add(choice)
+
+class Collected:
+    """A completion that is collected from its parts."""
+
+    def __init__(self) -> None:
+        self.extra: Json = {}
+        self._choices: defaultdict[int, _Choice] = defaultdict(_Choice)
+
+    def add(self, parts: Iterable[str | ChoiceDelta | ChunkFields]) -> None:
+        """Add the parts that follow."""
+        for part in parts:
+            match part:
+                case str():
+                    self._choices[0].texts["content"].append(part)
+                case ChunkFields(fields):
+                    self.extra |= set_fields(fields, ("event",))
+                case ChoiceDelta():
+                    self.extra |= part.chunk
+                    self._choices[part.index].add(part)
+
+    def choices(self) -> list[Json]:
+        """Return the choices."""
+        return [choice.whole(index) for index, choice in sorted(self._choices.items())]
 
 
 class _Choice:
@@ -98,21 +141,22 @@ class _Choice:
         self._message: Json = {}
         self._extra: Json = {}
 
-    def add(self, choice: Json) -> None:
-        for name, value in choice["delta"].items():
+    def add(self, part: ChoiceDelta) -> None:
+        for name, value in part.delta.items():
             if not isinstance(value, str):
                 _merge(self._message, {name: value})
             elif name != "role":
                 self.texts[name].append(value)
-        _merge(self._extra, {name: choice[name] for name in choice.keys() - CHOICE_KEYS})
-        self._finish_reason = choice["finish_reason"] or self._finish_reason
+        _merge(self._extra, part.extra)
+        self._finish_reason = part.finish_reason or self._finish_reason
 
     def whole(self, index: int) -> Json:
-        texts = {name: "".join(parts) for name, parts in self.texts.items()}
+        texts = {name: "".join(pieces) for name, pieces in self.texts.items()}
         message: Json = {"role": "assistant", "content": "", "refusal": None} | texts | self._message
         if calls := message.get("tool_calls"):
+            message["tool_calls"] = [set_fields(call, ("index",)) for call in calls]
+        if calls or message["refusal"]:
             message["content"] = message["content"] or None
-            message["tool_calls"] = [without(call, ("index",)) for call in calls]
         rest = {"finish_reason": self._finish_reason, "logprobs": None, **self._extra}
         return {"index": index, "message": message, **rest}
 
@@ -143,18 +187,3 @@ def _merged_lists(known: list[Any], delta: list[Any]) -> list[Any]:
         else:
             merged.append(deepcopy(value))
     return merged
-
-
-def _filled_in(index: int, choice: Json) -> Json:
-    message = {"role": "assistant", "content": None, "refusal": None} | choice["message"]
-    if calls := message.get("tool_calls"):
-        message["tool_calls"] = [_filled_in_call(call) for call in calls]
-    reason = finish_reason(choice.get("finish_reason"), called_tools=bool(calls))
-    return {"index": index, "logprobs": None} | choice | {"message": message, "finish_reason": reason}
-
-
-def _filled_in_call(call: Json) -> Json:
-    call = without(call, ("index",)) | {"id": call.get("id") or new_call_id(), "type": call.get("type") or "function"}
-    if function := call.get("function"):
-        call["function"] = function | {"arguments": arguments_text(function.get("arguments"))}
-    return call

@@ -1,177 +1,256 @@
-"""A running completion: its service runs in a task and fills a buffer, from which the answer is rendered."""
+"""The life of a completion: its services run in a task and fill a buffer, from which the answer is rendered."""
 
 import asyncio
 import sys
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Sequence
+from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
-from app.engine.buffer import Buffer
-from app.engine.frames import KEEP_ALIVE
-from app.engine.observers import Record
-from app.engine.renderer import Renderer
-from app.engine.results import Item
-from app.engine.run import Run
-from app.errors import ClientDisconnectedError, CompletionError, CompletionTimeoutError, to_completion_error
+from msgspec import Struct
 
-WATCH_AFTER = 0.05  # seconds; most completions end sooner, and need no task that watches their client
+from app.engine.buffer import Buffer
+from app.engine.chat import MakeRenderer
+from app.engine.frames import KEEP_ALIVE
+from app.engine.invoke import Arguments, call, call_service
+from app.engine.items import Item, ItemReader
+from app.engine.observers import Record
+from app.engine.results import ChoiceSink, Sink, discard, put_items
+from app.engine.run import Run, current_run
+from app.errors import ClientDisconnectedError, CompletionError, CompletionTimeoutError, to_completion_error
+from app.services import Body, CompletionService, Hooks, ModelService
+from schemas.chat import ChatCompletionRequest
+
 CLOSING_TIME = 0.5  # seconds to wait for a stopped service to clean up
+WATCH_AFTER = 0.05  # seconds; most completions end sooner, and need no task that watches their client
 CLIENT_LEFT = ClientDisconnectedError()
 
 
+class Services(Struct, frozen=True):
+    """The services and hooks that answer a request."""
+
+    completions: CompletionService
+    models: ModelService
+    hooks: Hooks
+
+
 class Completion:
-    """A completion whose service runs until its result has been consumed by `collect` or `frames`, or is cancelled."""
+    """One completion: from its checked request until its answer has been consumed, by `collect` or `next_frames`.
+
+    Its task calls everything of the user's: the hooks, the list of models, the service, and the iteration of what that
+    returns. `close` must be called at the end.
+
+    Args:
+        request: The checked request.
+        body: The same as the client sent it.
+        services: Answer the request.
+        headers: The headers that a service may see.
+        check_model: Raises unless a model service lists the model.
+        renderer: Makes the renderer of the answer.
+        reader: Reads the items.
+        run: What is shared with the user's code.
+        record: The figures.
+        keep_alive: Seconds without an item after which a stream sends a comment; 0 is never.
+    """
 
     def __init__(
         self,
-        produce: Callable[[Buffer[Item]], Awaitable[None]],
+        request: ChatCompletionRequest,
+        body: Body,
+        services: Services,
+        headers: Mapping[str, str],
         *,
-        buffer: Buffer[Item],
-        renderer: Renderer,
+        check_model: Callable[[ModelService, str], Awaitable[None]],
+        renderer: MakeRenderer,
+        reader: ItemReader,
         run: Run,
         record: Record,
+        keep_alive: float,
     ) -> None:
         self.record = record
-        self._buffer = buffer
-        self._renderer = renderer
+        self._services = services
+        self._check_model = check_model
+        self._make_renderer = renderer
+        self._reader = reader
+        self._renderer = renderer(request, reader)
         self._run = run
-        self._task = _start(self._produce(produce))
+        self._keep_alive = keep_alive
+        self._buffer = Buffer[Item](unbounded=not record.stream)
+        self._hooked = asyncio.Event()  # set when it is known whether the answer is a stream
+        self._started_at = self._buffer.taken_at
+        self._ending: Exception | None = CLIENT_LEFT  # unless it ends in another way
+        self._has_begun = self._has_ended = False  # to send
         self._watcher: asyncio.Task[None] | None = None
-        self._timers: list[asyncio.TimerHandle] = []
+        self._task = _start(self._produce(request, body, headers))
 
     @property
     def done(self) -> bool:
         """Whether the service has ended; some of its items may still be in the buffer."""
         return self._task.done()
 
+    async def streams(self) -> bool:
+        """Return whether the answer is a stream, when the pre-hook has had its say."""
+        await self._hooked.wait()
+        return self.record.stream
+
     async def collect(self) -> Any:
         """Return the whole answer as the renderer's JSON object.
 
         Raises:
-            CompletionError: The service failed, was too slow, or its client has left.
+            CompletionError: The request or the service failed, was too slow, or its client has left.
         """
-        ending: Exception | None = CLIENT_LEFT  # unless it ends in another way
         try:
-            while not self._buffer.exhausted:
-                self._renderer.add(await self._buffer.take())
+            items = await self._buffer.take()
             if self._buffer.error is not None:
                 raise to_completion_error(self._buffer.error)
-            whole = await self._renderer.whole()
-            ending = None
+            whole = await self._renderer.whole(await self._resolved(items))
         except Exception as error:
-            ending = error
+            self._ending = error
             raise
-        else:
-            return whole
-        finally:
-            self._end(ending)
-            await self.close()
+        self._ending = None
+        return whole
 
-    async def frames(self) -> AsyncGenerator[bytes, None]:
-        """Yield the stream as bytes, one or more frames at a time.
-
-        The first bytes come with the first item, so that an error before it can still be an HTTP error; an error after
-        it is a frame.
+    async def next_frames(self) -> bytes | None:
+        """Return the next bytes of the stream, one or more frames, or None at its end.
 
         Raises:
-            CompletionError: The service failed before its first item.
+            CompletionError: The request or the service failed before the first item, so that it can be an HTTP error.
         """
-        started = done = False
-        ending: CompletionError | None = CLIENT_LEFT  # unless it ends in another way
-        try:
-            while not done:
-                items = await self._buffer.take()
-                done = self._buffer.exhausted
-                frames: list[bytes] = []
-                try:
-                    await self._render(items, frames, done=done)
-                except Exception as error:
-                    ending, done = to_completion_error(error), True
-                    if not started and not frames:
-                        raise ending from None
-                    frames += [self._renderer.fail(ending), self._renderer.last]
-                if frames:
-                    started = True
-                    yield b"".join(frames)
-            ending = None if ending is CLIENT_LEFT else ending
-        finally:
-            self._end(ending)
-            await self.close()
-
-    def watch(self, disconnected: Callable[[], Awaitable[None]], *, timeout: float = 0) -> None:
-        """Stop when the client leaves, unless the service is to run to its end, and after a timeout.
-
-        Args:
-            disconnected: Returns when the client has left.
-            timeout: In seconds; 0 is none.
-        """
-
-        async def watch() -> None:
-            await disconnected()
-            if self._run.outlives_client:
-                self.record.ended = "client_left"  # the rest still runs, as a response may be kept
-            else:
-                self.cancel(ClientDisconnectedError())
-
-        def start() -> None:
-            self._watcher = asyncio.create_task(watch())
-
-        loop = asyncio.get_running_loop()
-        self._timers.append(loop.call_later(WATCH_AFTER, start))
-        if timeout:
-            self._timers.append(loop.call_later(timeout, self.cancel, CompletionTimeoutError(timeout)))
+        while not self._has_ended:
+            items = await self._buffer.take()
+            frames: list[bytes] = []
+            try:
+                await self._render(items, frames)
+            except Exception as raised:
+                error = self._ending = to_completion_error(raised)
+                self._has_ended = True
+                if not self._has_begun and not frames:
+                    raise error from None
+                frames += [self._renderer.fail(error), self._renderer.last]
+            if frames:
+                self._has_begun = True
+                return b"".join(frames)
+        return None
 
     def cancel(self, error: CompletionError) -> None:
         """Stop the service. The items in the buffer are still sent, and then the error."""
         if self._run.cancelled:
             return  # a second cancellation would interrupt the clean-up
         self._run.cancelled = True
+        self._hooked.set()
         self._buffer.close(error)
         self._task.cancel()
 
-    async def close(self) -> None:
+    async def stop(self) -> None:
         """Stop the service if it still runs, and wait until it has cleaned up."""
-        for timer in self._timers:
-            timer.cancel()
+        if not self.done:
+            self.cancel(CLIENT_LEFT)
+            await asyncio.wait([self._task], timeout=CLOSING_TIME)
+
+    async def close(self) -> None:
+        """Stop the service, and end the record."""
         if self._watcher is not None:
             self._watcher.cancel()
-        if not self.done:
-            self.cancel(ClientDisconnectedError())
-            await asyncio.wait([self._task], timeout=CLOSING_TIME)
+        await self.stop()
+        answer, record = self._renderer.answer, self.record
+        record.id, record.response_model, record.finish_reasons = answer.id, answer.model, answer.finish_reasons
+        record.add_usage(answer.reported_usage)
+        record.end(self._ending, stopped=self._run.cancelled)
 
     def when_done(self, callback: Callable[["Completion"], object]) -> None:
         """Call back when the service has ended, for any reason."""
         self._task.add_done_callback(lambda _: callback(self))
 
-    async def _produce(self, produce: Callable[[Buffer[Item]], Awaitable[None]]) -> None:
+    def check(self, now: float, disconnected: Callable[[], Awaitable[None]], timeout: float) -> None:
+        """Do what is due: stop after the timeout (0 is none), watch the client, send a comment."""
+        age = now - self._started_at
+        if timeout and age >= timeout:
+            self.cancel(CompletionTimeoutError(timeout))
+        elif self._watcher is None and age >= WATCH_AFTER:
+            self._watcher = asyncio.create_task(self._watch(disconnected))
+        if self._keep_alive and self.record.stream and now - self._buffer.taken_at >= self._keep_alive:
+            self._hooked.set()
+            self._buffer.wake()
+
+    async def _watch(self, disconnected: Callable[[], Awaitable[None]]) -> None:
+        await disconnected()
+        if self._run.outlives_client:
+            self.record.ended = "client_left"  # the rest still runs, as a response may be kept
+        else:
+            self.cancel(CLIENT_LEFT)
+
+    async def _produce(self, request: ChatCompletionRequest, body: Body, headers: Mapping[str, str]) -> None:
         try:
-            await produce(self._buffer)
+            current_run.set(self._run)
+            if (pre_hook := self._services.hooks.pre_hook) is not None:
+                request = await call(pre_hook, request) or request
+                body = request.to_body()
+                self._use(request)
+            self._hooked.set()
+            await self._check_model(self._services.models, request.model)
+            self.record.start(request.model)
+            count, service = body.get("n") or 1, self._services.completions
+            if count > 1 and not _handles_n(service, request.model):
+                body = {name: value for name, value in body.items() if name != "n"}
+                arguments = Arguments(request.model, request.messages, body, headers)
+                await asyncio.gather(*(self._ask_for(index, arguments) for index in range(count)))
+            else:
+                await self._ask(Arguments(request.model, request.messages, body, headers), self._buffer)
         except BaseException as error:  # even a service's SystemExit ends one completion, not the server
             self._buffer.close(error)
         else:
             self._buffer.close()
+        finally:
+            self._hooked.set()
 
-    async def _render(self, items: Sequence[Item], frames: list[bytes], *, done: bool) -> None:
-        """Append the frames of some items, and those that end the stream; raise the error that ends it instead."""
+    def _use(self, request: ChatCompletionRequest) -> None:
+        """Answer the request as a pre-hook left it; a stream whose head has been sent stays one."""
+        self._renderer = self._make_renderer(request, self._reader)
+        if not self._hooked.is_set():
+            self.record.stream = bool(request.stream)
+            self._buffer.unbounded = not request.stream
+
+    async def _ask_for(self, index: int, arguments: Arguments) -> None:
+        """Ask the service for one of several choices; if that fails, the completion ends."""
         try:
-            self._renderer.write(items, frames)
-            if self._buffer.error is not None and done:
+            await self._ask(arguments, ChoiceSink(self._buffer, index))
+        except BaseException as error:
+            self._buffer.close(error)
+
+    async def _ask(self, arguments: Arguments, sink: Sink) -> None:
+        result = await call_service(self._services.completions.complete, arguments)
+        if (post_hook := self._services.hooks.post_hook) is not None:
+            try:
+                replaced = await call(post_hook, result)
+            except BaseException:
+                await discard(result)
+                raise
+            result = result if replaced is None else replaced
+        await put_items(result, sink)
+
+    async def _render(self, items: list[Item], frames: list[bytes]) -> None:
+        """Append the frames of some items, and those that end the stream; raise the error that ends it instead."""
+        ends = self._buffer.exhausted
+        try:
+            self._renderer.write(await self._resolved(items), frames)
+            if ends and self._buffer.error is not None:
                 raise to_completion_error(self._buffer.error)
-            if done:
+            if ends:
                 await self._renderer.finish(frames)
         finally:
             if frames:
                 self.record.add(len(frames))
-        if done:
+        if ends:
+            self._has_ended, self._ending = True, None
             frames.append(self._renderer.last)
         elif not items:
             frames.append(KEEP_ALIVE)
 
-    def _end(self, error: Exception | None) -> None:
-        record, chunks = self.record, self._renderer.chunks
-        record.id, record.response_model = chunks.head.id, chunks.head.model
-        record.finish_reasons = chunks.finish_reasons
-        record.add_usage(chunks.usage)
-        record.end(error, stopped=self._run.cancelled)
+    async def _resolved(self, items: list[Item]) -> list[Item]:
+        return await self._reader.resolve(items) if self._reader.is_async else items
+
+
+def _handles_n(service: object, model: str) -> bool:
+    handles_n: Any = getattr(service, "handles_n", None)
+    return handles_n is not None and bool(handles_n(model))
 
 
 def _start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

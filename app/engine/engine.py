@@ -1,30 +1,27 @@
-"""The engine: starts completions from checked requests, and stops them when the server stops."""
+"""The engine of an application: starts completions within its limits, watches them, and stops them at the end."""
 
 import asyncio
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from functools import partial
-from time import perf_counter
 
 from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
-from app.engine.buffer import Buffer
-from app.engine.chat import ChatRenderer
-from app.engine.completion import Completion
-from app.engine.invoke import Arguments, call, call_service
+from app.engine.chat import ChatRenderer, MakeRenderer
+from app.engine.completion import Completion, Services
+from app.engine.invoke import call
+from app.engine.items import ItemReader, text_of
 from app.engine.observers import Observer, Record
-from app.engine.renderer import MakeRenderer
 from app.engine.request import validate
-from app.engine.results import Item, ItemReader, discard, put_items, text_of
-from app.engine.run import Run, current_run
+from app.engine.run import Run
 from app.engine.threads import Workers
 from app.errors import InvalidRequestError, ModelNotFoundError, OverloadedError
-from app.services import Body, CompletionService, Hooks, ModelService, PostHook
+from app.services import Body, ModelService
 from schemas.chat import ChatCompletionRequest
 from schemas.models import Model
 
 SHUTTING_DOWN = "The server is shutting down. Try again in a moment."
-BUFFER_LIMIT = 128  # items of a stream that may wait for its client
+CLOCK = 0.05  # seconds between two looks at the running completions
+TRUSTED = 1.0  # seconds in which a name that a model service has listed is not listed again
 
 
 class Limits(Struct, frozen=True, kw_only=True):
@@ -43,14 +40,6 @@ class ModelDefaults(Struct, frozen=True):
 
     owned_by: str
     created: int
-
-
-class Services(Struct, frozen=True):
-    """The services and hooks that answer a request."""
-
-    completions: CompletionService
-    models: ModelService
-    hooks: Hooks
 
 
 class Engine:
@@ -77,15 +66,16 @@ class Engine:
         self._reasoning_fields = reasoning_fields
         self._defaults = defaults
         self._workers = Workers(limits.sync_workers)
-        self._starting = 0
-        self._running: set[Completion] = set()
+        self._running: dict[Completion, Callable[[], Awaitable[None]]] = {}  # and the wait for its client to leave
+        self._clock: asyncio.TimerHandle | None = None
+        self._listed: tuple[ModelService | None, float, frozenset[str]] = (None, 0, frozenset())
 
     async def list_models(self, service: ModelService) -> list[Model]:
         """Return the models of a service, with unset fields filled in."""
         listed: Sequence[str | Model] = await call(service.list_models)
         return [self._filled_in(Model(id=model) if isinstance(model, str) else model) for model in listed]
 
-    async def start(
+    def start(
         self,
         body: Body,
         services: Services,
@@ -103,35 +93,34 @@ class Engine:
             renderer: Makes the renderer of the answer.
 
         Raises:
-            CompletionError: The request is wrong, the model unknown or the server full.
+            CompletionError: The request is wrong, or the server full.
         """
-        started_at = perf_counter()
         if self.draining:
             raise OverloadedError(SHUTTING_DOWN)
-        if self._starting + len(self._running) >= self._limits.concurrent:
+        if len(self._running) >= self._limits.concurrent:
             raise OverloadedError
-        self._starting += 1
-        try:
-            run = Run(self._workers, outlives_client=self._limits.finish_without_client)
-            current_run.set(run)
-            request, body = await _prepare(body, services, self._limits)
-            stream = bool(request.stream)
-            record = Record(model=request.model, stream=stream, observers=self.observers, started_at=started_at)
-            record.start()
-            reader = ItemReader(services.hooks.chunk_mapper or text_of, self._reasoning_fields)
-            completion = Completion(
-                partial(_produce, services, Arguments(request.model, request.messages, body, headers)),
-                buffer=Buffer(BUFFER_LIMIT, idle=self._limits.keep_alive if stream else 0),
-                renderer=renderer(request, reader),
-                run=run,
-                record=record,
-            )
-        finally:
-            self._starting -= 1
+        request = validate(body, ChatCompletionRequest)
+        if 0 < self._limits.messages < (count := len(request.messages)):
+            message = f"There are {count} messages: at most {self._limits.messages} are taken."
+            raise InvalidRequestError(message, param="messages")
+        reader = ItemReader(services.hooks.chunk_mapper or text_of, self._reasoning_fields)
+        completion = Completion(
+            request,
+            body,
+            services,
+            headers,
+            check_model=self._check_model,
+            renderer=renderer,
+            reader=reader,
+            run=Run(self._workers, outlives_client=self._limits.finish_without_client),
+            record=Record(stream=bool(request.stream), observers=self.observers),
+            keep_alive=self._limits.keep_alive,
+        )
         if not completion.done:
-            self._running.add(completion)
-            completion.when_done(self._running.discard)
-            completion.watch(disconnected, timeout=self._limits.timeout)
+            self._running[completion] = disconnected
+            completion.when_done(self._running.pop)
+            if self._clock is None:
+                self._clock = asyncio.get_running_loop().call_later(CLOCK, self._check)
         return completion
 
     def drain(self, grace: float) -> None:
@@ -144,7 +133,25 @@ class Engine:
         """Stop all completions, and wait until their services have cleaned up."""
         running = tuple(self._running)
         self._stop()
-        await asyncio.gather(*(completion.close() for completion in running))
+        await asyncio.gather(*(completion.stop() for completion in running))
+
+    async def _check_model(self, service: ModelService, name: str) -> None:
+        """Raise ModelNotFoundError unless the service lists the model, or has just listed it."""
+        now = asyncio.get_running_loop().time()
+        trusted, until, names = self._listed
+        if trusted is service and now < until and name in names:
+            return
+        listed: Sequence[str | Model] = await call(service.list_models)
+        names = frozenset(model if isinstance(model, str) else model.id for model in listed)
+        self._listed = (service, now + TRUSTED, names)
+        if name not in names:
+            raise ModelNotFoundError(name, known=names)
+
+    def _check(self) -> None:
+        now = asyncio.get_running_loop().time()
+        for completion, disconnected in tuple(self._running.items()):
+            completion.check(now, disconnected, self._limits.timeout)
+        self._clock = asyncio.get_running_loop().call_later(CLOCK, self._check) if self._running else None
 
     def _filled_in(self, model: Model) -> Model:
         created = self._defaults.created if model.created is UNSET else model.created
@@ -154,38 +161,3 @@ class Engine:
     def _stop(self) -> None:
         for completion in tuple(self._running):
             completion.cancel(OverloadedError(SHUTTING_DOWN))
-
-
-async def _prepare(body: Body, services: Services, limits: Limits) -> tuple[ChatCompletionRequest, Body]:
-    """Check a request, call the pre-hook, and check that the model is listed."""
-    request = validate(body, ChatCompletionRequest)
-    if 0 < limits.messages < (count := len(request.messages)):
-        message = f"There are {count} messages: at most {limits.messages} are taken."
-        raise InvalidRequestError(message, param="messages")
-    if services.hooks.pre_hook is not None:
-        replaced: ChatCompletionRequest | None = await call(services.hooks.pre_hook, request)
-        if replaced is not None:
-            replaced.extra.update(request.extra | replaced.extra)  # copying a Struct leaves them out
-            request = replaced
-        body = request.to_body()
-    listed: Sequence[str | Model] = await call(services.models.list_models)
-    names = [model if isinstance(model, str) else model.id for model in listed]
-    if request.model not in names:
-        raise ModelNotFoundError(request.model, known=names)
-    return request, body
-
-
-async def _produce(services: Services, arguments: Arguments, buffer: Buffer[Item]) -> None:
-    result = await call_service(services.completions.complete, arguments)
-    if services.hooks.post_hook is not None:
-        result = await _call_post_hook(services.hooks.post_hook, result)
-    await put_items(result, buffer)
-
-
-async def _call_post_hook(post_hook: PostHook, result: object) -> object:
-    try:
-        replaced = await call(post_hook, result)
-    except BaseException:
-        await discard(result)
-        raise
-    return result if replaced is None else replaced

@@ -1,18 +1,40 @@
 """Encoding: JSON, and the frames of a stream of server-sent events."""
 
 import re
-from collections.abc import Callable
+from numbers import Integral, Real
+from secrets import token_hex
 from typing import Any
 
 import msgspec
+from msgspec import Raw
 
-from schemas.chat import ChatCompletionChunk
+from schemas.chat import ChatCompletionChunk, ChunkChoice, Delta, Json
 
 DONE = b"data: [DONE]\n\n"
 KEEP_ALIVE = b": keep-alive\n\n"  # a comment, which clients skip
 
 _SURROGATE = re.compile(r"[\ud800-\udfff]")
-_json = msgspec.json.Encoder()
+_PLACE = b'"%b"' % token_hex().encode()  # marks a place in an encoded object
+_RAW_PLACE: Any = Raw(_PLACE)  # fits a field of any type
+
+
+def plain(value: object) -> object:
+    """Return a number of numpy, or a string of a subclass, as one that JSON knows.
+
+    Raises:
+        NotImplementedError: It is something else.
+    """
+    match value:
+        case str():
+            return str.__str__(value)
+        case Integral():
+            return int(value)
+        case Real():
+            return float(value)
+    raise NotImplementedError(f"{type(value).__qualname__} cannot be sent as JSON.")
+
+
+_json = msgspec.json.Encoder(enc_hook=plain)
 
 
 def encode(value: object) -> bytes:
@@ -20,7 +42,7 @@ def encode(value: object) -> bytes:
     try:
         return _json.encode(value)
     except UnicodeEncodeError:
-        return _json.encode(_without_surrogates(msgspec.to_builtins(value)))
+        return _json.encode(_without_surrogates(msgspec.to_builtins(value, enc_hook=plain)))
 
 
 def frame(value: object) -> bytes:
@@ -38,17 +60,28 @@ def encode_text(text: str) -> bytes:
     return _json.encode(text) if text.isascii() else _on_one_line(encode(text))
 
 
-def text_framer(chunk: ChatCompletionChunk) -> Callable[[str], bytes]:
-    """Return a function that makes the frame of a text, as the content of this chunk, whose own content is empty.
+class ChunkFrames:
+    """Makes the frames of chunks that differ in one choice; the rest is encoded once, which saves most of the time.
 
-    The rest of the chunk is encoded once for all texts, which saves most of the time that a chunk takes.
+    Args:
+        chunk: The chunk, without choices.
     """
-    before, _, after = frame(chunk).rpartition(b'""')
 
-    def text_frame(text: str) -> bytes:
-        return before + encode_text(text) + after
+    def __init__(self, chunk: ChatCompletionChunk) -> None:
+        choices: Any = [_RAW_PLACE]
+        chunk.choices = choices
+        self._before, self._after = frame(chunk).split(_PLACE)
+        text = ChunkChoice(delta=Delta(content=_RAW_PLACE))
+        before, after = encode(text).split(_PLACE)
+        self._before_text, self._after_text = self._before + before, after + self._after
 
-    return text_frame
+    def text(self, text: str) -> bytes:
+        """Return the frame of a text of the first choice."""
+        return self._before_text + encode_text(text) + self._after_text
+
+    def choice(self, choice: Json) -> bytes:
+        """Return the frame of a choice."""
+        return self._before + _on_one_line(encode(choice)) + self._after
 
 
 def _without_surrogates(value: Any) -> Any:

@@ -51,8 +51,9 @@ class Record(Struct, eq=False, weakref=True, kw_only=True):
     error: str | None = None  # code or type of the error by which it ended
     _sent_at: float = 0
 
-    def start(self) -> None:
-        """Notify the observers of the start."""
+    def start(self, model: str) -> None:
+        """Notify the observers that a model is asked."""
+        self.model = model
         for observer in self.observers:
             _notify(observer.started, self)
 
@@ -83,7 +84,8 @@ class Record(Struct, eq=False, weakref=True, kw_only=True):
             error: The error by which it ended, if any.
             stopped: Whether the model was running when it was stopped.
         """
-        self.ended = self.ended or _ending(error, began=stopped or self.first_chunk is not None)
+        began = stopped or self.first_chunk is not None
+        self.ended = self.ended or _ending(error, asked=self.model is not None, began=began)
         if error is not None and self.ended != "client_left":
             self.error = (error.code or error.type) if isinstance(error, CompletionError) else "server_error"
         for observer in self.observers:
@@ -101,7 +103,7 @@ def _count(tokens: object) -> int | None:
     return tokens if isinstance(tokens, int) and tokens >= 0 else None
 
 
-def _ending(error: Exception | None, *, began: bool) -> Ending:
+def _ending(error: Exception | None, *, asked: bool, began: bool) -> Ending:
     match error:
         case None:
             return "done"
@@ -110,6 +112,8 @@ def _ending(error: Exception | None, *, began: bool) -> Ending:
         case CompletionTimeoutError():
             return "timeout"
         case OverloadedError() if not began:
+            return "rejected"
+        case CompletionError() if not asked and error.status < 500:
             return "rejected"
         case _:
             return "error"

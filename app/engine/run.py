@@ -42,11 +42,7 @@ def finish_without_client() -> None:
 
 
 async def run_sync(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:
-    """Call blocking code in a thread of the engine's pool.
-
-    Raises:
-        OverloadedError: All threads of the pool are busy.
-    """
+    """Call blocking code in a thread of the engine's pool, as soon as one is free."""
     run = current_run.get(None)
     if run is None:
         return await asyncio.to_thread(function, *args, **kwargs)

@@ -11,10 +11,8 @@ from typing import Any, TypeAlias
 
 from haystack import Pipeline
 
-from app.engine.buffer import Buffer
-from app.engine.results import CallbackStream, Item
+from app.engine.results import CallbackStream, Sink
 from app.engine.run import run_sync
-from app.errors import InvalidRequestError
 from app.haystack.discovery import Data, Inputs, PipelineInterface
 from app.haystack.errors import translated_errors
 from app.haystack.events import citation
@@ -84,8 +82,6 @@ class HaystackModel:
 
     async def __call__(self, model: str, messages: Messages, body: Body) -> CallbackStream:
         """Answer the messages."""
-        if (body.get("n") or 1) > 1:
-            raise InvalidRequestError("This model gives one answer at a time: n must be 1.", param="n")
         data = await run_sync(self._data, messages, body)  # checking images and tools takes long
         return CallbackStream(partial(self._run, data, bool(body.get("stream"))))
 
@@ -108,8 +104,8 @@ class HaystackModel:
             data[component.name] = component.inputs(data.get(component.name, {}), parameters)
         return data
 
-    async def _run(self, data: Data, stream: bool, buffer: Buffer[Item]) -> None:
-        run = StreamingRun(buffer, stream=stream, streams_all=self._interface.streams_all)
+    async def _run(self, data: Data, stream: bool, sink: Sink) -> None:
+        run = StreamingRun(sink, stream=stream, streams_all=self._interface.streams_all)
         for component in self._interface.streaming:
             if (callback := run.callback(component)) is not None:
                 data[component.name]["streaming_callback"] = callback
@@ -117,4 +113,4 @@ class HaystackModel:
             outputs = await self._pipeline.run_async(data, include_outputs_from=self._interface.needed)
         await run.finish(self._interface.reply(outputs, run.streamed))
         for document in self._interface.documents(outputs):
-            await buffer.send(citation(document))
+            await sink.send(citation(document))

@@ -9,8 +9,7 @@ from haystack.components.agents import Agent
 from haystack.dataclasses import ChatMessage, StreamingChunk
 from msgspec import Struct
 
-from app.engine.buffer import Buffer
-from app.engine.results import Item
+from app.engine.results import Item, Sink
 from app.haystack.events import AgentStream
 from app.haystack.messages import TOOL_PARAMETERS
 
@@ -58,13 +57,13 @@ class StreamingRun:
     """One run of a pipeline, whose components stream to the client.
 
     Args:
-        buffer: Takes the items.
+        sink: Takes the items.
         stream: Whether the client wants a stream, and not only the reply.
         streams_all: Whether all the components are streamed; otherwise only the one that is the first to generate.
     """
 
-    def __init__(self, buffer: Buffer[Item], *, stream: bool, streams_all: bool) -> None:
-        self._buffer = buffer
+    def __init__(self, sink: Sink, *, stream: bool, streams_all: bool) -> None:
+        self._sink = sink
         self._stream = stream
         self._streams_all = streams_all
         self._loop_thread = threading.get_ident()
@@ -80,12 +79,12 @@ class StreamingRun:
 
         async def send(chunk: StreamingChunk) -> None:
             for item in self._items(component, agent, chunk):
-                await self._buffer.send(item)
+                await self._sink.send(item)
 
         def send_from_thread(chunk: StreamingChunk) -> None:
             for item in self._items(component, agent, chunk):
                 self._put(item)
-            if self._buffer.closed:
+            if self._sink.closed:
                 raise asyncio.CancelledError  # nothing else stops sync code
 
         if component.is_async:
@@ -95,7 +94,7 @@ class StreamingRun:
     async def finish(self, reply: ChatMessage) -> None:
         """Send what has not been streamed of the reply."""
         if not self._has_sent("content", "reasoning", "tool_calls"):
-            await self._buffer.send(reply)
+            await self._sink.send(reply)
             return
         text, streamed = reply.text or "", "".join(chunk.content for chunk in self._sent)
         rest = ChatMessage.from_assistant(
@@ -103,7 +102,7 @@ class StreamingRun:
             meta={name: value for name, value in reply.meta.items() if not self._has_sent(name)},
             tool_calls=[] if self._has_sent("tool_calls") else reply.tool_calls,
         )
-        await self._buffer.send(rest)
+        await self._sink.send(rest)
 
     def _has_sent(self, *parts: str) -> bool:
         return any(getattr(chunk, part, None) or chunk.meta.get(part) for chunk in self._sent for part in parts)
@@ -119,6 +118,6 @@ class StreamingRun:
 
     def _put(self, item: Item) -> None:
         if threading.get_ident() == self._loop_thread:  # an agent with a sync generator streams tool results there
-            self._buffer.put_anyway(item)
+            self._sink.put_anyway(item)
         else:
-            self._buffer.put_from_thread(item)
+            self._sink.put_from_thread(item)

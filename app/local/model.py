@@ -14,8 +14,7 @@ from secrets import token_hex
 from typing import Any, TypeAlias
 from weakref import WeakKeyDictionary
 
-from app.engine.buffer import Buffer
-from app.engine.results import CallbackStream, Item
+from app.engine.results import CallbackStream, Sink
 from app.engine.run import is_cancelled, run_sync
 from app.errors import CompletionError, InvalidRequestError
 from app.services import Body, Messages
@@ -88,11 +87,11 @@ class LocalModel:
         if raised:
             raise raised[0]
 
-    async def _run(self, request: Json, buffer: Buffer[Item]) -> None:
+    async def _run(self, request: Json, sink: Sink) -> None:
         """Generate in a thread; the slot is taken until llama.cpp has stopped, even if the client has left."""
         slots = self._slots.setdefault(asyncio.get_running_loop(), asyncio.Semaphore(SLOTS))
         await slots.acquire()
-        work = asyncio.ensure_future(run_sync(self.generate, request, buffer.put_from_thread))
+        work = asyncio.ensure_future(run_sync(self.generate, request, sink.put_from_thread))
         work.add_done_callback(lambda _: slots.release())
         await asyncio.shield(work)
 
@@ -113,8 +112,6 @@ def is_installed(path: str = "") -> bool:
 
 def to_request(messages: Messages, body: Body) -> Json:
     """Return a request for llama.cpp, with those parameters that it may get; raise if it cannot be answered."""
-    if (body.get("n") or 1) > 1:
-        raise InvalidRequestError("This model gives one answer at a time: leave out 'n', or set it to 1.", param="n")
     texts = [_message(position, message) for position, message in enumerate(messages)]
     if texts[0]["role"] != "system":
         texts.insert(0, SYSTEM_MESSAGE)

@@ -9,8 +9,8 @@ from typing import Any
 
 from msgspec import Struct
 
-from app.engine.chunks import Chunk
 from app.engine.frames import encode, encode_text, named_frame
+from app.engine.parts import ChoiceDelta, ChunkFields
 from app.errors import CompletionError
 from app.responses.ids import output_item_id
 from schemas.chat import Json
@@ -61,7 +61,7 @@ INPUT = TextKind(CustomToolCall, "input", "custom_tool_call_input")
 
 
 class Events:
-    """Adds chunks to a response, and an event to `frames` for each step."""
+    """Adds parts to a response, and an event to `frames` for each step."""
 
     def __init__(self, response: Response) -> None:
         self.response = response
@@ -77,17 +77,16 @@ class Events:
             self._send("response.created", response=self.response)
             self._send("response.in_progress", response=self.response)
 
-    def add(self, chunk: Chunk) -> None:
-        """Add a chunk; only the first of several choices is part of the response."""
+    def add(self, part: str | ChoiceDelta | ChunkFields) -> None:
+        """Add a part; only the first of several choices belongs to the response."""
         self.begin()
-        if isinstance(chunk, str):
-            self._add_text(TEXT, chunk)
-            return
-        if "event" in chunk:
-            self._send("custom:event", event=chunk["event"])  # clients skip types that they do not know
-        for choice in chunk["choices"]:
-            if choice["index"] == 0:
-                self._add_delta(choice["delta"])
+        match part:
+            case str():
+                self._add_text(TEXT, part)
+            case ChunkFields({"event": event}):
+                self._send("custom:event", event=event)  # clients skip types that they do not know
+            case ChoiceDelta(0, delta):
+                self._add_delta(delta)
 
     def add_native(self, event: Json) -> None:
         """Add an event of the service's own: it gets a new number, and its item a place in the output."""
@@ -158,7 +157,7 @@ class Events:
             kind = INPUT if call["type"] == "custom" else ARGUMENTS
             text = self._calls[call["index"]] = self._begin_item(kind, call_id=call["id"], name=name)
         elif name and isinstance(text.item, FunctionToolCall | CustomToolCall):
-            text.item.name = name
+            text.item.name += name
         if piece := called.get(text.kind.field):
             self._add_piece(text, piece)
 

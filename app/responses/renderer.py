@@ -6,8 +6,8 @@ from typing import Any
 import msgspec
 from msgspec import UNSET
 
-from app.engine.chunks import Chunks, Head
-from app.engine.results import Item, ItemReader, is_response, is_response_event
+from app.engine.answer import Answer
+from app.engine.items import Item, ItemReader, is_response, is_response_event
 from app.errors import CompletionError
 from app.responses.events import REFUSAL, TEXT, Events
 from app.responses.ids import new_item_id, new_response_id
@@ -37,19 +37,18 @@ class ResponseRenderer:
         request: ChatCompletionRequest,
         reader: ItemReader,
     ) -> None:
-        head = _Head(request.model, id=new_response_id())
+        self.answer = Answer(request.model, reader, id=new_response_id())
         echoed = {name: value for name in ECHOED if (value := getattr(asked, name)) is not None and value is not UNSET}
         text = {name: value for name, value in echoed.pop("text", {}).items() if value is not None}
         response = Response(
-            id=head.id,
-            created_at=head.created,
+            id=self.answer.id,
+            created_at=self.answer.created,
             status="in_progress",
-            model=head.model,
+            model=request.model,
             store=keep is not None,
             text={"format": {"type": "text"}} | text,
             **echoed,
         )
-        self.chunks = Chunks(head, reader, include_usage=False)
         self._events = Events(response)
         self._keep = keep
         self._finish_reason: str | None = None  # given by an event of the service's own
@@ -62,17 +61,17 @@ class ResponseRenderer:
                 for event in native:
                     self._add_native(event)
                 continue
-            for chunk in self.chunks.read((item,)):
-                self._events.add(chunk)
+            for part in self.answer.read(item):
+                self._events.add(part)
 
     async def finish(self, frames: list[bytes] | None) -> None:
         """Append the events that end the items and the response, and keep the response."""
         self._events.frames = frames
-        for chunk in self.chunks.finish():
-            self._events.add(chunk)
+        for part in self.answer.finish():
+            self._events.add(part)
         if self._finish_reason is not None:
-            self.chunks.finish_reasons = [self._finish_reason]
-        self._events.complete(self.chunks.finish_reasons[0], _response_usage(self.chunks.usage))
+            self.answer.finish_reasons = [self._finish_reason]
+        self._events.complete(self.answer.finish_reasons[0], _response_usage(self.answer.reported_usage))
         if self._keep is not None:
             await self._keep(self._events.response)
 
@@ -82,12 +81,9 @@ class ResponseRenderer:
         self._events.fail(error)
         return b"".join(frames)
 
-    def add(self, items: Sequence[Item]) -> None:
-        """Add some items without making events."""
-        self.write(items, None)
-
-    async def whole(self) -> Response:
+    async def whole(self, items: Sequence[Item]) -> Response:
         """Return the response, and keep it."""
+        self.write(items, None)
         await self.finish(None)
         return self._events.response
 
@@ -104,16 +100,12 @@ class ResponseRenderer:
             case {"type": "response.failed" | "response.cancelled", **fields}:
                 raise _failure((fields.get("response") or {}).get("error") or {})
             case {"type": "response.completed" | "response.incomplete", "response": response}:
-                self.chunks.usage = _chat_usage(response.get("usage")) or self.chunks.usage
+                if usage := _chat_usage(response.get("usage")):
+                    self.answer.add_usage(usage)
                 reason = (response.get("incomplete_details") or {}).get("reason")
                 self._finish_reason = "length" if reason == "max_output_tokens" else reason
             case _:
                 self._events.add_native(event)
-
-
-class _Head(Head):
-    def adopt(self, source: Json) -> None:
-        """Keep the id: the response is retrieved by it."""
 
 
 def _failure(error: Json) -> CompletionError:

@@ -67,7 +67,9 @@ def completion(content: str | None, *, finish_reason: str = "stop", **message: o
     """Return the whole completion that a response is expected to be."""
     answer = {"role": "assistant", "content": content, "refusal": None, **message}
     choice = {"index": 0, "message": answer, "finish_reason": finish_reason, "logprobs": None}
-    return {"id": ANY, "object": "chat.completion", "created": ANY, "model": "test", "choices": [choice]}
+    usage = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+    head = {"id": ANY, "object": "chat.completion", "created": ANY, "model": "test"}
+    return {**head, "choices": [choice], "usage": usage}
 
 
 def chunk(*choices: Json, **fields: object) -> Json:

@@ -76,11 +76,21 @@ def test_of_several_finish_reasons_the_last_goes_out(scripted: Scripted) -> None
     assert finish_reason_of(scripted.ask(result, stream=True)) == finish_reason_of(scripted.ask(result)) == "length"
 
 
-def test_usage_that_nobody_reported_is_not_made_up(scripted: Scripted) -> None:
-    chunks = scripted.chunks(Script(["Hello!"]), include_usage=True)
+@pytest.mark.parametrize(
+    ("reported", "prompt", "generated"),
+    [(None, 0, 0), ({"prompt_tokens": 3}, 3, 0), ({"prompt_tokens": None, "completion_tokens": 2}, 0, 2)],
+)
+def test_numbers_of_tokens_that_nobody_reported_are_0(
+    scripted: Scripted, reported: Json | None, prompt: int, generated: int
+) -> None:
+    usage = {"prompt_tokens": prompt, "completion_tokens": generated, "total_tokens": prompt + generated}
+    items = ["Hello!", *([{"usage": reported}] if reported else [])]
+
+    *chunks, last = scripted.chunks(Script(items), include_usage=True)
 
     assert chunks == [{**each, "usage": None} for each in stream({"content": "Hello!"})]
-    assert scripted.completion("Hello!") == completion("Hello!")
+    assert last == chunk(usage=usage)
+    assert scripted.completion(Script(items)) == completion("Hello!") | {"usage": usage}
 
 
 @pytest.mark.parametrize(("total", "sent"), [({}, 7), ({"total_tokens": 9}, 9), ({"total_tokens": 0}, 0)])

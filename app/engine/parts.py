@@ -1,0 +1,35 @@
+"""The parts of an answer: what every item of a model is read as, and what every renderer writes.
+
+Text of the first choice is a plain `str`; everything else is one of these.
+"""
+
+from typing import TypeAlias
+
+from msgspec import Struct
+
+from schemas.chat import Json
+
+
+class ChoiceDelta(Struct):
+    """What one choice gains: `delta` has OpenAI's fields of a message, e.g. `content` or `tool_calls`, and others."""
+
+    index: int = 0
+    delta: Json = {}
+    finish_reason: str | None = None
+    extra: Json = {}  # further fields of the choice, e.g. `logprobs`
+    chunk: Json = {}  # further fields of the chunk it came in, e.g. `id`
+
+
+class ChunkFields(Struct):
+    """Fields of a chunk without a choice, e.g. an `event`."""
+
+    fields: Json
+
+
+class TokenUsage(Struct):
+    """Numbers of tokens, as far as the model reported them."""
+
+    usage: Json
+
+
+Part: TypeAlias = str | ChoiceDelta | ChunkFields | TokenUsage
