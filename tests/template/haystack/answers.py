@@ -3,7 +3,7 @@
 from typing import Any
 
 from httpx import Response
-from msgspec import Struct
+from msgspec import Struct, field
 from openai.types.chat import ChatCompletionChunk
 
 from schemas.chat import Json
@@ -11,12 +11,16 @@ from tests.conftest import Client, ask, chunks_of, message_of
 from tests.template.conftest import finish_reason_of
 
 
+def usage_of(prompt: int, completion: int) -> dict[str, int]:
+    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}
+
+
 class Answer(Struct, frozen=True):
     content: str = ""
     reasoning: str = ""
     calls: list[tuple[str, str, str]] = []  # id, name and arguments
     finish_reason: str | None = "stop"
-    usage: Json | None = None
+    usage: Json = field(default_factory=lambda: usage_of(0, 0))
 
 
 def answer_from(client: Client, content: object = "Hello!", *, stream: bool, **fields: Any) -> Answer:
@@ -27,14 +31,14 @@ def answer_from(client: Client, content: object = "Hello!", *, stream: bool, **f
 
 def answer_of(response: Response) -> Answer:
     if response.headers["content-type"] == "application/json":
-        message, usage = message_of(response), response.json().get("usage")
+        message, usage = message_of(response), response.json()["usage"]
     else:
         chunks = chunks_of(response)
         deltas = [choice["delta"] for chunk in chunks for choice in chunk["choices"]]
         texts = ("content", "reasoning_content")
         message = {name: "".join(delta.get(name) or "" for delta in deltas) for name in texts}
         message["tool_calls"] = _calls(deltas)
-        usage = next((chunk["usage"] for chunk in chunks if chunk.get("usage")), None)
+        usage = chunks[-1].get("usage") or usage_of(0, 0)
     calls = [(call["id"], *call["function"].values()) for call in message.get("tool_calls") or ()]
     return Answer(
         message["content"] or "", message.get("reasoning_content") or "", calls, finish_reason_of(response), usage

@@ -10,6 +10,8 @@ from haystack.dataclasses import ChatMessage, ChatRole, ReasoningContent, Stream
 from haystack.tools.tool import Tool
 from msgspec import Struct
 
+from tests.template.haystack.answers import usage_of
+
 Messages: TypeAlias = list[ChatMessage]
 Callback: TypeAlias = Callable[[StreamingChunk], Any] | None
 Kwargs: TypeAlias = dict[str, Any] | None
@@ -121,7 +123,3 @@ def finished(reason: Finish = "stop", *, prompt: int = 0, completion: int = 0) -
     """Return the last chunk of an answer, with its usage if it has any."""
     meta = {"usage": usage_of(prompt, completion)} if prompt else {}
     return StreamingChunk("", finish_reason=reason, meta=meta)
-
-
-def usage_of(prompt: int, completion: int) -> dict[str, int]:
-    return {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": prompt + completion}

@@ -15,7 +15,7 @@ from haystack.tools.tool import Tool
 from app.haystack.model import haystack_component, haystack_pipeline
 from schemas.chat import Json
 from tests.conftest import SERVER_ERROR, Serve, ask, chunks_of, error_of
-from tests.template.haystack.answers import Answer, answer_from, answer_of, events_of
+from tests.template.haystack.answers import Answer, answer_from, answer_of, events_of, usage_of
 from tests.template.haystack.generators import (
     AsyncGenerator,
     Kind,
@@ -28,7 +28,6 @@ from tests.template.haystack.generators import (
     in_turn,
     reasoning,
     says,
-    usage_of,
 )
 
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}

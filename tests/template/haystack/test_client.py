@@ -13,7 +13,8 @@ from openai import NotFoundError
 
 from app.examples.models import models
 from tests.conftest import KEY, live, yielding
-from tests.template.haystack.generators import calling, each_mode, finished, usage_of
+from tests.template.haystack.answers import usage_of
+from tests.template.haystack.generators import calling, each_mode, finished
 
 QUESTION = ChatMessage.from_user("Paris?")
 SCHEMA = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}

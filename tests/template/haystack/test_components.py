@@ -18,7 +18,7 @@ from app.settings import Settings
 from schemas.chat import Json
 from tests.conftest import SERVER_ERROR, Serve, ask, error_of
 from tests.template.conftest import deltas_of
-from tests.template.haystack.answers import Answer, answer_from
+from tests.template.haystack.answers import Answer, answer_from, usage_of
 from tests.template.haystack.generators import (
     Kind,
     Script,
@@ -29,7 +29,6 @@ from tests.template.haystack.generators import (
     finished,
     reasoning,
     says,
-    usage_of,
 )
 
 ALL_PARTS = says(

@@ -84,7 +84,7 @@ def test_openais_parameters_reach_the_generator_under_their_names(
 
 
 def test_each_parameter_that_the_server_checks_is_passed_or_its_own() -> None:
-    assert {*ChatCompletionRequest.__struct_fields__} <= {*PASSED} | NOT_PASSED
+    assert {*ChatCompletionRequest.__struct_fields__} - {"extra"} <= {*PASSED} | NOT_PASSED
 
 
 @each_kind
@@ -139,19 +139,12 @@ def test_a_tool_that_haystack_cannot_use_is_a_400_that_names_it_and_the_reason(
 
 @each_mode
 @each_kind
-@pytest.mark.parametrize(
-    ("fields", "param"),
-    [({"n": 2}, "n"), ({"messages": [{"role": "user", "content": [{"type": "newer"}]}]}, "messages[0]")],
-    ids=["several answers", "an unknown part"],
-)
-def test_a_request_that_is_a_400_never_reaches_the_generator(
-    serve: Serve, kind: Kind, fields: Json, param: str, stream: bool
-) -> None:
+def test_a_part_of_an_unknown_type_never_reaches_the_generator(serve: Serve, kind: Kind, stream: bool) -> None:
     generator = kind(says("Never"))
 
-    response = ask(serve(haystack_component(generator)), stream=stream, **fields)
+    response = ask(serve(haystack_component(generator)), [{"type": "newer"}], stream=stream)
 
-    assert (response.status_code, error_of(response)["param"]) == (400, param)
+    assert (response.status_code, error_of(response)["param"]) == (400, "messages[0]")
     assert not generator.asked
 
 

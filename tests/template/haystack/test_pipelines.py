@@ -20,7 +20,7 @@ from app.services import Body
 from schemas.chat import Json
 from tests.conftest import Serve, ask, chunks_of
 from tests.template.conftest import deltas_of
-from tests.template.haystack.answers import Answer, answer_from, answer_of, events_of
+from tests.template.haystack.answers import Answer, answer_from, answer_of, events_of, usage_of
 from tests.template.haystack.generators import (
     AsyncGenerator,
     Kind,
@@ -29,7 +29,6 @@ from tests.template.haystack.generators import (
     echo,
     finished,
     says,
-    usage_of,
 )
 
 PROMPT = [ChatMessage.from_user("{{ query }} please")]
@@ -177,7 +176,7 @@ def test_a_stream_ends_with_the_documents_of_the_answer_and_a_whole_answer_has_n
     assert event["data"]["metadata"][0]["source"] == "cats.md"
     assert event["data"]["metadata"][0]["score"] > 0
     assert ["event" in chunk for chunk in chunks_of(response)] == [False] * 4 + [True, False]
-    assert body.keys() == {"id", "object", "created", "model", "choices"}
+    assert body.keys() == {"id", "object", "created", "model", "choices", "usage"}
     assert body["choices"][0]["message"] == {"role": "assistant", "content": "Cats purr. cats ", "refusal": None}
 
 
