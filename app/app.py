@@ -22,7 +22,7 @@ from app.responses.plugin import ResponsesPlugin  # pack: responses
 from app.settings import Settings
 from app.telemetry.plugin import TelemetryPlugin  # pack: telemetry
 from app.web.authentication import PUBLIC, KeysPlugin, cors_config
-from app.web.dependencies import default_dependencies
+from app.web.dependencies import default_dependencies, resolve_in_turn
 from app.web.errors import respond_with_error
 from app.web.logs import configure_logging, with_access_log
 from app.web.run import RunCommand
@@ -70,6 +70,7 @@ def create_app(
             PlaygroundPlugin(settings),  # pack: playground
         ],
     )
+    resolve_in_turn(app)
     return with_access_log(app, engine.observers)
 
 

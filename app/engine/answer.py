@@ -17,7 +17,8 @@ from schemas.chat import Json
 FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
 HEAD_FIELDS = frozenset({"id", "object", "created", "model"})
 MAX_CHOICES = 128  # OpenAI's limit for `n`
-NO_USAGE: Json = {"prompt_tokens": 0, "completion_tokens": 0, "total_tokens": 0}
+COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
+NO_USAGE: Json = dict.fromkeys(COUNTS, 0)
 
 
 class Answer:
@@ -107,8 +108,9 @@ class Answer:
 
     def add_usage(self, usage: object, index: int = 0) -> None:
         """Add numbers of tokens, for the choice `index` if the model was asked for each choice."""
-        if isinstance(usage, Mapping):  # a service may report anything
-            self._usages[index] = self._usages.get(index, {}) | set_fields(usage)
+        known = set_fields(usage) if isinstance(usage, Mapping) else {}
+        if any(_is_count(known.get(name)) for name in COUNTS):  # a service may report anything
+            self._usages[index] = self._usages.get(index, {}) | known
 
     def _begin(self, head: Json) -> Iterator[ChoiceDelta]:
         if not self._choices:
@@ -251,13 +253,12 @@ def _of_choice(part: Part, index: int) -> Part | None:
 
 def _complete_usage(usage: Json) -> Json:
     """Return numbers of tokens with those that OpenAI requires, 0 where the model reported none."""
-    prompt, completion = (_count(usage.get(name)) for name in ("prompt_tokens", "completion_tokens"))
-    total = _count(usage.get("total_tokens", prompt + completion))
-    return usage | {"prompt_tokens": prompt, "completion_tokens": completion, "total_tokens": total}
+    counts = {name: int(usage[name]) for name in COUNTS if _is_count(usage.get(name))}
+    return usage | NO_USAGE | {"total_tokens": sum(counts.values())} | counts
 
 
-def _count(tokens: object) -> int:
-    return int(tokens) if isinstance(tokens, Integral) else 0
+def _is_count(tokens: object) -> bool:
+    return isinstance(tokens, Integral) and int(tokens) >= 0
 
 
 def _finite_logprobs(extra: Json) -> Json:

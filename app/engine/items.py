@@ -105,7 +105,11 @@ class ItemReader:
         return ChoiceDelta(delta=self._renamed(msgspec.to_builtins(delta, enc_hook=plain)))
 
     def _chunk(self, chunk: ChatCompletionChunk) -> Iterator[Part]:
-        if type(chunk) is ChatCompletionChunk and len(chunk.choices) == 1 and _rest_of_chunk(chunk) == _NO_REST_OF_CHUNK:
+        if (
+            type(chunk) is ChatCompletionChunk
+            and len(chunk.choices) == 1
+            and _rest_of_chunk(chunk) == _NO_REST_OF_CHUNK
+        ):
             choice = chunk.choices[0]
             if type(choice) is ChunkChoice and _rest_of_choice(choice) == _NO_REST_OF_CHOICE:  # 1 µs instead of 4
                 yield self._delta(choice.delta)

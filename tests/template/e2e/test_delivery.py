@@ -61,7 +61,7 @@ def test_a_connection_serves_more_requests_however_a_stream_ended(server: Server
             connection.read_until(end)
             connection.received = b""
         connection.post(chat("function", "Hello!"))
-        answer = connection.read_until(b"}]}")
+        answer = connection.read_until(b"}}")
 
     assert answer.startswith(b"HTTP/1.1 200 OK")
     assert b'"content":"Hello, world"' in answer

@@ -24,7 +24,7 @@ STATS = """async (gaps) => {
     let now = 0;
     performance.now = () => now;
     const stats = new Stats();
-    stats.usage = { prompt_tokens: 3 };
+    stats.usage = { prompt_tokens: 3, completion_tokens: 0, total_tokens: 3 };
     for (const gap of gaps) {
         now += gap;
         stats.countChunk();
@@ -200,7 +200,7 @@ def test_the_longest_gap_is_that_of_the_whole_answer(visit: Open, server: Server
     shown = visit(server).evaluate(STATS, [1, 2000, *[5] * 300])
 
     assert shown == [
-        *("first token1.0 ms", "chunks302", "tokens3 → ?", "chunks/s86", "longest gap2.00 s"),
+        *("first token1.0 ms", "chunks302", "tokens3 → 0", "chunks/s86", "longest gap2.00 s"),
         "Gaps between 302 chunks, the longest 2.00 s",
     ]
 

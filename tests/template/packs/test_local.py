@@ -150,12 +150,11 @@ def part(**part: object) -> Json:
     [
         (answer_format(type="nope"), None, "response_format", "cannot do this"),
         (answer_format(type="object", properties=1), None, "response_format", "cannot do this"),
-        ({"n": 2}, None, "n", "one answer at a time"),
         (part(type="image_url", image_url={"url": "data:,"}), None, "messages[1]", "reads text alone"),
         (part(type="text"), None, "messages[1]", "reads text alone"),
         ({"messages": says("word " * 2100)}, "context_length_exceeded", "messages", r"21\d\d tokens .* holds 2048"),
     ],
-    ids=["unknown type", "wrong properties", "several answers", "image", "part without text", "too long"],
+    ids=["unknown type", "wrong properties", "image", "part without text", "too long"],
 )
 def test_a_request_that_it_cannot_answer_is_an_error_that_names_the_parameter(
     client: OpenAI, fields: Json, code: str | None, param: str, message: str
