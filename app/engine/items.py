@@ -70,10 +70,10 @@ class ItemReader:
                 raise TypeError("A service answered a chat with a response: it must ask `responses_request()` first.")
             case dict() if is_completion(item):
                 yield from _completion_parts(item)
-            case dict() if "choices" in item or "usage" in item or item.get("object") == "chat.completion.chunk":
-                yield from _chunk_parts(item)
             case {"error": error} if error:
                 raise _error(error)
+            case dict() if "choices" in item or "usage" in item or item.get("object") == "chat.completion.chunk":
+                yield from _chunk_parts(item)
             case _ if hasattr(item, "to_event_dict"):
                 yield ChunkFields({"event": item.to_event_dict()})
             case _ if _has(item, PYDANTIC):
@@ -182,10 +182,9 @@ def is_response_event(value: object) -> bool:
     return name.startswith("response.") or (name == "error" and _string_of(value, "message") != "")
 
 
-def text_of(item: Item) -> str | None:
-    """Return an item's `content`, or else the item as text: the default chunk mapper."""
-    content = getattr(item, "content", item)
-    return None if content is None else str(content)
+def text_of(item: Item) -> object:
+    """Return an item's `content`, or else the item: the default chunk mapper, of which the text is sent."""
+    return getattr(item, "content", item)
 
 
 def arguments_text(arguments: Any) -> str:
