@@ -1,6 +1,7 @@
 """The rules of an answer: what is sent once, what is held back until the end, what is numbered and filled in."""
 
 from collections.abc import Iterator, Mapping, Sequence
+from itertools import count
 from math import inf
 from numbers import Integral
 from secrets import token_hex
@@ -156,13 +157,14 @@ class _Choice:
 
 
 class _ToolCalls:
-    """Numbers the tool calls of a choice from 0, in the order of their first appearance.
+    """Numbers the tool calls of a choice from 0, in the order in which they are sent: clients keep them in a list.
 
     A service may count from any number, repeat ids and names in every delta, or give neither.
     """
 
     def __init__(self) -> None:
         self._calls: list[_Call] = []
+        self._indexes = count()
         self._by_key: dict[object, _Call] = {}  # by the source's index or id
 
     @property
@@ -193,17 +195,22 @@ class _ToolCalls:
         return call
 
     def _add(self, delta: Json, source_id: str | None) -> "_Call":
-        self._calls.append(_Call(len(self._calls), delta.get("type") or "function", source_id))
+        self._calls.append(_Call(self._indexes, delta.get("type") or "function", source_id))
         return self._calls[-1]
 
 
 class _Call(Struct):
-    index: int
+    indexes: Iterator[int]
     type: str
     source_id: str | None
     name: str = ""
     arguments: str = ""  # that came before the name
-    is_sent: bool = False
+    index: int = -1  # until its first delta is sent
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether its first delta has been sent."""
+        return self.index >= 0
 
     def read(self, delta: Json) -> Json | None:
         """Return the delta as it is sent, or None until the name is there: id, type and name go out once."""
@@ -222,7 +229,7 @@ class _Call(Struct):
 
     def begin(self, rest: Json, function: Json = {}) -> Json:  # noqa: B006 - it is only read
         """Return the first delta that is sent."""
-        self.is_sent = True
+        self.index = next(self.indexes)
         first = {"index": self.index, "id": self.source_id or new_call_id(), "type": self.type, **rest}
         if self.type != "function":
             return first
