@@ -210,8 +210,10 @@ class Completion:
 
     async def _ask_for(self, index: int, arguments: Arguments) -> None:
         """Ask the service for one of several choices; if that fails, the completion ends."""
+        sink = ChoiceSink(self._buffer, index)
         try:
-            await self._ask(arguments, ChoiceSink(self._buffer, index))
+            await self._ask(arguments, sink)
+            sink.put_anyway("")  # so that there is a choice even if it has no item
         except BaseException as error:
             self._buffer.close(error)
 
