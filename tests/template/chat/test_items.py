@@ -1,12 +1,13 @@
 """What single items and results become; the properties beside this file cover the forms of them in general."""
 
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 from enum import StrEnum
 from types import SimpleNamespace
 from typing import Any
 
 import msgspec
+import numpy
 import pytest
 from haystack.dataclasses import ChatMessage, ReasoningContent, StreamingChunk, ToolCall
 
@@ -19,6 +20,7 @@ from schemas.chat import (
     Delta,
     Json,
     Message,
+    Usage,
 )
 from tests.conftest import SERVER_ERROR, Serve, ask, error_of, message_of, returning, streamed_text, yielding
 from tests.template.chat.scripted import Script, Scripted
@@ -26,10 +28,37 @@ from tests.template.conftest import choice, chunk, completion, deltas_of, stream
 
 CALL: Json = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Paris"}'}}
 USAGE: Json = {"prompt_tokens": 3, "completion_tokens": 4, "total_tokens": 7}
+TEXTS = ("Hel", "lo!")
 
 
 class Word(StrEnum):
     HELLO = "Hello!"
+
+
+class Markup(str):
+    """Text that has another form when it is formatted, as MarkupSafe's."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return f"<{self.upper()}>"
+
+
+class AsyncTexts:
+    """An object that can be iterated, and is no iterator itself."""
+
+    async def __aiter__(self) -> AsyncIterator[str]:
+        for text in TEXTS:
+            yield text
+
+
+class NamedChunk(ChatCompletionChunk, kw_only=True):
+    provider: str = ""
+    rank: int = 0
+
+
+class NamedDelta(Delta, kw_only=True):
+    note: str = ""
 
 
 @dataclass
@@ -59,6 +88,10 @@ def haystack_message(text: str | None = None, **fields: Any) -> SimpleNamespace:
     ("item", "text"),
     [
         (Word.HELLO, "Hello!"),
+        (Markup("Hello!"), "Hello!"),
+        (numpy.str_("Hello!"), "Hello!"),
+        (Delta(content=Markup("Hello!")), "Hello!"),
+        pytest.param(Token(Markup("Hello!")), "Hello!", id="Markup by the chunk mapper"),
         (Token("Hello!"), "Hello!"),
         (Token(None), ""),
         (Percentage(7), "7 %"),
@@ -76,6 +109,113 @@ def test_an_item_of_any_type_is_its_content_or_its_text(scripted: Scripted, item
 
     assert scripted.chunks(Script([item, " Yes."])) == stream(*deltas)
     assert scripted.completion(Script([item, " Yes."])) == completion(f"{text} Yes.")
+
+
+@pytest.mark.parametrize(
+    "result",
+    [list(TEXTS), TEXTS, set(TEXTS[:1]), dict.fromkeys(TEXTS).keys(), numpy.array(TEXTS), AsyncTexts()],
+    ids=lambda result: type(result).__name__,
+)
+def test_a_result_that_can_be_iterated_is_read_as_an_iterator(scripted: Scripted, result: Any) -> None:
+    texts = TEXTS[:1] if isinstance(result, set) else TEXTS
+
+    assert scripted.completion(result) == completion("".join(texts))
+    assert scripted.chunks(result) == stream(*({"content": text} for text in texts))
+
+
+def test_numbers_of_tokens_may_be_of_any_integral_type(scripted: Scripted) -> None:
+    numbers: Any = {"prompt_tokens": numpy.int64(3), "completion_tokens": numpy.uint8(4)}
+    details: Any = {"prompt_tokens_details": {"cached_tokens": numpy.int64(1)}}
+    for usage in (
+        Usage(**numbers, **details),
+        {"usage": numbers | details},
+        haystack_chunk(meta={"usage": numbers | details}),
+    ):
+        *_, last = scripted.chunks(Script(["Hello!", usage]), include_usage=True)
+
+        whole = scripted.completion(Script(["Hello!", usage]))["usage"]
+        assert whole == last["usage"] == {**USAGE, "prompt_tokens_details": {"cached_tokens": 1}}
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        NamedChunk(choices=[ChunkChoice(delta=Delta(content="Hello!"))]),
+        ChatCompletionChunk(choices=[ChunkChoice(delta=NamedDelta(content="Hello!"))]),
+        NamedDelta(content="Hello!"),
+    ],
+    ids=lambda item: type(item).__name__,
+)
+def test_a_field_of_a_subclass_that_is_an_empty_text_takes_no_text_from_the_content(
+    scripted: Scripted, item: object
+) -> None:
+    """A renderer that keeps the bytes around a text must not find the place of the text by an empty string."""
+    chunks = scripted.chunks(Script(["a", item, "b"]))
+
+    assert [each["choices"][0]["delta"].get("content") for each in chunks] == ["", "a", "Hello!", "b", None]
+    assert "Hello!" not in {value for each in chunks for value in each.values() if isinstance(value, str)}
+    whole = scripted.completion(Script(["a", item, "b"]))
+    assert whole["choices"][0]["message"]["content"] == "aHello!b"
+    assert (whole.get("provider", ""), whole["choices"][0]["message"].get("note", "")) == ("", "")
+
+
+@pytest.mark.parametrize(
+    "chunk",
+    [
+        {"choices": None, "usage": USAGE},
+        {"object": "chat.completion.chunk", "usage": USAGE},
+        {"usage": USAGE},
+        {"id": None, "model": None, "choices": [{"index": None, "delta": None, "logprobs": None}], "usage": USAGE},
+        {"choices": [{"delta": {"role": None, "content": None, "tool_calls": None, "mine": None}}], "usage": USAGE},
+    ],
+    ids=repr,
+)
+def test_a_chunk_that_lacks_fields_or_has_nulls_says_nothing_by_them(scripted: Scripted, chunk: Json) -> None:
+    expected = stream({"content": "a"}, {"content": "b"})
+
+    assert scripted.chunks(Script(["a", chunk, "b"])) == expected
+    assert scripted.chunks(Script(["a", chunk, "b"]), include_usage=True)[-1]["usage"] == USAGE
+    assert scripted.completion(Script(["a", chunk, "b"])) == completion("ab") | {"usage": USAGE}
+
+
+@pytest.mark.parametrize("given", [lambda whole: whole, lambda whole: Script([whole])], ids=["returned", "yielded"])
+def test_nulls_of_a_whole_completion_are_filled_in(scripted: Scripted, given: Callable[[Json], object]) -> None:
+    message = {"role": None, "content": "Hello!", "tool_calls": None, "refusal": None}
+    choice = {"index": None, "message": message, "finish_reason": None, "logprobs": None}
+    whole = {"id": None, "created": None, "model": None, "choices": [choice], "usage": None, "mine": None}
+
+    assert scripted.completion(given(whole)) == completion("Hello!")
+    assert scripted.chunks(given(whole)) == stream({"content": "Hello!"})
+
+
+@pytest.mark.parametrize(
+    ("item", "error"),
+    [
+        (
+            {"error": {"message": "Too long.", "type": "invalid", "code": 7, "param": None}},
+            ("Too long.", "invalid", "7"),
+        ),
+        ({"error": {"message": "Busy."}, "choices": [{"delta": {"content": ""}}]}, ("Busy.", "server_error", None)),
+        ({"error": "Busy."}, ("Busy.", "server_error", None)),
+        ({"error": {"code": None}}, ("The model failed.", "server_error", None)),
+    ],
+    ids=repr,
+)
+def test_an_error_of_an_upstream_that_is_yielded_ends_the_completion(
+    scripted: Scripted, item: Json, error: tuple[str, str, str | None]
+) -> None:
+    *text, last = scripted.chunks(Script(["Hello!", item, "never"]))
+
+    assert text == stream({"content": "Hello!"})[:2]
+    for found in (last["error"], *(error_of(scripted.ask(Script([item]), stream=each)) for each in (True, False))):
+        assert (found["message"], found["type"], found["code"]) == error
+
+
+def test_an_answer_that_only_refuses_has_no_content(scripted: Scripted) -> None:
+    items = [Delta(refusal="N"), Delta(refusal="o.")]
+
+    assert scripted.completion(Script(items)) == completion(None, refusal="No.")
+    assert scripted.chunks(Script(items)) == stream({"refusal": "N"}, {"refusal": "o."})
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """Tool calls, in deltas and in whole messages: each is counted from 0 and named once."""
 
 from typing import Any
+from unittest.mock import ANY
 
 import pytest
 
@@ -11,6 +12,7 @@ from tests.template.chat.forms import Call, Form, Part, Said
 from tests.template.chat.scripted import Script, Scripted
 from tests.template.conftest import deltas_of
 
+MADE: Any = ANY  # an id that the server makes
 SIGNED: Json = {"extra_content": {"signature": "s"}}
 
 
@@ -28,6 +30,11 @@ def more(index: int, arguments: Any, **extra: object) -> Json:
 def whole(id: str, name: str, arguments: str, **extra: object) -> Json:
     """Return a call as a whole message has it."""
     return {"id": id, "type": "function", "function": {"name": name, "arguments": arguments}, **extra}
+
+
+def called(name: str | None, arguments: str, **fields: object) -> Json:
+    """Return a delta of a call without an id."""
+    return {**fields, "function": {"name": name, "arguments": arguments} if name else {"arguments": arguments}}
 
 
 def unnumbered(call: Json) -> Json:
@@ -78,6 +85,53 @@ def unnumbered(call: Json) -> Json:
             [[named(0, "a", "f", "{}")], [named(1, "b", "g", "{}")]],
             [whole("a", "f", "{}"), whole("b", "g", "{}")],
             id="two ids and no index",
+        ),
+        pytest.param(
+            [[unnumbered(named(0, "a", "f", "["))], [unnumbered(more(0, "]"))], [unnumbered(named(0, "b", "g"))]],
+            [[named(0, "a", "f", "[")], [more(0, "]")], [named(1, "b", "g")]],
+            [whole("a", "f", "[]"), whole("b", "g", "")],
+            id="ids only where they begin, and no index",
+        ),
+        pytest.param(
+            [[{"function": {"name": "f", "arguments": "["}}], [{"function": {"arguments": "]"}}], [called("f", "{}")]],
+            [[named(0, MADE, "f", "[")], [more(0, "]")], [named(1, MADE, "f", "{}")]],
+            [whole(MADE, "f", "[]"), whole(MADE, "f", "{}")],
+            id="neither id nor index: a name begins a call",
+        ),
+        pytest.param(
+            [[called("f", "["), called("g", "{")], [called(None, "]"), called(None, "}")], [called(None, " ")]],
+            [[named(0, MADE, "f", "["), named(1, MADE, "g", "{")], [more(0, "]"), more(1, "}")], [more(1, " ")]],
+            [whole(MADE, "f", "[]"), whole(MADE, "g", "{} ")],
+            id="neither id nor index, several in one list",
+        ),
+        pytest.param(
+            [
+                [{"index": 0, "id": "a"}],
+                [more(0, "[")],
+                [more(0, "1"), named(1, "b", "g")],
+                [called("f", "]", index=0)],
+            ],
+            [[named(0, "b", "g")], [named(1, "a", "f", "[1]")]],
+            [whole("b", "g", ""), whole("a", "f", "[1]")],
+            id="its name comes after its id and its arguments",
+        ),
+        pytest.param(
+            [[named(0, "a", "get_")], [called("weather", "", index=0)], [more(0, "{}")]],
+            [[named(0, "a", "get_")], [called("weather", "", index=0)], [more(0, "{}")]],
+            [whole("a", "get_weather", "{}")],
+            id="a name in pieces",
+        ),
+        pytest.param(
+            [[more(0, "{}", id="a")]],
+            [[named(0, "a", "", "{}")]],
+            [whole("a", "", "{}")],
+            id="a name that never comes",
+        ),
+        pytest.param(
+            [[{"index": None, "id": None, "type": None, "function": {"name": "f", "arguments": None}}]],
+            [[named(0, MADE, "f")]],
+            [whole(MADE, "f", "")],
+            id="nulls",
         ),
         pytest.param(
             [[named(0, "a", "f", "{}", **SIGNED)]],
