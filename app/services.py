@@ -31,7 +31,7 @@ PreHook: TypeAlias = Callable[
     [ChatCompletionRequest], ChatCompletionRequest | Awaitable[ChatCompletionRequest | None] | None
 ]
 PostHook: TypeAlias = Callable[[Any], Any]
-ChunkMapper: TypeAlias = Callable[[Any], str]
+ChunkMapper: TypeAlias = Callable[[Any], str | Awaitable[str | None] | None]
 
 
 @runtime_checkable
@@ -70,7 +70,8 @@ class Hooks(Struct, frozen=True, kw_only=True):
             the request.
         post_hook: Called with the service's result before it is iterated, sync or async; what it returns, unless None,
             replaces the result.
-        chunk_mapper: Returns the text of an item of a type that the server does not know. Runs on the event loop.
+        chunk_mapper: Returns the text of an item of a type that the server does not know, or None for none. It may be
+            async; it runs on the event loop.
     """
 
     pre_hook: PreHook | None = None

@@ -13,7 +13,7 @@ from app.engine.frames import KEEP_ALIVE
 from app.engine.invoke import Arguments, call, call_service
 from app.engine.items import Item, ItemReader
 from app.engine.observers import Record
-from app.engine.results import ChoiceSink, Sink, discard, put_items
+from app.engine.results import ChoiceSink, Sink, discard, put_items, put_mapped_items
 from app.engine.run import Run, current_run
 from app.errors import ClientDisconnectedError, CompletionError, CompletionTimeoutError, to_completion_error
 from app.services import Body, CompletionService, Hooks, ModelService
@@ -101,7 +101,7 @@ class Completion:
             items = await self._buffer.take()
             if self._buffer.error is not None:
                 raise to_completion_error(self._buffer.error)
-            whole = await self._renderer.whole(await self._resolved(items))
+            whole = await self._renderer.whole(items)
         except Exception as error:
             self._ending = error
             raise
@@ -226,13 +226,16 @@ class Completion:
                 await discard(result)
                 raise
             result = result if replaced is None else replaced
-        await put_items(result, sink)
+        if self._reader.is_async:
+            await put_mapped_items(result, sink, self._reader)
+        else:
+            await put_items(result, sink)
 
     async def _render(self, items: list[Item], frames: list[bytes]) -> None:
         """Append the frames of some items, and those that end the stream; raise the error that ends it instead."""
         ends = self._buffer.exhausted
         try:
-            self._renderer.write(await self._resolved(items), frames)
+            self._renderer.write(items, frames)
             if ends and self._buffer.error is not None:
                 raise to_completion_error(self._buffer.error)
             if ends:
@@ -245,9 +248,6 @@ class Completion:
             frames.append(self._renderer.last)
         elif not items:
             frames.append(KEEP_ALIVE)
-
-    async def _resolved(self, items: list[Item]) -> list[Item]:
-        return await self._reader.resolve(items) if self._reader.is_async else items
 
 
 def _handles_n(service: object, model: str) -> bool:

@@ -4,8 +4,7 @@ Classes of Haystack and of the `openai` package are recognized by their attribut
 """
 
 import inspect
-from collections.abc import Callable, Container, Iterable, Iterator, Mapping
-from functools import partial
+from collections.abc import Callable, Container, Iterator, Mapping
 from operator import attrgetter
 from typing import Any, TypeAlias
 
@@ -42,7 +41,7 @@ class ItemReader:
     """
 
     def __init__(self, chunk_mapper: Callable[[Any], Any], reasoning_fields: tuple[str, ...]) -> None:
-        self.is_async = inspect.iscoroutinefunction(chunk_mapper)
+        self.is_async = any(map(inspect.iscoroutinefunction, (chunk_mapper, type(chunk_mapper).__call__)))
         self._text = chunk_mapper
         self._reasoning_fields = reasoning_fields
 
@@ -85,18 +84,19 @@ class ItemReader:
             case _:
                 yield self._mapped(item)
 
-    async def resolve(self, items: Iterable[Item]) -> list[Item]:
-        """Return the parts of items, as items that can be read in their place: awaits an async chunk mapper."""
-        resolved: list[Item] = []
-        for each in items:
-            item, wrap = (each.item, partial(ChoiceItem, each.index)) if isinstance(each, ChoiceItem) else (each, None)
-            for part in self.read(item):
-                found = _text_or_nothing(await part) if inspect.isawaitable(part) else part
-                resolved.append(wrap(found) if wrap else found)
-        return resolved
+    async def resolve(self, item: Item) -> list[Item]:
+        """Return the parts of an item, as items that can be read in its place: awaits an async chunk mapper."""
+        if is_response(item) or is_response_event(item):
+            return [item]
+        return [_text_or_nothing(await part) if inspect.isawaitable(part) else part for part in self.read(item)]
 
     def _mapped(self, item: Item) -> Part:
-        text = self._text(item)
+        try:
+            text = self._text(item)
+        except Exception:
+            raise
+        except BaseException as error:  # as SystemExit, which would end more than this completion
+            raise RuntimeError(f"The chunk mapper raised {error!r}.") from error
         return text if self.is_async else _text_or_nothing(text)  # an awaitable goes to `resolve`
 
     def _delta(self, delta: Delta) -> Part:

@@ -1,5 +1,6 @@
 """What a completion service may return: `put_items` puts the items of any result into a sink."""
 
+import asyncio
 import inspect
 from collections.abc import AsyncIterable, AsyncIterator, Awaitable, Callable, Iterable, Mapping
 from typing import Any, TypeAlias
@@ -7,7 +8,7 @@ from typing import Any, TypeAlias
 from msgspec import Struct
 
 from app.engine.buffer import Buffer
-from app.engine.items import ChoiceItem, Item, is_completion, is_response
+from app.engine.items import ChoiceItem, Item, ItemReader, is_completion, is_response
 from app.engine.run import run_sync
 
 __all__ = ["CallbackStream", "Item", "Sink"]
@@ -79,6 +80,31 @@ async def put_items(result: object, sink: Sink) -> None:
                 f"A completion service returned {type(result).__qualname__}. Return a str, a ChatCompletion "
                 "(or a dict of that shape), a Haystack ChatMessage, a sync or async iterator, or a CallbackStream."
             )
+
+
+async def put_mapped_items(result: object, sink: Sink, reader: ItemReader) -> None:
+    """Put all items of a result into the sink, read by a reader whose chunk mapper is async."""
+    unread = Buffer[Item]()
+
+    async def put() -> None:
+        try:
+            await put_items(result, unread)
+        except BaseException as error:
+            unread.close(error)
+        unread.close()
+
+    task = asyncio.create_task(put())
+    try:
+        while not unread.exhausted:
+            for item in await unread.take():
+                for part in await reader.resolve(item):
+                    await sink.send(part)
+        if unread.error is not None:
+            raise unread.error
+    finally:
+        unread.close()
+        task.cancel()
+        await asyncio.wait([task])
 
 
 async def discard(result: object) -> None:

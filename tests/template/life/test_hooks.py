@@ -1,5 +1,6 @@
 """Hooks around a service: what becomes of the request before it, and of the result after it."""
 
+import asyncio
 from typing import Any
 
 import msgspec
@@ -7,7 +8,7 @@ import pytest
 from litestar.exceptions import PermissionDeniedException
 
 from app.services import Body, Hooks, Messages
-from schemas.chat import ChatCompletionRequest, Json
+from schemas.chat import ChatCompletionRequest, Delta, Json
 from tests.conftest import SERVER_ERROR, Serve, ask, chunks_of, error_of, message_of, returning, yielding
 from tests.template.conftest import completion, stream
 
@@ -70,6 +71,10 @@ def a_copy_with_fields(request: Request) -> Request:
     return copy
 
 
+def a_fresh_request(request: Request) -> Request:
+    return Request(model="other", messages=request.messages)
+
+
 CHANGES: dict[str, tuple[Any, Json]] = {
     "nothing": (lambda request: None, {}),
     "model": (rename, {"model": "other"}),
@@ -81,6 +86,7 @@ CHANGES: dict[str, tuple[Any, Json]] = {
     "a message in place": (a_message_in_place, {"messages": [{"role": "user", "content": "Bonjour!"}]}),
     "fields": (fields, {"temperature": 0.5, "top_k": 40, "mine": None}),
     "fields of a copy": (a_copy_with_fields, {"temperature": 0.5, "mine": 2}),
+    "all fields": (a_fresh_request, {"model": "other", "temperature": None, "mine": None, "yours": None}),
 }
 
 
@@ -132,6 +138,27 @@ def test_a_post_hook_may_be_async_and_replace_the_result(serve: Serve) -> None:
 
     assert message_of(ask(client))["content"] == "HELLO!"
     assert chunks_of(ask(client, stream=True)) == stream({"content": "HELLO!"})
+
+
+async def map_async(item: int) -> str | None:
+    await asyncio.sleep(0)
+    return f"<{item}>" if item else None
+
+
+class Mapping:
+    async def __call__(self, item: int) -> str | None:
+        return await map_async(item)
+
+
+@pytest.mark.parametrize("mapper", [map_async, Mapping(), lambda item: f"<{item}>" if item else None])
+def test_a_chunk_mapper_may_be_async_and_return_none_for_nothing(serve: Serve, mapper: Any) -> None:
+    whole = {"choices": [{"message": {"content": "!"}}]}
+    client = serve(yielding(1, 0, "a", Delta(content="b"), 2, whole), hooks=Hooks(chunk_mapper=mapper))
+
+    assert ask(client).json() == completion("<1>ab<2>!")
+    assert chunks_of(ask(client, stream=True)) == stream(*({"content": text} for text in ("<1>", "a", "b", "<2>", "!")))
+    two = ask(client, n=2).json()["choices"]
+    assert [choice["message"]["content"] for choice in two] == ["<1>ab<2>!"] * 2
 
 
 @pytest.mark.parametrize("hook", ["pre_hook", "post_hook", "chunk_mapper"])
