@@ -257,11 +257,9 @@ async def _make(registered: RegisteredModel, arguments: Mapping[str, Any]) -> Ca
             check_service(made)
         if hasattr(made, "start"):
             await call(made.start)
-    except BaseException as error:
+    except BaseException:
         if made is not function:  # the next request makes another one
             await discard(made)
-        if isinstance(error, SystemExit | KeyboardInterrupt):  # they would stop the event loop
-            raise RuntimeError(f"{_place(function)} raised {error!r}.") from error
         raise
     return made
 

@@ -1,5 +1,6 @@
 """Calls of user functions: sync or async, with the arguments that they name."""
 
+import asyncio
 import inspect
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import cached_property, lru_cache, partial
@@ -31,11 +32,17 @@ class _Signature(Struct, frozen=True):
 
 async def call(function: Callable[..., Any], *args: object, **kwargs: object) -> Any:
     """Call a function on the event loop if it is async, or else in a thread, and await an awaitable result."""
-    if _is_lazy(_hashable(function)):
-        result = function(*args, **kwargs)
-    else:
-        result = await run_sync(function, *args, **kwargs)
-    return await result if hasattr(result, "__await__") else result
+    try:
+        if _is_lazy(_hashable(function)):
+            result = function(*args, **kwargs)
+        else:
+            result = await run_sync(function, *args, **kwargs)
+        return await result if hasattr(result, "__await__") else result
+    except BaseException as error:
+        task = asyncio.current_task()
+        if isinstance(error, Exception | GeneratorExit) or (task is not None and task.cancelling()):
+            raise
+        raise RuntimeError(f"A function raised {error!r}.") from error  # SystemExit would stop the event loop
 
 
 async def call_service(function: Callable[..., Any], arguments: Arguments) -> Any:
