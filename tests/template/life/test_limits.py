@@ -11,6 +11,7 @@ from typing import Any
 import pytest
 from httpx import Response
 
+from app.engine.run import run_sync
 from app.services import Body, Hooks, Messages
 from schemas.chat import ChatCompletionRequest, Json
 from tests.conftest import PATIENCE, Client, Serve, ask, error_of, message_of, returning
@@ -64,20 +65,15 @@ def answers(gate: Gate, client: Client, act: Callable[[], Response]) -> tuple[Re
         return response, held.result()
 
 
-FULL = [(held, "max_concurrent_completions") for held in ("function", "generator", "coroutine", "hook")]
-FULL += [(held, "sync_workers") for held in ("function", "generator")]
-
-
-@pytest.mark.parametrize(("held", "limit"), FULL)
+@pytest.mark.parametrize("held", ["function", "generator", "coroutine", "hook"])
 @pytest.mark.parametrize("streaming", [True, False])
 def test_more_completions_than_the_limit_are_refused_while_the_models_are_still_listed(
-    serve: Serve, gate: Gate, held: str, limit: str, streaming: bool
+    serve: Serve, gate: Gate, held: str, streaming: bool
 ) -> None:
-    settings: dict[str, Any] = {limit: 1}
     model, hooks = getattr(gate, held), Hooks()
     if held == "hook":
         model, hooks = returning("Hello!"), Hooks(pre_hook=gate.hook)
-    client = serve(model, hooks=hooks, **settings)
+    client = serve(model, hooks=hooks, max_concurrent_completions=1)
     models = []
 
     def act() -> Response:
@@ -140,9 +136,10 @@ def test_a_completion_over_the_timeout_fails_and_its_model_is_stopped(
         assert (response.status_code, error_of(response)) == (504, TIMEOUT)
 
 
-def test_calls_of_asyncio_to_thread_wait_for_a_thread(serve: Serve) -> None:
+@pytest.mark.parametrize("in_thread", [asyncio.to_thread, run_sync])
+def test_blocking_calls_of_async_code_wait_for_a_thread(serve: Serve, in_thread: Any) -> None:
     async def answer(model: str, messages: Messages, body: Body) -> str:
-        words = await asyncio.gather(*(asyncio.to_thread(slowly, word) for word in ("one", "two", "three")))
+        words = await asyncio.gather(*(in_thread(slowly, word) for word in ("one", "two", "three")))
         return " ".join(words)
 
     def slowly(word: str) -> str:

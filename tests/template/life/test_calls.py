@@ -1,0 +1,207 @@
+"""Calls of the user's code, which are hooks, lists of models and services: their time, their threads, their errors."""
+
+import asyncio
+import threading
+import time
+from collections.abc import AsyncIterator, Callable, Iterator
+from contextlib import asynccontextmanager
+from inspect import iscoroutinefunction
+from types import SimpleNamespace
+from typing import Any, TypeAlias
+
+import httpx
+import pytest
+from litestar import Litestar
+
+from app.app import create_app
+from app.registry import Pipelines
+from app.services import Hooks
+from app.settings import Settings
+from schemas.chat import Json
+from tests.conftest import ASKS, PATIENCE, SERVER_ERROR, error_of, given
+from tests.template.asgi import AsgiClient, until
+
+pytestmark = pytest.mark.anyio
+
+Act: TypeAlias = Callable[[], Any]
+
+HOOKS = ("pre_hook", "post_hook", "chunk_mapper")
+BEFORE = ("pre_hook", "list_models", "post_hook")  # before the first item
+SLOW = [*((place, act) for place in BEFORE for act in ("block", "wait")), ("chunk_mapper", "wait")]
+SYNC = ("pre_hook", "list_models", "post_hook", "function", "iterator")  # what runs in threads, if it is sync
+PLACES = (*SYNC, "chunk_mapper")
+FATAL = [SystemExit, KeyboardInterrupt, StopIteration, GeneratorExit, asyncio.CancelledError]
+UNEXPECTED: Json = {"message": SERVER_ERROR, "type": "server_error", "param": None, "code": None}
+
+each_mode = pytest.mark.parametrize("stream", [False, True])
+
+
+class Slow:
+    """Acts that do not end before the test opens them."""
+
+    def __init__(self) -> None:
+        self.count = 0
+        self.entered, self.opened, self.stopped = threading.Event(), threading.Event(), threading.Event()
+
+    def block(self) -> None:
+        self.count += 1
+        self.entered.set()
+        assert self.opened.wait(PATIENCE)
+
+    async def wait(self) -> None:
+        self.entered.set()
+        try:
+            await until(self.opened.is_set)
+        finally:
+            self.stopped.set()
+
+
+@pytest.fixture
+def slow() -> Iterator[Slow]:
+    acts = Slow()
+    yield acts
+    acts.opened.set()
+
+
+def idle() -> None:
+    pass
+
+
+def then(act: Act, result: object) -> Callable[..., Any]:
+    """Return a function that acts and returns a result; it is async if the act is."""
+
+    def function(*_: object) -> object:
+        act()
+        return result
+
+    async def coroutine(*_: object) -> object:
+        await act()
+        return result
+
+    return coroutine if iscoroutinefunction(act) else function
+
+
+def yields(act: Act) -> Callable[..., Any]:
+    """Return the same as a generator, whose item is for the chunk mapper."""
+
+    def generator(*_: object) -> Iterator[object]:
+        act()
+        yield SimpleNamespace(content="Hello!")
+
+    async def async_generator(*_: object) -> AsyncIterator[object]:
+        await act()
+        yield SimpleNamespace(content="Hello!")
+
+    return async_generator if iscoroutinefunction(act) else generator
+
+
+def app_of(place: str, act: Act, **settings: Any) -> Litestar:
+    """Return an application one of whose calls of the user's code acts first."""
+    hooks: dict[str, Any] = {place: then(act, "Hello!" if place == "chunk_mapper" else None)} if place in HOOKS else {}
+    service = SimpleNamespace(
+        list_models=then(act if place == "list_models" else idle, ["test"]),
+        complete=then(act, "Hello!") if place == "function" else yields(act if place == "iterator" else idle),
+    )
+    provided = {"completion_service": given(service), "hooks": given(Hooks(**hooks))}
+    return create_app(settings=Settings(**settings), dependencies=provided, pipelines=Pipelines())
+
+
+@asynccontextmanager
+async def asking(app: Litestar) -> AsyncIterator[Callable[..., Any]]:
+    """Start an application on this event loop, and return a function that asks it for a completion."""
+    transport: Any = httpx.ASGITransport(app, raise_app_exceptions=False)  # type: ignore[arg-type]  # another ASGI type
+    async with app.lifespan(), httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+
+        async def ask(**fields: object) -> httpx.Response:
+            return await client.post("/v1/chat/completions", json=ASKS | fields)
+
+        yield ask
+
+
+@each_mode
+@pytest.mark.parametrize(("place", "act"), SLOW)
+async def test_a_completion_over_its_timeout_fails_whatever_takes_long(
+    slow: Slow, place: str, act: str, stream: bool
+) -> None:
+    async with asking(app_of(place, getattr(slow, act), completion_timeout=0.3)) as ask:
+        response = await ask(stream=stream)
+
+    assert (response.status_code, error_of(response)["code"]) == (504, "timeout")
+    assert slow.stopped.is_set() == (act == "wait" and slow.entered.is_set())
+
+
+@each_mode
+@pytest.mark.parametrize(("place", "act"), SLOW)
+async def test_a_client_that_leaves_ends_its_completion_whatever_takes_long(
+    slow: Slow, place: str, act: str, stream: bool
+) -> None:
+    app = app_of(place, getattr(slow, act))
+    async with app.lifespan():
+        async with AsgiClient(app, stream=stream):
+            await until(slow.entered.is_set)
+
+        assert slow.stopped.is_set() == (act == "wait")
+        assert not slow.opened.is_set()
+
+
+@each_mode
+@pytest.mark.parametrize("place", SYNC)
+async def test_more_sync_calls_than_threads_wait_for_their_turn(place: str, stream: bool) -> None:
+    running: list[int] = [0]
+    most = 0
+
+    def act() -> None:
+        nonlocal most
+        running.append(1)
+        most = max(most, sum(running))
+        time.sleep(0.001)
+        running.append(-1)
+
+    async with asking(app_of(place, act, sync_workers=2)) as ask:
+        responses = await asyncio.gather(*(ask(stream=stream) for _ in range(120)))
+
+    assert {(response.status_code, "Hello!" in response.text) for response in responses} == {(200, True)}
+    assert most <= 2
+
+
+@each_mode
+@pytest.mark.parametrize("place", SYNC)
+async def test_a_call_that_waits_for_a_thread_is_given_up_when_its_client_leaves(
+    slow: Slow, place: str, stream: bool
+) -> None:
+    app = app_of(place, slow.block, sync_workers=1)
+    async with asking(app) as ask:
+        first = asyncio.create_task(ask(stream=stream))
+        await until(slow.entered.is_set)
+        async with AsgiClient(app, stream=stream) as leaving:
+            for _ in range(20):
+                await asyncio.sleep(0)
+        assert (leaving.received, slow.opened.is_set()) == (b"", False)
+
+        slow.opened.set()
+        assert [(await each).status_code for each in (first, ask(stream=stream))] == [200, 200]
+    assert slow.count == (1 if place == "list_models" else 2)  # the list is trusted for a moment
+
+
+@each_mode
+@pytest.mark.parametrize("error", FATAL)
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+@pytest.mark.parametrize("place", PLACES)
+async def test_an_exception_that_ends_other_programs_ends_one_completion(
+    place: str, is_async: bool, error: type[BaseException], stream: bool
+) -> None:
+    errors = [error]
+
+    def act() -> None:
+        if errors:
+            raise errors.pop()
+
+    async def act_async() -> None:
+        act()
+
+    async with asking(app_of(place, act_async if is_async else act)) as ask:
+        failed, answered = await ask(stream=stream), await ask(stream=stream)
+
+    assert (failed.status_code, error_of(failed)) == (500, UNEXPECTED)
+    assert failed.headers["x-request-id"].startswith("req_")
+    assert (answered.status_code, "Hello!" in answered.text) == (200, True)
