@@ -28,14 +28,12 @@ class Request(Struct, kw_only=True):
         Raises:
             msgspec.ValidationError: A field is missing, of the wrong type or out of range.
         """
-        declared = {*cls.__struct_fields__} - {"extra"}
-        extra = {name: value for name, value in body.items() if name not in declared}
-        request = msgspec.convert(
-            {name: value for name, value in body.items() if name in declared} if extra else body, cls
-        )
+        extra = {name: value for name, value in body.items() if name not in cls.__struct_fields__ or name == "extra"}
+        known = {name: value for name, value in body.items() if name not in extra} if extra else body
+        request = msgspec.convert(known, cls)
         request.extra = extra
-        for name, value in body.items():
-            if isinstance(value, list | dict) and name in declared:
+        for name, value in known.items():
+            if isinstance(value, list | dict):
                 setattr(request, name, value)  # converting left out the keys that are not declared
         return request
 

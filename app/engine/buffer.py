@@ -29,7 +29,7 @@ class Buffer(Generic[T]):
         self._consumer: asyncio.Future[None] | None = None  # waits for items, or for the end
         self._waiting: list[asyncio.Future[None]] = []  # for room, on the loop
         self._lock = threading.Lock()
-        self._room = threading.Condition(self._lock)  # for threads
+        self._room: threading.Condition | None = None  # for threads, once one waits
         self.taken_at = self._loop.time()
 
     @property
@@ -68,6 +68,7 @@ class Buffer(Generic[T]):
         """Add an item from a thread, when there is room. Return False if the buffer is closed."""
         with self._lock:
             while self._full and not self.unbounded:
+                self._room = self._room or threading.Condition(self._lock)
                 self._room.wait()
             if self.closed:
                 return False
@@ -93,7 +94,7 @@ class Buffer(Generic[T]):
         with self._lock:
             self._consumer = None
             items, self._items = self._items, []
-            self._room.notify_all()
+            self._notify_threads()
         self.taken_at = self._loop.time()
         self._release_waiting()
         return items
@@ -114,13 +115,17 @@ class Buffer(Generic[T]):
             return
         with self._lock:
             self.closed, self.error, self._limit = True, error, 0
-            self._room.notify_all()
+            self._notify_threads()
         self.wake()
         self._release_waiting()
 
     @property
     def _full(self) -> bool:
         return len(self._items) >= self._limit > 0
+
+    def _notify_threads(self) -> None:
+        if self._room is not None:
+            self._room.notify_all()
 
     def _release_waiting(self) -> None:
         waiting, self._waiting = self._waiting, []

@@ -6,7 +6,7 @@ A renderer turns the parts of an answer into the format of an API: the frames of
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Sequence
 from copy import deepcopy
-from typing import Any, Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias, cast
 
 from msgspec import UNSET
 
@@ -82,9 +82,13 @@ class ChatRenderer:
     async def whole(self, items: Sequence[Item]) -> Json:
         """Return the completion."""
         collected = Collected()
-        for item in items:
-            collected.add(self.answer.read(item))
-        collected.add(self.answer.finish())
+        if all(type(item) is str for item in items):  # as most are; the same in a third of the time
+            collected.add(cast("Sequence[str]", items) or ("",))
+            self.answer.finish_reasons.append("stop")
+        else:
+            for item in items:
+                collected.add(self.answer.read(item))
+            collected.add(self.answer.finish())
         head = self.answer.head("chat.completion", collected.extra)
         return head | {"choices": collected.choices(), "usage": self.answer.usage}
 

@@ -66,6 +66,9 @@ class Completion:
         keep_alive: float,
     ) -> None:
         self.record = record
+        self._request = request
+        self._body = body
+        self._headers = headers
         self._services = services
         self._check_model = check_model
         self._make_renderer = renderer
@@ -79,12 +82,13 @@ class Completion:
         self._ending: Exception | None = CLIENT_LEFT  # unless it ends in another way
         self._has_begun = self._has_ended = False  # to send
         self._watcher: asyncio.Task[None] | None = None
-        self._task = _start(self._produce(request, body, headers))
+        self._task: asyncio.Task[None]
+        self._on_end: Callable[[Completion], object]
 
-    @property
-    def done(self) -> bool:
-        """Whether the service has ended; some of its items may still be in the buffer."""
-        return self._task.done()
+    def start(self, on_end: Callable[["Completion"], object]) -> None:
+        """Start the work, and call back when it has ended; some items may still be in the buffer then."""
+        self._on_end = on_end
+        self._task = _start(self._produce())
 
     async def streams(self) -> bool:
         """Return whether the answer is a stream, when the pre-hook has had its say."""
@@ -137,11 +141,12 @@ class Completion:
         self._run.cancelled = True
         self._hooked.set()
         self._buffer.close(error)
+        self._task.add_done_callback(lambda _: self._on_end(self))  # if cancelled before its first step, it does not
         self._task.cancel()
 
     async def stop(self) -> None:
         """Stop the service if it still runs, and wait until it has cleaned up."""
-        if not self.done:
+        if not self._task.done():
             self.cancel(CLIENT_LEFT)
             await asyncio.wait([self._task], timeout=CLOSING_TIME)
 
@@ -154,10 +159,6 @@ class Completion:
         record.id, record.response_model, record.finish_reasons = answer.id, answer.model, answer.finish_reasons
         record.add_usage(answer.reported_usage)
         record.end(self._ending, stopped=self._run.cancelled)
-
-    def when_done(self, callback: Callable[["Completion"], object]) -> None:
-        """Call back when the service has ended, for any reason."""
-        self._task.add_done_callback(lambda _: callback(self))
 
     def check(self, now: float, disconnected: Callable[[], Awaitable[None]], timeout: float) -> None:
         """Do what is due: stop after the timeout (0 is none), watch the client, send a comment."""
@@ -177,7 +178,8 @@ class Completion:
         else:
             self.cancel(CLIENT_LEFT)
 
-    async def _produce(self, request: ChatCompletionRequest, body: Body, headers: Mapping[str, str]) -> None:
+    async def _produce(self) -> None:
+        request, body, headers = self._request, self._body, self._headers
         try:
             current_run.set(self._run)
             if (pre_hook := self._services.hooks.pre_hook) is not None:
@@ -200,6 +202,7 @@ class Completion:
             self._buffer.close()
         finally:
             self._hooked.set()
+            self._on_end(self)
 
     def _use(self, request: ChatCompletionRequest) -> None:
         """Answer the request as a pre-hook left it; a stream whose head has been sent stays one."""

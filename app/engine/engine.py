@@ -116,11 +116,10 @@ class Engine:
             record=Record(stream=bool(request.stream), observers=self.observers),
             keep_alive=self._limits.keep_alive,
         )
-        if not completion.done:
-            self._running[completion] = disconnected
-            completion.when_done(self._running.pop)
-            if self._clock is None:
-                self._clock = asyncio.get_running_loop().call_later(CLOCK, self._check)
+        self._running[completion] = disconnected
+        completion.start(self._ended)
+        if self._clock is None:
+            self._clock = asyncio.get_running_loop().call_later(CLOCK, self._check)
         return completion
 
     def drain(self, grace: float) -> None:
@@ -152,6 +151,9 @@ class Engine:
         for completion, disconnected in tuple(self._running.items()):
             completion.check(now, disconnected, self._limits.timeout)
         self._clock = asyncio.get_running_loop().call_later(CLOCK, self._check) if self._running else None
+
+    def _ended(self, completion: Completion) -> None:
+        self._running.pop(completion, None)
 
     def _filled_in(self, model: Model) -> Model:
         created = self._defaults.created if model.created is UNSET else model.created
