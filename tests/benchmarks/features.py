@@ -40,7 +40,7 @@ def measure_costs(rounds: int) -> list[Cost]:
         costs = [Cost(name, {asked: [] for asked in ASKED}) for name in features]
         with ExitStack() as stack:
             servers = [
-                stack.enter_context(serving((OURS,), settings={"LOG_LEVEL": "WARNING"} | settings, silent=True))[0]
+                stack.enter_context(serving((OURS,), settings={"LOG_LEVEL": "WARNING"} | settings, logs=True))[0]
                 for settings in features.values()
             ]
             for _ in range(rounds):

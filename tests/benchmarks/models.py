@@ -5,9 +5,12 @@ import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 
+from haystack.dataclasses import StreamingChunk
 from msgspec import Struct
 
-__all__ = ["CHAT", "MODELS", "TRICKLE_PAUSE", "Model"]
+from schemas.chat import ChatCompletionChunk, ChunkChoice, Delta, FunctionCallDelta, ToolCallDelta
+
+__all__ = ["CHAT", "MODELS", "STRUCTURED", "TRICKLE_PAUSE", "Model"]
 
 TOKEN = "token "  # noqa: S105 - what a model yields
 BURST = 200  # chunks
@@ -58,6 +61,26 @@ def _async(times: int, text: str = TOKEN, pause: float = 0) -> Callable[..., Asy
     return generate
 
 
+def _items(item: Callable[[], object]) -> Callable[..., AsyncIterator[object]]:
+    async def generate(model: str, messages: object, body: object) -> AsyncIterator[object]:
+        for _ in range(BURST):
+            yield item()
+
+    return generate
+
+
+def _call() -> Delta:
+    return Delta(tool_calls=[ToolCallDelta(index=0, function=FunctionCallDelta(name="f", arguments=TOKEN))])
+
+
+STRUCTURED = {
+    "Delta": lambda: Delta(content=TOKEN),
+    "chunk": lambda: ChatCompletionChunk(choices=[ChunkChoice(delta=Delta(content=TOKEN))]),
+    "tool call": _call,
+    "StreamingChunk": lambda: StreamingChunk(content=TOKEN),
+}
+
+
 def _answer(model: str, messages: object, body: object) -> str:
     return "Hello, world"
 
@@ -69,6 +92,7 @@ async def _answer_async(model: str, messages: object, body: object) -> str:
 MODELS = {
     "burst-sync": Model(_sync(BURST), times=BURST),
     "burst-async": Model(_async(BURST), times=BURST),
+    **{name: Model(_items(item), times=BURST) for name, item in STRUCTURED.items()},
     "trickle": Model(_async(TRICKLE, pause=TRICKLE_PAUSE), times=TRICKLE),
     "long-sync": Model(_sync(LONG, pause=LONG_PAUSE), times=LONG),
     "long-async": Model(_async(LONG, pause=LONG_PAUSE), times=LONG),

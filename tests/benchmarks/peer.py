@@ -1,6 +1,10 @@
-"""fastapi-openai-compat, with the models of the benchmark, each called the fastest way it offers."""
+"""fastapi-openai-compat, with the models of the benchmark.
+
+Each is called the fastest way it offers, or with `WAY=readme` the way its README shows: by sync functions.
+"""
 
 import inspect
+import os
 from typing import Any
 
 from fastapi import FastAPI
@@ -27,5 +31,19 @@ async def list_models() -> list[str]:
     return list(MODELS)
 
 
+def run_sync_completion(model: str, messages: Any, body: Any) -> Any:
+    """Call a sync model."""
+    return MODELS[model].function(model, messages, body)
+
+
+def list_models_sync() -> list[str]:
+    """The models of the benchmark."""
+    return list(MODELS)
+
+
 app = FastAPI()
-app.include_router(create_openai_router(list_models=list_models, run_completion=run_completion))
+if os.environ["WAY"] == "readme":
+    router = create_openai_router(list_models=list_models_sync, run_completion=run_sync_completion)
+else:
+    router = create_openai_router(list_models=list_models, run_completion=run_completion)
+app.include_router(router)

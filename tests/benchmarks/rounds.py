@@ -31,8 +31,8 @@ class Rounds:
         row = ROWS[key]
         missing = {**row.missing, **(row.slow if self._skip_slow else {})}
         samples: dict[str, list[Sample]] = {name: [] for name in CONTESTANTS if name not in missing}
-        settings = {"SYNC_WORKERS": str(row.sync_workers), "LOG_LEVEL": "WARNING"}
-        with serving(tuple(samples), settings=settings) as servers:
+        settings = {"SYNC_WORKERS": str(row.sync_workers), "LOG_LEVEL": "INFO" if row.logs else "WARNING"}
+        with serving(tuple(samples), settings=settings, way=row.way, logs=row.logs) as servers:
             for _ in range(1 if row.once else self._count):
                 for server in servers:
                     if server.name not in missing:

@@ -7,7 +7,7 @@ from msgspec import Struct
 
 from tests.benchmarks.figures import Figure, absolute, times
 from tests.benchmarks.load import Hold, Repeat, Together, holding, run
-from tests.benchmarks.models import MODELS
+from tests.benchmarks.models import MODELS, STRUCTURED
 from tests.benchmarks.servers import BARE, PEER, Server
 from tests.benchmarks.throughput import measure_throughput
 
@@ -37,6 +37,8 @@ class Row(Struct, frozen=True, kw_only=True):
         missing: which servers are not measured, and why.
         slow: the servers that `--skip-slow` leaves out.
         sync_workers: how many threads our server may have for sync code.
+        way: how the models are plugged in, if not in the fastest way.
+        logs: whether each server logs each request.
     """
 
     measure: Callable[[Server, bool], Sample]
@@ -45,6 +47,8 @@ class Row(Struct, frozen=True, kw_only=True):
     missing: Mapping[str, str] = {}
     slow: Mapping[str, str] = {}
     sync_workers: int = 500
+    way: str = ""
+    logs: bool = False
 
 
 def _throughput(server: Server, quick: bool, *, model: str) -> Sample:
@@ -54,6 +58,12 @@ def _throughput(server: Server, quick: bool, *, model: str) -> Sample:
     rate = report.answers / report.seconds
     chunks = (rate * MODELS[model].times,) if MODELS[model].stream else ()
     return Sample((rate, cpu * 1e6, *chunks), report.load_cpu)
+
+
+def _structured(server: Server, quick: bool) -> Sample:
+    """What a stream of 200 items costs, as a multiple of what one of 200 texts costs."""
+    text, *costs = (_throughput(server, quick, model=model).values[1] for model in ("burst-async", *STRUCTURED))
+    return Sample(tuple(cost / text for cost in costs))
 
 
 def _first_chunk(server: Server, quick: bool) -> Sample:
@@ -118,14 +128,37 @@ def _size(name: str, most: float) -> tuple[Figure, ...]:
 
 
 ROWS = {
-    "burst-async": Row(
-        measure=partial(_throughput, model="burst-async"), figures=_bursts("200 chunks, async", 10, 2.5)
-    ),
-    "burst-sync": Row(measure=partial(_throughput, model="burst-sync"), figures=_bursts("200 chunks, sync", 30, 2)),
+    "burst-async": Row(measure=partial(_throughput, model="burst-async"), figures=_bursts("200 chunks, async", 10, 3)),
+    "burst-sync": Row(measure=partial(_throughput, model="burst-sync"), figures=_bursts("200 chunks, sync", 30, 2.5)),
     "answer-async": Row(
-        measure=partial(_throughput, model="answer-async"), figures=_answers("not streaming, async", 2)
+        measure=partial(_throughput, model="answer-async"), figures=_answers("not streaming, async", 1.5)
     ),
-    "answer-sync": Row(measure=partial(_throughput, model="answer-sync"), figures=_answers("not streaming, sync", 2)),
+    "answer-sync": Row(measure=partial(_throughput, model="answer-sync"), figures=_answers("not streaming, sync", 1.5)),
+    "answer-providers": Row(
+        measure=partial(_throughput, model="answer-async"),
+        figures=_answers("not streaming, both services replaced", 1.5),
+        way="providers",
+    ),
+    "answer-readme": Row(
+        measure=partial(_throughput, model="answer-sync"),
+        figures=_answers("not streaming, as each README shows", 1.5),
+        way="readme",
+    ),
+    "answer-log": Row(
+        measure=partial(_throughput, model="answer-async"),
+        figures=_answers("not streaming, with the access log", 1.3),
+        logs=True,
+    ),
+    "structured": Row(
+        measure=_structured,
+        figures=tuple(Figure(f"200 of {name}: CPU", "× text", absolute(3), less=True) for name in STRUCTURED),
+        missing={PEER: "takes no Delta", BARE: "takes text alone"},
+    ),
+    "answers-1000-sync": Row(
+        measure=partial(_together, model="answer-sync", streams=1000),
+        figures=_streams("1,000 sync answers at once", done=6.5, first=1000, models=250),
+        once=True,
+    ),
     "responses-async": Row(
         measure=partial(_throughput, model="responses-async"),
         figures=_bursts("200 chunks, Responses API"),
@@ -143,7 +176,7 @@ ROWS = {
     "trickle": Row(
         measure=_trickle,
         figures=(
-            Figure("trickle, CPU per chunk", "µs", times(0.45, 1.3), less=True),
+            Figure("trickle, CPU per chunk", "µs", times(0.65, 1.2), less=True),
             Figure("trickle, first chunk p99", "ms", less=True),
         ),
     ),

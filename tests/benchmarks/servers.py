@@ -31,19 +31,22 @@ class Server:
     Args:
         name: which of the contestants it is.
         settings: our server's own, by their variables; the others have none.
-        silent: whether what it says is thrown away.
+        way: how its models are plugged in, if not in the fastest way: see `ours.py` and `peer.py`.
+        logs: whether it logs each request; where that goes nobody reads.
     """
 
-    def __init__(self, name: str, *, settings: Mapping[str, str], silent: bool = False) -> None:
+    def __init__(self, name: str, *, settings: Mapping[str, str], way: str = "", logs: bool = False) -> None:
         self.name = name
         self.port = free_port()
         protocol = PROTOCOLS.get(name, "httptools")
         command = f"-m uvicorn tests.benchmarks.{name}:app --port {self.port} --loop uvloop --http {protocol}"
+        quiet = ["--no-access-log", "--log-level", "warning"]
         self._process = subprocess.Popen(
-            [sys.executable, *command.split(), "--no-access-log", "--log-level", "warning"],
+            [sys.executable, *command.split(), *([] if logs and name != OURS else quiet)],
             cwd=ROOT,
-            env={**os.environ, **settings, "SETTINGS": json.dumps(dict(settings))},
-            stderr=subprocess.DEVNULL if silent else None,
+            env={**os.environ, **settings, "SETTINGS": json.dumps(dict(settings)), "WAY": way},
+            stdout=subprocess.DEVNULL if logs else None,
+            stderr=subprocess.DEVNULL if logs else None,
         )
 
     def wait(self) -> None:
@@ -87,12 +90,14 @@ class Server:
 
 
 @contextmanager
-def serving(names: tuple[str, ...], *, settings: Mapping[str, str], silent: bool = False) -> Iterator[list[Server]]:
+def serving(
+    names: tuple[str, ...], *, settings: Mapping[str, str], way: str = "", logs: bool = False
+) -> Iterator[list[Server]]:
     """Servers that answer, for as long as the context lasts."""
     with ExitStack() as stack:
         servers = []
         for name in names:
-            servers.append(Server(name, settings=settings, silent=silent))
+            servers.append(Server(name, settings=settings, way=way, logs=logs))
             stack.callback(servers[-1].kill)
         for server in servers:
             server.wait()
