@@ -73,29 +73,29 @@ class Answer:
         self.created = source.get("created") or self.created
         self.model = source.get("model") or self.model
 
-    def read(self, item: Item) -> Iterator[str | ChoiceDelta | ChunkFields]:
+    def read(self, item: Item) -> Iterator[str | ChoiceDelta | ChunkFields]:  # noqa: C901 - a row for each kind of part
         """Yield what is sent for an item that follows those read before."""
         index = None
         if isinstance(item, ChoiceItem):
             index, item = item.index, item.item
         for part in self.reader.read(item):
-            yield from self._read_part(part if index is None else _of_choice(part, index), index)
-
-    def _read_part(self, part: Part | None, index: int | None) -> Iterator[str | ChoiceDelta | ChunkFields]:
-        match part:
-            case str(text):
-                if not self._choices:
-                    yield from self._open(0)
-                if text:
-                    yield text
-            case ChoiceDelta() as delta:
-                yield from self._read_delta(delta)
-            case ChunkFields() as chunk:
-                yield from self._begin(chunk.fields)
-                if chunk.fields.keys() - HEAD_FIELDS:
-                    yield chunk
-            case TokenUsage(usage):
-                self.add_usage(usage, index or 0)
+            match part if index is None else _of_choice(part, index):
+                case str(text):
+                    if not self._choices:
+                        yield from self._open(0)
+                    if text:
+                        yield text
+                case ChoiceDelta() as delta:
+                    if delta.index not in self._choices:
+                        yield from self._open(delta.index, delta.chunk)
+                    if (sent := self._choices[delta.index].read(delta)) is not None:
+                        yield sent
+                case ChunkFields() as chunk:
+                    yield from self._open(0, chunk.fields)
+                    if chunk.fields.keys() - HEAD_FIELDS:
+                        yield chunk
+                case TokenUsage(usage):
+                    self.add_usage(usage, index or 0)
 
     def finish(self) -> Iterator[ChoiceDelta]:
         """Yield what ends the choices."""
@@ -113,25 +113,15 @@ class Answer:
         if any(_is_count(known.get(name)) for name in COUNTS):  # a service may report anything
             self._usages[index] = self._usages.get(index, {}) | known
 
-    def _begin(self, head: Json) -> Iterator[ChoiceDelta]:
+    def _open(self, index: int, head: Json = {}) -> Iterator[ChoiceDelta]:  # noqa: B006 - it is only read
+        """Yield the role of a choice once, and of those with lower indexes, as clients keep choices in a list."""
         if not self._choices:
             self.adopt(head)
-        yield from self._open(0)
-
-    def _open(self, index: int) -> Iterator[ChoiceDelta]:
-        """Yield the role of a choice once, and of those with lower indexes, as clients keep choices in a list."""
         if index >= MAX_CHOICES:
             raise ValueError(f"A choice has the index {index}: there can be no more than {MAX_CHOICES}.")
         for opened in range(len(self._choices), index + 1):
             self._choices[opened] = _Choice()
             yield ChoiceDelta(opened, {"role": "assistant", "content": ""})
-
-    def _read_delta(self, part: ChoiceDelta) -> Iterator[ChoiceDelta]:
-        if not self._choices:
-            self.adopt(part.chunk)
-        yield from self._open(part.index)
-        if (sent := self._choices[part.index].read(part)) is not None:
-            yield sent
 
 
 class _Choice:
