@@ -21,10 +21,11 @@ from app.registry import Pipelines, PipelineService
 from app.responses.plugin import ResponsesPlugin  # pack: responses
 from app.settings import Settings
 from app.telemetry.plugin import TelemetryPlugin  # pack: telemetry
-from app.web.authentication import PUBLIC, KeysPlugin, cors_config
+from app.web.authentication import PUBLIC, KeysPlugin
 from app.web.dependencies import default_dependencies, resolve_in_turn
 from app.web.errors import respond_with_error
 from app.web.logs import configure_logging, with_access_log
+from app.web.origins import cors_config, with_origin_check
 from app.web.run import RunCommand
 from controllers.health import HealthController
 from controllers.openai import OpenAIController
@@ -71,7 +72,7 @@ def create_app(
         ],
     )
     resolve_in_turn(app)
-    return with_access_log(app, engine.observers)
+    return with_access_log(with_origin_check(app), engine.observers)
 
 
 def _engine(settings: Settings, observers: Sequence[Observer]) -> Engine:

@@ -34,6 +34,7 @@ ERRORS = errors(
 MODEL_ERRORS = ERRORS | errors({404: "There is no such model: the message names those there are."})
 COMPLETION_ERRORS = MODEL_ERRORS | errors(
     {
+        403: "A page of an origin that `CORS_ORIGINS` does not name.",
         413: "The body is too large.",
         415: "The body says that it is not JSON.",
         503: "The server is overloaded, or shutting down.",

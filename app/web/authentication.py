@@ -1,7 +1,6 @@
-"""API-key authentication, and which origins may use the server from a browser."""
+"""API-key authentication."""
 
 from litestar.config.app import AppConfig
-from litestar.config.cors import CORSConfig
 from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
 from litestar.openapi.spec import Components, SecurityScheme
@@ -57,14 +56,3 @@ class Authentication(ASGIMiddleware):
             )
         scope["user"], scope["auth"] = owner, None
         await next_app(scope, receive, send)
-
-
-def cors_config(settings: Settings) -> CORSConfig | None:
-    """Return the CORS configuration, if the settings allow any origin."""
-    if not settings.cors_origins:
-        return None
-    return CORSConfig(
-        allow_origins=list(settings.cors_origins),
-        allow_headers=["*"],  # OpenAI's client sends a dozen headers of its own
-        expose_headers=["x-request-id", "retry-after"],
-    )

@@ -16,6 +16,6 @@ def respond_with_error(request: Request[Any, Any, Any], error: Exception) -> Res
             error = InvalidValueError(param, fact=fact)
     sent = to_completion_error(error)
     request.scope["state"]["error"] = sent.code or sent.type
-    if "route_handler" not in request.scope:
+    if "route_handler" not in request.scope and sent.status in (404, 405):
         sent.message = f"{request.method} {clipped(request.scope['path'])} is not served here; /schema lists what is."
     return Response(sent.to_response(), status_code=sent.status, headers=sent.headers, media_type=MediaType.JSON)

@@ -7,7 +7,8 @@ from httpx import Response
 from litestar import get
 
 from app.keys import Keys
-from tests.conftest import Client, Serve, ask, error_of, returning
+from app.services import Body, Messages
+from tests.conftest import ASKS, Client, Serve, ask, error_of, message_of, returning
 
 HOSTS = ("api.example.com", "*.Example.org", "localhost", "192.0.2.1", "[::1]")
 ALLOWED = ["api.example.com", "API.Example.COM", "api.example.com.", "api.example.com.:443", "a.b.example.org:80"]
@@ -18,6 +19,25 @@ REFUSED += ["[::2]", "[::1", "", ":8000", ".", "*"]
 ORIGIN = "https://chat.example.com"
 KEY = {"authorization": "Bearer first"}
 REQUESTED = {"authorization", "content-type", "x-request-id", "x-stainless-os"}
+MALFORMED = [*("localhost:abc", "localhost:99999", "localhost:80:80", "localhost:-1", "[::1", "[::g]", "[::1]x", "::1")]
+MALFORMED += ["", ":8000", "a b", "a/b", "a?b", "a#b", "user@localhost", "a,b:c", "a\\b", "<b>", "a" * 300]
+OTHER_PAGES: list[dict[str, str]] = [
+    *({"origin": origin} for origin in ("https://evil.com", "null", "", "file://", "http://localhost", "http://[")),
+    *({"origin": f"http://{address}"} for address in ("testserver.local.evil.com", "testserver.local:8000", "a.b/c")),
+    {"origin": "https://testserver.local:80"},
+    {"origin": "https://evil.com", "sec-fetch-site": "same-site"},
+    {"sec-fetch-site": "cross-site"},
+    {"origin": "http://testserver.local", "sec-fetch-site": "cross-site"},
+]
+OWN_PAGES: list[dict[str, str]] = [
+    {},
+    {"origin": "http://testserver.local", "sec-fetch-site": "same-origin"},
+    {"origin": "https://testserver.local"},  # a proxy ends TLS
+    {"origin": "https://testserver.local", "host": "testserver.local:443"},
+    {"origin": "http://testserver.local:80", "host": "TestServer.local"},
+    {"origin": "http://[::1]:8000", "host": "[::1]:8000"},
+    {"sec-fetch-site": "none"},
+]
 EXPOSED = {"x-request-id", "retry-after"} | {f"x-ratelimit-{name}-requests" for name in ("limit", "remaining", "reset")}
 
 
@@ -109,6 +129,55 @@ def test_a_page_may_read_every_answer_and_its_headers(page: Client, serve: Serve
         assert answer.status_code == status
         assert answer.headers["access-control-allow-origin"] in (ORIGIN, "*")
         assert names_in(answer.headers["access-control-expose-headers"]) == EXPOSED
+
+
+@pytest.mark.parametrize("hosts", [*([host] for host in MALFORMED), ["localhost", "localhost"]], ids=str)
+@pytest.mark.parametrize("path", ["/health", "/v1/models", "/nothing"])
+def test_a_malformed_host_is_an_error_on_every_path(page: Client, path: str, hosts: list[str]) -> None:
+    response = page.get(path, headers=[("x-request-id", "mine"), *(("host", host) for host in hosts)])
+    assert (response.status_code, error_of(response)["type"]) == (400, "invalid_request_error")
+    assert "'host'" in error_of(response)["message"]
+    assert response.headers["x-request-id"] == "mine"
+
+
+@pytest.fixture(scope="module")
+def counted(serve_all: Serve) -> Client:
+    """A client of a server without keys, whose answer is how often its model was asked."""
+    asked: list[None] = []
+
+    def count(model: str, messages: Messages, body: Body) -> str:
+        asked.append(None)
+        return str(len(asked))
+
+    return serve_all(count)
+
+
+@pytest.mark.parametrize("headers", OTHER_PAGES, ids=str)
+def test_a_page_of_another_site_runs_nothing_even_if_the_server_has_no_keys(
+    counted: Client, headers: dict[str, str]
+) -> None:
+    before = int(message_of(ask(counted))["content"])
+    refused = [counted.post(path, json=ASKS, headers=headers) for path in ("/v1/chat/completions", "/v1/responses")]
+    refused += [counted.request(method, "/v1/responses/x", headers=headers) for method in ("DELETE", "PUT", "PATCH")]
+
+    for response in refused:
+        assert (response.status_code, error_of(response)["type"]) == (403, "invalid_request_error")
+        assert "CORS_ORIGINS" in error_of(response)["message"]
+    assert message_of(ask(counted))["content"] == str(before + 1)
+    assert counted.get("/v1/models", headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("headers", OWN_PAGES, ids=str)
+def test_a_page_of_its_own_and_a_program_may_ask(counted: Client, headers: dict[str, str]) -> None:
+    assert counted.post("/v1/chat/completions", json=ASKS, headers=headers).status_code == 200
+
+
+@pytest.mark.parametrize("allowed", [ORIGIN, "https://*.example.com", "*"])
+def test_a_page_of_an_allowed_origin_may_ask_although_it_is_of_another_site(serve: Serve, allowed: str) -> None:
+    client = serve(returning("Hello!"), cors_origins=(allowed,))
+    for origin, status in ((ORIGIN, 200), ("http://chat.example.com", 200 if allowed == "*" else 403)):
+        client.headers.update({"origin": origin, "sec-fetch-site": "cross-site"})
+        assert ask(client).status_code == status
 
 
 def test_without_origins_nothing_is_said_of_them(serve: Serve) -> None:

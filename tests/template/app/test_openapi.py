@@ -17,7 +17,7 @@ REQUESTS: dict[str, tuple[type[Request], list[str]]] = {
     "/responses": (ResponseRequest, ["model"]),
 }
 KEPT = {"200", "400", "401", "404", "429", "431", "500", "503"}
-COMPLETION = KEPT | {"413", "415", "504"}
+COMPLETION = KEPT | {"403", "413", "415", "504"}
 STATUSES = {
     ("get", "/models"): {"200", "400", "401", "429", "431", "500"},
     ("get", "/models/{model_id}"): {"200", "400", "401", "404", "429", "431", "500"},
