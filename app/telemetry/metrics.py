@@ -14,10 +14,9 @@ from litestar.types import ASGIApp
 from prometheus_client import Counter, Gauge, Histogram, multiprocess
 
 from app.engine.observers import Record
-from app.web.authentication import PUBLIC
 from app.web.logs import QUIET
 
-OPTIONS = {QUIET: True, PUBLIC: True}
+OPTIONS = {QUIET: True}
 GAPS = (0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)  # seconds
 DURATIONS = (*GAPS, 60, 120, 300, 600)
 IN_FLIGHT = Gauge("completions_in_flight", "Completions that are under way", ["model"], multiprocess_mode="livesum")
@@ -49,7 +48,7 @@ class RequestMetrics(PrometheusMiddleware):
 
 
 class MetricsController(PrometheusController):
-    """Serves the metrics without an API key, as scrapers have none; the access log has these requests at DEBUG."""
+    """Serves the metrics, to callers with an API key if there are keys; the access log has these requests at DEBUG."""
 
     opt = OPTIONS
     include_in_schema = False

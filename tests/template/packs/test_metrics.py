@@ -18,7 +18,7 @@ from app.keys import Keys
 from app.registry import Pipelines
 from app.services import Body, Messages
 from schemas.chat import Usage
-from tests.conftest import PATIENCE, Serve, ask, live
+from tests.conftest import PATIENCE, Serve, ask, error_of, live
 from tests.template.e2e.clients import says
 from tests.template.e2e.connection import chat
 from tests.template.e2e.patience import eventually
@@ -120,6 +120,7 @@ def test_requests_are_counted_by_route_and_status_but_not_those_for_metrics_and_
     serve: Serve, key: str, status: str
 ) -> None:
     client = serve(Pipelines(), metrics=True, api_keys=Keys.parse("right"))
+    client.headers["authorization"] = "Bearer right"
     labels = {"app_name": "litestar", "method": "GET", "path": "/v1/models/{model_id}"}
     before = figure(client, "http_requests_total", **labels, status_code=status)
 
@@ -130,6 +131,23 @@ def test_requests_are_counted_by_route_and_status_but_not_those_for_metrics_and_
     assert figure(client, "http_requests_total", **labels, status_code="200") == 0
     text = client.get("/metrics").text
     assert not [path for path in ("/health", "/ready", "/metrics") if f'"{path}"' in text]
+
+
+@pytest.mark.parametrize(
+    ("headers", "status"),
+    [
+        ({"authorization": "Bearer right"}, 200),
+        ({"authorization": "Bearer wrong"}, 401),
+        ({}, 401),
+        ({"host": "localhost:abc"}, 400),
+        ({"host": "localhost:abc", "authorization": "Bearer right"}, 400),
+    ],
+    ids=str,
+)
+def test_metrics_need_a_key_if_there_are_keys(serve: Serve, headers: dict[str, str], status: int) -> None:
+    response = serve(Pipelines(), metrics=True, api_keys=Keys.parse("right")).get("/metrics", headers=headers)
+    assert response.status_code == status
+    assert status == 200 or error_of(response)["type"] == "invalid_request_error"
 
 
 def test_every_worker_shows_the_metrics_of_all(tmp_path: Path) -> None:
