@@ -72,7 +72,7 @@ class Settings(Struct, frozen=True, kw_only=True):
 
     @classmethod
     def load(cls, environment: Mapping[str, str | None] | None = None) -> "Settings":
-        """Read the settings; an empty variable counts as not set.
+        """Read the settings; an empty variable counts as not set, so that of `./.env` holds.
 
         Args:
             environment: The variables; by default those of the process, then those of `./.env`.
@@ -81,7 +81,8 @@ class Settings(Struct, frozen=True, kw_only=True):
             SettingsError: A variable has a wrong value.
         """
         if environment is None:
-            environment = {**dotenv_values(".env"), **os.environ}
+            given = {name: value for name, value in os.environ.items() if value}
+            environment = dotenv_values(".env", encoding="utf-8-sig") | given
         raw = {name: value for name in cls.__struct_fields__ if (value := environment.get(name.upper()))}
         return cls(**{name: _parsed(name, value, cls.__annotations__[name]) for name, value in raw.items()})
 
@@ -97,7 +98,7 @@ def _parsed(name: str, value: str, annotation: Any) -> Any:
         return msgspec.convert(raw, annotation, strict=False, dec_hook=_decode)
     except msgspec.ValidationError as error:
         variable = name.upper()
-        holds = "" if annotation is Keys else f" is {value!r}, which"
+        holds = "" if annotation in (Keys, KeysFile) else f" is {value!r}, which"  # a key may stand there by mistake
         raise SettingsError(
             f"{variable}{holds} does not do: {str(error)[:1].lower()}{str(error)[1:]}. "
             f"Change {variable} in the environment or in .env, or remove it for its default."

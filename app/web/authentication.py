@@ -8,7 +8,7 @@ from litestar.plugins import InitPlugin
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import AuthenticationError
-from app.keys import Keys
+from app.keys import KeyRing
 from app.settings import Settings
 
 PUBLIC = "exclude_from_auth"  # option of a route handler, controller or router that needs no API key
@@ -18,12 +18,13 @@ class KeysPlugin(InitPlugin):
     """Litestar plugin that adds the authentication if the settings have API keys."""
 
     def __init__(self, settings: Settings) -> None:
-        self._keys = settings.keys
+        self._settings = settings
 
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         """Add the middleware, and describe it in the OpenAPI document."""
-        if self._keys:
-            app_config.middleware.append(Authentication(self._keys))
+        if self._settings.keys:
+            keys = KeyRing(self._settings.api_keys, self._settings.api_keys_file)
+            app_config.middleware.append(Authentication(keys))
             if app_config.openapi_config is not None:
                 scheme = SecurityScheme(type="http", scheme="bearer")
                 app_config.openapi_config.components = Components(security_schemes={"key": scheme})
@@ -40,7 +41,7 @@ class Authentication(ASGIMiddleware):
     scopes = (ScopeType.HTTP, ScopeType.WEBSOCKET)
     exclude_opt_key = PUBLIC
 
-    def __init__(self, keys: Keys) -> None:
+    def __init__(self, keys: KeyRing) -> None:
         self._keys = keys
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:

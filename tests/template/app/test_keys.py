@@ -1,7 +1,7 @@
 """API keys: what else is refused, which routes need one, and what nobody sees of them."""
 
-import hmac
 import re
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -10,9 +10,10 @@ from httpx import Response
 from litestar import Request, get
 from litestar.routes import HTTPRoute
 
+import app.keys
 from app.keys import Keys
 from app.settings import Settings, SettingsError
-from tests.conftest import Client, Serve, error_of, returning
+from tests.conftest import PATIENCE, Client, Serve, error_of, returning
 
 KEYS = Keys.parse("first,second")
 PUBLIC_PATHS = {"/", "/health", "/ready", "/static/{name}", "/open"}
@@ -102,18 +103,13 @@ def test_a_caller_is_known_by_an_id_that_is_the_same_on_each_server_and_reveals_
     assert not [digest for digest in KEYS if digest.hex().startswith(first.removeprefix("key_"))]
 
 
-@pytest.mark.parametrize("sent", ["first", "second", "neither"])
-def test_each_key_is_compared_in_constant_time(client: Client, monkeypatch: pytest.MonkeyPatch, sent: str) -> None:
-    compared: list[bytes] = []
-    compare = hmac.compare_digest
+def test_a_key_is_looked_up_however_many_there_are(client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+    def compare_each(_: Keys) -> Iterator[bytes]:
+        raise AssertionError
 
-    def compare_digest(one: bytes, other: bytes) -> bool:
-        compared.append(other)
-        return compare(one, other)
-
-    monkeypatch.setattr(hmac, "compare_digest", compare_digest)
-    client.get("/v1/models", headers={"authorization": f"Bearer {sent}"})
-    assert sorted(compared) == sorted(KEYS)
+    monkeypatch.setattr(Keys, "__iter__", compare_each)
+    for key, status in (("first", 200), ("second", 200), ("neither", 401)):
+        assert client.get("/v1/models", headers={"authorization": f"Bearer {key}"}).status_code == status
 
 
 def test_the_documentation_says_how_to_send_a_key(serve: Serve) -> None:
@@ -154,5 +150,87 @@ def test_a_file_without_any_key_or_that_cannot_be_read_is_refused(
     if content is not None:
         path.write_bytes(content)
     for refused, why in ((path, reason), (tmp_path, "is a directory")):
-        with pytest.raises(SettingsError, match=rf"^API_KEYS_FILE is .*{why}"):
+        with pytest.raises(SettingsError, match=rf"^API_KEYS_FILE does not do: .*{why}"):
             Settings.load({"API_KEYS_FILE": str(refused)})
+
+
+@pytest.mark.parametrize("key", ["sk-secret", "sk-secret" * 1000, "sk-secret\0"], ids=["short", "long", "no name"])
+def test_a_key_in_the_place_of_the_path_is_not_shown(key: str) -> None:
+    with pytest.raises(SettingsError) as caught:
+        Settings.load({"API_KEYS_FILE": key})
+    assert "secret" not in caught.value.message
+
+
+@pytest.mark.parametrize("mark", [b"", b"\xef\xbb\xbf"], ids=["plain", "with a byte order mark"])
+def test_the_first_key_of_a_file_and_the_first_line_of_dotenv_are_read_whoever_wrote_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, mark: bytes
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("API_KEYS", "")  # which does not hide that of the file
+    monkeypatch.setenv("API_KEYS_FILE", "")
+    (tmp_path / "keys").write_bytes(mark + b"first\r\nsecond\r\n")
+    (tmp_path / ".env").write_bytes(mark + b"API_KEYS=third\nAPI_KEYS_FILE=keys\n")
+    assert Settings.load().keys == Keys.parse("first,second,third")
+
+
+class Watched:
+    """A server whose keys stand in a file, at which it looks before each request."""
+
+    def __init__(self, serve: Serve, path: Path) -> None:
+        path.write_text("first\nsecond\n")
+        file = Settings.load({"API_KEYS_FILE": str(path)}).api_keys_file
+        self._client = serve(returning("Hello!"), api_keys=Keys.parse("fixed"), api_keys_file=file)
+
+    def accepted(self) -> list[str]:
+        """Return the keys that it takes now."""
+        keys = ("fixed", "first", "second", "third")
+        sent = {key: {"authorization": f"Bearer {key}"} for key in keys}
+        return [key for key in keys if self._client.get("/v1/models", headers=sent[key]).is_success]
+
+
+@pytest.fixture
+def watched(serve: Serve, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Watched:
+    monkeypatch.setattr(app.keys, "INTERVAL", 0)
+    return Watched(serve, tmp_path / "keys")
+
+
+@pytest.mark.parametrize(
+    ("content", "accepted"),
+    [("second\nthird\n", ["second", "third"]), ("first\nthirdd\n", ["first"]), ("# none\n", []), ("", [])],
+)
+@pytest.mark.parametrize("replaces", [False, True], ids=["written in place", "replaced"])
+def test_keys_are_added_and_removed_while_the_server_runs(
+    watched: Watched, tmp_path: Path, content: str, accepted: list[str], replaces: bool
+) -> None:
+    assert watched.accepted() == ["fixed", "first", "second"]
+    if replaces:
+        (tmp_path / "new").write_text(content)
+        (tmp_path / "new").rename(tmp_path / "keys")
+    else:
+        (tmp_path / "keys").write_text(content)
+    assert watched.accepted() == ["fixed", *accepted]
+
+
+@pytest.mark.parametrize("content", [b"\xff\xfe", None], ids=["undecodable", "missing"])
+def test_a_file_that_cannot_be_read_for_a_moment_leaves_the_keys_it_had_and_is_logged_once(
+    watched: Watched, tmp_path: Path, caplog: pytest.LogCaptureFixture, content: bytes | None
+) -> None:
+    watched.accepted()
+    (tmp_path / "keys").unlink()
+    if content is not None:
+        (tmp_path / "keys").write_bytes(content)
+    assert watched.accepted() == ["fixed", "first", "second"]
+    assert [record.levelname for record in caplog.records if "API_KEYS_FILE cannot be read" in record.message] == [
+        "ERROR"
+    ]
+    (tmp_path / "keys").write_text("third\n")
+    assert watched.accepted() == ["fixed", "third"]
+
+
+def test_a_file_is_looked_at_no_more_than_once_in_an_interval(
+    watched: Watched, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(app.keys, "INTERVAL", PATIENCE * 60)
+    watched.accepted()
+    (tmp_path / "keys").write_text("third\n")
+    assert watched.accepted() == ["fixed", "first", "second"]

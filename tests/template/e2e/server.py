@@ -13,8 +13,8 @@ from typing import Any, Self
 
 import httpx
 import msgspec
+from dotenv import dotenv_values
 
-from app.settings import Settings
 from tests.conftest import PATIENCE, ROOT
 from tests.template.e2e.connection import Connection, chat
 from tests.template.e2e.journal import Census
@@ -23,6 +23,7 @@ from tests.template.e2e.patience import eventually
 __all__ = ["MISHAPS", "SERVING", "Server", "environment", "free_port", "litestar"]
 
 SERVING = "tests.template.e2e.serving:create_app"
+DEFAULTS = {name: value or "" for name, value in dotenv_values(ROOT / ".env.example").items()}
 MISHAPS = ("Exception in ASGI", "never retrieved", "was never awaited", "was destroyed", "Exception ignored")
 
 
@@ -31,10 +32,9 @@ def litestar(*options: str) -> list[str]:
 
 
 def environment(settings: Mapping[str, str] | None = None) -> dict[str, str]:
-    """Return the environment with these settings alone, also against an `.env` file."""
+    """Return the environment with these settings; an `.env` file adds those that are empty by default."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("LITESTAR_")}
-    unset = {name.upper(): "" for name in Settings.__struct_fields__}
-    return inherited | unset | dict(settings or {}) | {"PYTHONUNBUFFERED": "1"}
+    return inherited | DEFAULTS | dict(settings or {}) | {"PYTHONUNBUFFERED": "1"}
 
 
 class Server:
