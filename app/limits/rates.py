@@ -8,6 +8,7 @@ async one 900. Litestar's own middleware sends no `retry-after`, and its counts 
 import logging
 import math
 import time
+from ipaddress import IPv4Address, IPv6Address, ip_address
 from typing import TypeAlias
 
 from limits.aio.storage import RedisStorage
@@ -89,7 +90,18 @@ def _figures(window: Window) -> tuple[int, float, float]:
 def _caller_of(scope: Scope) -> str:
     """Return the id of the key, or else the address, which is a proxy's unless uvicorn trusts the proxy."""
     client = scope.get("client")
-    return str(scope.get("user") or f"address_{client[0] if client else 'unknown'}")
+    return str(scope.get("user") or f"address_{_network_of(client[0] if client else '')}")
+
+
+def _network_of(host: str) -> str:
+    """Return the address, or the /64 of one of IPv6, which is what a single client has; all other hosts are one."""
+    try:
+        address = ip_address(host)
+    except ValueError:
+        return "unknown"
+    if isinstance(address, IPv4Address):
+        return str(address)
+    return str(address.ipv4_mapped or IPv6Address(int(address) >> 64 << 64))
 
 
 def _duration(seconds: float) -> str:

@@ -26,7 +26,7 @@ from app.registry import Pipelines
 from app.settings import Secret, Settings, SettingsError
 from tests.conftest import PATIENCE, ROOT, Client, Serve, ask, error_of, returning
 from tests.template.e2e.redis import Redis, needs_redis
-from tests.template.e2e.server import free_port
+from tests.template.e2e.server import Server, free_port
 
 LIMIT, REMAINING, RESET = (f"x-ratelimit-{name}-requests" for name in ("limit", "remaining", "reset"))
 UNREACHABLE = "Redis does not answer"
@@ -153,13 +153,42 @@ def test_a_wrong_key_uses_no_request_and_gets_no_headers_of_limits(serve: Serve)
 
 
 @pytest.mark.anyio
-async def test_without_keys_each_address_has_its_limit_whatever_its_port_and_its_headers() -> None:
+@pytest.mark.parametrize(
+    ("first", "second", "is_same"),
+    [
+        ("192.0.2.1", "192.0.2.1", True),
+        ("192.0.2.1", "192.0.2.2", False),
+        ("2001:db8:0:1::1", "2001:DB8:0:1:ffff::2", True),
+        ("2001:db8:0:1::1", "2001:db8:0:2::1", False),
+        ("::ffff:192.0.2.1", "192.0.2.1", True),
+        ("::ffff:192.0.2.1", "::ffff:192.0.2.2", False),
+        ("made up", "made up too", True),  # by a proxy that passes anything on
+    ],
+)
+async def test_without_keys_each_address_has_its_limit_whatever_its_port_and_its_headers(
+    first: str, second: str, is_same: bool
+) -> None:
     application = create_app(settings=Settings(requests_per_minute=1), pipelines=Pipelines())
     headers = {"x-forwarded-for": "192.0.2.9", "authorization": "Bearer mine"}
 
-    for address, port, status in (("192.0.2.1", 1, 200), ("192.0.2.1", 2, 429), ("192.0.2.2", 3, 200)):
+    for address, port, status in ((first, 1, 200), (second, 2, 429 if is_same else 200)):
         async with async_client_of(application, address, port) as client:
             assert (await client.get("/v1/models", headers=headers if port == 2 else {})).status_code == status
+
+
+@pytest.mark.parametrize(
+    ("trusted", "statuses"),
+    [({}, [200, 200, 429, 200, 429]), ({"FORWARDED_ALLOW_IPS": "none"}, [200, 429, 429, 429, 429])],
+    ids=["a proxy on this machine", "no proxy"],
+)
+def test_an_address_is_taken_from_a_header_only_of_a_proxy_that_the_environment_names(
+    tmp_path: Path, trusted: dict[str, str], statuses: list[int]
+) -> None:
+    forwarded = ["192.0.2.1", "192.0.2.2", "192.0.2.8, 192.0.2.1", "forged", "forged too"]
+    with Server(tmp_path / "log", settings={"REQUESTS_PER_MINUTE": "1"} | trusted) as server:
+        models = f"{server.url}/v1/models"
+        answers = [httpx.get(models, headers={"x-forwarded-for": address}) for address in forwarded]
+    assert [answer.status_code for answer in answers] == statuses
 
 
 @pytest.mark.parametrize(
