@@ -41,9 +41,10 @@ def response_store(settings: Settings) -> Store:
         return BoundedStore(settings.responses_memory)
     try:
         from litestar.stores.redis import RedisStore
-        from redis.asyncio import Redis
 
-        redis = Redis.from_url(settings.redis_url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
+        from app.responses.pausing import PausingRedis
+
+        redis = PausingRedis.from_url(settings.redis_url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
     except ImportError:
         raise SettingsError("REDIS_URL needs the extra `redis`: uv run --extra redis litestar run.") from None
     except ValueError:  # its message may contain a part of the password

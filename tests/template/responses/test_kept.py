@@ -2,11 +2,15 @@
 
 import asyncio
 from datetime import timedelta
+from types import SimpleNamespace
 
 import pytest
 from litestar.stores.base import Store
 from openai.types.responses import ResponseItemList
+from redis.asyncio import Redis
+from redis.exceptions import TimeoutError as RedisTimeoutError
 
+import app.responses.pausing
 from app.app import create_app
 from app.keys import Keys
 from app.settings import Secret, Settings, SettingsError
@@ -175,3 +179,32 @@ def test_a_wrong_address_of_redis_is_told_without_its_password() -> None:
     with pytest.raises(SettingsError, match="is no address of a Redis") as caught:
         create_app(settings=Settings(redis_url=Secret("http://:hunter2@localhost")))
     assert "hunter2" not in str(caught.value)
+
+
+def test_a_redis_that_does_not_answer_is_not_waited_for_by_each_request(
+    monkeypatch: pytest.MonkeyPatch, serve: Serve
+) -> None:
+    waits: list[str] = []
+    is_silent = True
+
+    async def execute_command(_: object, name: str, *arguments: object, **options: object) -> bytes | None:
+        waits.append(name)
+        if is_silent:
+            raise RedisTimeoutError
+        return None
+
+    clock = SimpleNamespace(now=0.0)
+    clock.monotonic = lambda: clock.now
+    monkeypatch.setattr(app.responses.pausing, "time", clock)
+    monkeypatch.setattr(Redis, "execute_command", execute_command)
+    client = serve(Repeating(), redis_url=Secret("redis://localhost"))
+
+    def statuses() -> list[int]:
+        made = client.post("/v1/responses", json={"model": "test", "input": "Hello!"})
+        return [made.status_code, client.get("/v1/responses/resp_1").status_code]
+
+    assert (statuses(), statuses(), waits) == ([200, 503], [200, 503], ["SET"])
+    clock.now += app.responses.pausing.PAUSE
+    assert (statuses(), waits) == ([200, 503], ["SET", "SET"])
+    clock.now, is_silent = clock.now + app.responses.pausing.PAUSE, False
+    assert (statuses(), waits[2:]) == ([200, 404], ["SET", "GET"])
