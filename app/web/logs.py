@@ -78,17 +78,28 @@ class JsonFormatter(logging.Formatter):
 
 
 class TextFormatter(logging.Formatter):
-    """Formats a record for a person, with its fields at the end of the line."""
+    """Formats a record for a person, with its fields at the end of the line, and its traceback below, indented.
 
-    def __init__(self) -> None:
-        super().__init__("%(asctime)s %(levelname)s [%(request_id)s] %(name)s: %(message)s")
+    What is not printable is escaped, so that the text of an exception forges no line, and controls no terminal.
+    """
 
-    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802 - the name that `logging` calls
-        """Return the line without a traceback."""
-        record.request_id = current_request_id.get()
+    def format(self, record: logging.LogRecord) -> str:
+        """Return the line and its traceback."""
         fields: dict[str, object] = getattr(record, "fields", {})
         shown = "".join(f" {name}={value}" for name, value in fields.items() if name not in IN_MESSAGE)
-        return super().formatMessage(record) + shown
+        head = f"{self.formatTime(record)} {record.levelname} [{current_request_id.get()}] {record.name}: "
+        lines = [head + record.getMessage() + shown]
+        if record.exc_info:
+            lines += self.formatException(record.exc_info).split("\n")
+        if record.stack_info:
+            lines += record.stack_info.split("\n")
+        return "\n  ".join(map(_printable, lines))
+
+
+def _printable(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(char if char.isprintable() else char.encode("unicode_escape").decode() for char in text)
 
 
 def _formatter(format: LogFormat) -> type[logging.Formatter]:

@@ -183,6 +183,24 @@ def test_a_path_is_cut_off_at_200_characters_and_cannot_forge_a_line(serve: Serv
     assert "GET /a%0AINFO%20forged%E2%80%A8 404" in forged
 
 
+def test_text_escapes_what_a_prompt_brings_into_an_exception_or_a_message(serve: Serve, capsys: Captured) -> None:
+    def fail(model: str, messages: Messages, body: Body) -> str:
+        log.warning("Asked: %s", messages[0]["content"])
+        raise ValueError(messages[0]["content"])
+
+    ask(serve(fail, log_format="text"), "\x1b[2J\r\n2026-01-01 INFO [-] app: forged\x00\x9b\u2028\u202e\ttext é")
+
+    written = capsys.readouterr().err
+    lines = written.splitlines()
+    assert not [char for char in written if not char.isprintable() and char != "\n"]
+    escaped = r"\x1b[2J\r\n2026-01-01 INFO [-] app: forged\x00\x9b\u2028\u202e\ttext é"
+    (message,) = [line for line in lines if f"app.mine: Asked: {escaped}" in line]
+    assert message[:2] == "20"
+    below = lines[lines.index("  Traceback (most recent call last):") :]
+    assert r"  ValueError: \x1b[2J\r" in below
+    assert r"  2026-01-01 INFO [-] app: forged\x00\x9b\u2028\u202e\ttext é" in below
+
+
 def test_a_line_of_text_has_the_same_fields(serve: Serve, capsys: Captured) -> None:
     ask(serve(yielding("Hello!"), log_format="text"), stream=True)
 
