@@ -13,7 +13,7 @@ from litestar import Litestar
 from litestar.config.app import AppConfig
 from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
-from litestar.plugins.opentelemetry import OpenTelemetryConfig, OpenTelemetryPlugin
+from litestar.plugins.opentelemetry import OpenTelemetryConfig, OpenTelemetryInstrumentationMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 from opentelemetry import context, trace
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
@@ -30,8 +30,9 @@ def add_tracing(app_config: AppConfig, *, provider: str) -> None:
         exclude=["^/health$", "^/ready$", "^/metrics$"],
         exclude_spans=["send", "receive"],  # there would be one for every chunk
         scope_span_details_extractor=lambda scope: (str(scope.get("method", "")), {}),
+        middleware_class=_WithoutQuery,
     )
-    app_config.plugins.append(OpenTelemetryPlugin(config))
+    app_config.middleware.append(config.middleware)
     app_config.middleware.insert(0, _NameSpan())
     app_config.lifespan.insert(0, _export_spans)
     app_config.state.engine.observers.append(CompletionSpans(provider))
@@ -76,6 +77,22 @@ class CompletionSpans:
         if record.ended in ("error", "timeout", "rejected"):
             span.set_status(StatusCode.ERROR)
         span.end()
+
+
+class _WithoutQuery(OpenTelemetryInstrumentationMiddleware):
+    """Hides the query string from OpenTelemetry, as it may hold what clients keep secret; it has to be UTF-8 there."""
+
+    def __init__(self, app: ASGIApp, config: OpenTelemetryConfig) -> None:
+        async def restore(scope: Scope, receive: Receive, send: Send) -> None:
+            scope["query_string"] = scope["state"].pop("query_string", b"") or scope["query_string"]
+            await app(scope, receive, send)
+
+        super().__init__(restore, config)
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        scope["state"]["query_string"] = scope["query_string"]
+        scope["query_string"] = b""
+        await super().__call__(scope, receive, send)
 
 
 class _NameSpan(ASGIMiddleware):

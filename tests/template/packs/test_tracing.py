@@ -6,13 +6,16 @@ from collections.abc import AsyncIterator, Iterator
 from contextlib import contextmanager
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
+from typing import Any
 
 import httpx
 import pytest
 
 pytest.importorskip("opentelemetry.sdk", reason="needs the extra `otel`")
 
+from litestar import Request, get
 from opentelemetry import trace
+from opentelemetry.instrumentation._semconv import _OpenTelemetrySemanticConventionStability
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
 from opentelemetry.sdk.trace.export import SimpleSpanProcessor
@@ -163,6 +166,27 @@ def test_a_trace_of_the_caller_is_continued_without_its_key_and_its_messages(
     found = exporter.get_finished_spans()
     assert {span.context.trace_id for span in found if span.context} == {0x0AF7651916CD43DD8448EB211C80319C}
     assert "do-not-tell" not in " ".join(span.to_json() for span in found)
+
+
+@pytest.mark.parametrize("opt_in", ["", "http", "http/dup"])
+@pytest.mark.parametrize("path", ["/v1/models", "/made-up"])
+def test_the_query_of_a_request_is_in_no_span_and_comes_to_its_handler(
+    serve: Serve, exporter: InMemorySpanExporter, monkeypatch: pytest.MonkeyPatch, opt_in: str, path: str
+) -> None:
+    @get("/mine")
+    async def mine(request: Request[Any, Any, Any]) -> str:
+        return request.scope["query_string"].decode("latin-1")
+
+    monkeypatch.setenv("OTEL_SEMCONV_STABILITY_OPT_IN", opt_in)
+    monkeypatch.setattr(_OpenTelemetrySemanticConventionStability, "_initialized", False)
+    client = serve(in_a_thread, tracing=True)
+    client.app.register(mine)
+
+    assert client.get("/mine?key=do-not-tell").text == "key=do-not-tell"
+    assert client.get(f"{path}?key=do-not-tell%FF").status_code in (200, 404)
+    finished = exporter.get_finished_spans()
+    assert len(finished) == 2
+    assert "do-not-tell" not in " ".join(span.to_json() for span in finished)
 
 
 def test_without_their_settings_there_are_neither_metrics_nor_spans(
