@@ -11,13 +11,15 @@ COPY app app
 COPY controllers controllers
 COPY schemas schemas
 RUN python -m compileall -q --invalidation-mode unchecked-hash app controllers schemas
+# Nobody may write the code, and the server can read it, whatever the modes of the files were.
+RUN chmod -R a-w,a+rX app controllers schemas
 
 FROM python:3.13-slim
 ENV PATH=/srv/.venv/bin:$PATH PYTHONUNBUFFERED=1 HAYSTACK_TELEMETRY_ENABLED=false PLAYGROUND=false
 WORKDIR /srv
-# The files belong to root, so that the server cannot change its own code.
-COPY --from=build /srv ./
-USER 10001
+# The files belong to root, and the server is neither that user nor in its group: it cannot change its own code.
+COPY --from=build --chown=0:0 /srv ./
+USER 10001:10001
 EXPOSE 8000
 HEALTHCHECK --start-period=30s --timeout=5s CMD ["python", "-c", "import urllib.request; urllib.request.urlopen('http://127.0.0.1:8000/health', timeout=4)"]
 # Stop it with SIGTERM, and give it SHUTDOWN_GRACE + 5 seconds: `docker stop` takes 10 unless told otherwise.

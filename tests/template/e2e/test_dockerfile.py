@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -82,6 +83,16 @@ def test_the_image_serves_with_the_packages_that_serving_needs_alone(image: Path
 
     assert completion.choices[0].message.content == "Hello!"
     assert not (image / ".venv" / "bin" / "pytest").exists()
+
+
+def test_the_server_is_in_no_group_of_root_and_can_write_no_file_of_the_image(image: Path) -> None:
+    ((_, user),) = steps(FINAL, "USER")
+    assert re.fullmatch(r"([1-9]\d*):\1", user)
+    ((_, copied),) = steps(FINAL, "COPY")
+    assert "--chown=0:0" in copied
+    ours = [path for name in ("app", "controllers", "schemas") for path in (image / name, *(image / name).rglob("*"))]
+    assert {path.stat().st_mode & 0o226 for path in ours} == {0o004}
+    assert not [path for path in image.rglob("*.py") if path.stat().st_mode & 0o022]
 
 
 def test_its_health_check_tells_whether_it_serves(image: Path, container: Container) -> None:
