@@ -1,8 +1,9 @@
 """The settings of the server, read once from the environment and from `.env`."""
 
 import os
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal, TypeAlias
+from collections.abc import Iterable, Mapping
+from difflib import get_close_matches
+from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin
 
 import msgspec
 from click import ClickException
@@ -78,11 +79,12 @@ class Settings(Struct, frozen=True, kw_only=True):
             environment: The variables; by default those of the process, then those of `./.env`.
 
         Raises:
-            SettingsError: A variable has a wrong value.
+            SettingsError: A variable has a wrong value, or a name in `./.env` is nearly that of a setting.
         """
         if environment is None:
-            given = {name: value for name, value in os.environ.items() if value}
-            environment = dotenv_values(".env", encoding="utf-8-sig") | given
+            written = dotenv_values(".env", encoding="utf-8-sig")
+            _check_names(written)
+            environment = written | {name: value for name, value in os.environ.items() if value}
         raw = {name: value for name in cls.__struct_fields__ if (value := environment.get(name.upper()))}
         return cls(**{name: _parsed(name, value, cls.__annotations__[name]) for name, value in raw.items()})
 
@@ -92,6 +94,14 @@ class Settings(Struct, frozen=True, kw_only=True):
         return Keys(self.api_keys | self.api_keys_file)
 
 
+def _check_names(names: Iterable[str]) -> None:
+    known = [field.upper() for field in Settings.__struct_fields__]
+    for name in names:
+        nearest = [] if name in known else get_close_matches(name.upper(), known, 1, cutoff=0.85)
+        if nearest:
+            raise SettingsError(f"{name} in .env is no setting, but {nearest[0]} is one. Write that, or another name.")
+
+
 def _parsed(name: str, value: str, annotation: Any) -> Any:
     raw = [part.strip() for part in value.split(",") if part.strip()] if annotation is Names else value
     try:
@@ -99,8 +109,10 @@ def _parsed(name: str, value: str, annotation: Any) -> Any:
     except msgspec.ValidationError as error:
         variable = name.upper()
         holds = "" if annotation in (Keys, KeysFile) else f" is {value!r}, which"  # a key may stand there by mistake
+        choices = get_args(annotation) if get_origin(annotation) is Literal else ()
+        reason = f"it must be {' or '.join(choices)}" if choices else f"{str(error)[:1].lower()}{str(error)[1:]}"
         raise SettingsError(
-            f"{variable}{holds} does not do: {str(error)[:1].lower()}{str(error)[1:]}. "
+            f"{variable}{holds} does not do: {reason}. "
             f"Change {variable} in the environment or in .env, or remove it for its default."
         ) from None
 

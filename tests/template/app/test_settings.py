@@ -67,6 +67,42 @@ def test_a_value_beyond_them_is_refused_with_a_sentence_that_names_its_variable(
     assert caught.value.message.startswith(f"{name} is {value!r}")
 
 
+@pytest.mark.parametrize(
+    ("name", "allowed"),
+    [
+        ("LOG_LEVEL", "DEBUG or INFO or WARNING or ERROR"),
+        ("LOG_FORMAT", "auto or json or text"),
+        ("REASONING_FIELD", "reasoning_content or reasoning or both"),
+    ],
+)
+def test_a_refused_choice_names_those_there_are(name: str, allowed: str) -> None:
+    with pytest.raises(SettingsError, match=f"^{name} is 'loud', which does not do: it must be {allowed}\\."):
+        Settings.load({name: "loud"})
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("API_KEY", "API_KEYS"),
+        ("APIKEYS", "API_KEYS"),
+        ("api_keys", "API_KEYS"),
+        ("ALLOWED_HOST", "ALLOWED_HOSTS"),
+        ("REQUESTS_PER_MINUTES", "REQUESTS_PER_MINUTE"),
+        *((name, None) for name in ("HF_TOKEN", "AZURE_OPENAI_API_KEY", "OPENAI_API_BASE", "LITESTAR_PORT")),
+        *((name.upper(), None) for name in Settings.__struct_fields__),
+    ],
+)
+def test_a_name_in_a_dotenv_file_that_is_nearly_a_setting_is_refused(
+    tmp_path: Path, name: str, meant: str | None
+) -> None:
+    (tmp_path / ".env").write_text(f"{name}=\n")
+    if meant is None:
+        assert Settings.load() == Settings()
+        return
+    with pytest.raises(SettingsError, match=f"^{name} in .env is no setting, but {meant} is one"):
+        Settings.load()
+
+
 def test_a_dotenv_file_is_read_each_time_and_leaves_the_environment_as_it_is(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("OWNED_BY=file\n")
     assert Settings.load().owned_by == "file"
