@@ -1,11 +1,14 @@
 """HTTP: uvicorn's protocol, with the limits that it lacks, and errors in OpenAI's format."""
 
 import asyncio
+from collections.abc import Sized
 from typing import Any
 
 from litestar import Litestar
 from uvicorn import Config
-from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol
+from uvicorn._types import ASGI3Application
+from uvicorn.protocols.http.flow_control import FlowControl
+from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
 
 from app.engine.engine import Engine
@@ -14,6 +17,7 @@ from app.errors import HeadersTooLargeError, InvalidRequestError
 from app.settings import Settings
 
 CLOSING_TIME = 0.5  # seconds after the grace in which a client can receive the end of its answer
+MAX_WAITING = 100  # requests that may wait on a connection while another one is answered
 
 
 class Http(HttpToolsProtocol):
@@ -21,6 +25,7 @@ class Http(HttpToolsProtocol):
 
     _deadline: asyncio.TimerHandle | None = None
     _is_lost = False
+    _running: RequestResponseCycle | None = None  # the last request that was started; `cycle` may still wait
     _head_size = 0  # bytes of headers that are not complete or too large
 
     def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: Any = None) -> None:
@@ -34,11 +39,15 @@ class Http(HttpToolsProtocol):
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Start the deadline."""
         super().connection_made(transport)
+        self.flow = _FlowControl(transport, self.pipeline)
         self._set_deadline()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Cancel the deadline."""
+        """Cancel the deadline, and drop the requests that wait."""
         self._is_lost = True
+        self.pipeline.clear()
+        if self._running is not None:
+            self.cycle = self._running  # so that uvicorn reports the disconnect to this one
         self._set_deadline()
         super().connection_lost(exc)
         if not self.connections and not self._engine.draining:
@@ -58,10 +67,12 @@ class Http(HttpToolsProtocol):
         super().on_message_begin()
 
     def on_headers_complete(self) -> None:
-        """Handle the request, unless its headers are too large."""
+        """Handle the request, unless its headers are too large, or too many requests wait."""
         self._head_size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if self._head_size > self._settings.max_header_size:
             raise HeadersTooLargeError(self._settings.max_header_size)  # ends the parsing
+        if len(self.pipeline) >= MAX_WAITING:
+            raise InvalidRequestError(f"Too many requests wait on this connection: at most {MAX_WAITING} may.")
         self._head_size = 0
         super().on_headers_complete()
 
@@ -69,6 +80,13 @@ class Http(HttpToolsProtocol):
         """Receive a part of the body."""
         self._head_size = 0
         super().on_body(body)
+
+    def on_response_complete(self) -> None:
+        """Start the next request that waits, whose body may be incomplete as nothing was read."""
+        waited = bool(self.pipeline)
+        super().on_response_complete()
+        if waited:
+            self._set_deadline()
 
     def shutdown(self) -> None:
         """Drain the engine, and close the connection when its answer is complete, or after the grace."""
@@ -80,10 +98,11 @@ class Http(HttpToolsProtocol):
         self.loop.call_later(self._settings.shutdown_grace + CLOSING_TIME, self.transport.abort)
 
     def send_400_response(self, msg: str = "") -> None:
-        """Answer with an error, unless an answer has begun, and close the connection."""
+        """Answer with an error, unless an answer has begun or other requests wait, and close the connection."""
         if self.transport.is_closing():
             return
-        if self.cycle is None or self.cycle.response_complete or not self.cycle.response_started:
+        is_next = self.cycle is None or self.cycle.response_complete or not self.cycle.response_started
+        if is_next and not self.pipeline:
             limit = self._settings.max_header_size
             error = HeadersTooLargeError(limit) if self._head_size > limit else InvalidRequestError(msg)
             body = encode(error.to_response())
@@ -94,12 +113,30 @@ class Http(HttpToolsProtocol):
     def _should_upgrade(self) -> bool:
         return False  # there is no WebSocket here: the request is answered as if it had not asked for one
 
+    def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
+        self._running = cycle
+        super()._start_asgi_task(cycle, app)
+
     def _set_deadline(self) -> None:
         cycle = self.cycle  # of the last request whose headers are complete
         is_answered = cycle is None or cycle.response_complete  # then any data, as it ends uvicorn's keep-alive timeout
-        if not self._is_lost and (is_answered or cycle.more_body or cycle.scope is not self.scope):
+        is_incomplete = is_answered or cycle.more_body or cycle.scope is not self.scope
+        if is_incomplete and not self._is_lost and not self.pipeline:  # nothing is read while requests wait
             limit = self._settings.request_timeout
             self._deadline = self._deadline or self.loop.call_later(limit, self.transport.close)
         elif self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+
+class _FlowControl(FlowControl):
+    """Reads nothing more while requests wait on the connection."""
+
+    def __init__(self, transport: asyncio.Transport, waiting: Sized) -> None:
+        super().__init__(transport)
+        self._waiting = waiting
+
+    def resume_reading(self) -> None:
+        """Read on, unless requests wait."""
+        if not self._waiting:
+            super().resume_reading()

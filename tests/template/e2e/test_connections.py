@@ -1,7 +1,8 @@
-"""Connections on which no complete request arrives, or one that is too large."""
+"""Connections on which no complete request arrives, one that is too large, or many at once."""
 
 import asyncio
 import json
+import re
 from collections.abc import Iterator
 from contextlib import suppress
 
@@ -140,3 +141,58 @@ def test_a_body_in_chunks_over_the_limit_is_refused(strict: Server, size: int) -
 
     assert answer.startswith(b"HTTP/1.1 413 ")
     assert json.loads(answer.partition(b"\r\n\r\n")[2])["error"]["code"] == "request_too_large"
+
+
+def numbered(*numbers: int) -> bytes:
+    """Return requests whose answers name their numbers."""
+    return b"".join(b"GET /v1/models/%d HTTP/1.1\r\nhost: localhost\r\n\r\n" % number for number in numbers)
+
+
+def held(key: str) -> bytes:
+    """Return a request whose answer ends when the gate of its run is opened."""
+    body = json.dumps(chat("gated-async-generator", key, stream=True)).encode()
+    return head_of(len(body)) + body
+
+
+def test_requests_that_wait_are_answered_in_order_and_nothing_more_is_read_meanwhile(server: Server, key: str) -> None:
+    with Connection(server.port) as connection:
+        connection.send(held(key) + numbered(*range(60)))
+        connection.read_until(b"first")
+        connection.send(numbered(*range(60, 120)))
+        assert server.models()  # by then it would have read that more than 100 wait
+        server.open_gate(key)
+        connection.read_until(b"'119'")
+
+    assert re.findall(rb"The model '(\d+)'", connection.received) == [b"%d" % number for number in range(120)]
+
+
+def test_a_connection_on_which_too_many_requests_wait_is_closed(server: Server, key: str) -> None:
+    with Connection(server.port) as connection:
+        connection.send(held(key) + numbered(*range(101)))
+        with suppress(ConnectionError):
+            connection.read_to_end()
+
+    assert server.wait_for(key, "closed") == ["started", "closed"]
+    assert connection.received.count(b"HTTP/1.1") <= 1
+
+
+def test_a_completion_is_stopped_if_its_client_leaves_while_requests_wait(server: Server, key: str) -> None:
+    with Connection(server.port) as connection:
+        body = json.dumps(chat("endless-async-generator", key, stream=True)).encode()
+        connection.send(head_of(len(body)) + body + REQUEST)
+        connection.read_until(b"more")
+
+    assert server.wait_for(key, "closed") == ["started", "closed"]
+
+
+def test_a_request_that_waits_has_its_time_when_it_is_read(strict: Server, key: str) -> None:
+    with Connection(strict.port) as connection, Connection(strict.port) as later:
+        connection.send(held(key) + numbered(1) + HEAD + b"{")
+        connection.read_until(b"first")
+        later.send(HEAD)
+        later.read_to_end()  # its time is over
+        strict.open_gate(key)
+        connection.read_to_end()
+
+    assert b"[DONE]" in connection.received
+    assert b"The model '1'" in connection.received

@@ -4,6 +4,8 @@ import json
 import socket
 from http.client import HTTPResponse
 
+import pytest
+
 from tests.conftest import PATIENCE
 from tests.template.e2e.connection import PATH, Connection, chat
 from tests.template.e2e.patience import eventually
@@ -93,11 +95,14 @@ def test_a_connection_may_send_one_malformed_body_after_the_other(server: Server
             assert mistake_in_answer(connection) is None, body[:100]
 
 
-def test_malformed_http_during_a_stream_ends_it_and_adds_nothing_to_it(server: Server, key: str) -> None:
+@pytest.mark.parametrize("waiting", [b"", b"GET /v1/models HTTP/1.1\r\nhost: localhost\r\n\r\n"])
+def test_malformed_http_during_a_stream_ends_it_and_adds_nothing_to_it(
+    server: Server, key: str, waiting: bytes
+) -> None:
     with Connection(server.port) as connection:
         connection.post(chat("gated-async-generator", key, stream=True))
         before = len(connection.read_until(b'"first"'))
-        connection.send(b"\x00\r\n\r\n")
+        connection.send(waiting + b"\x00\r\n\r\n")
         rest = connection.read_to_end()[before:]
 
     assert b"HTTP/1.1" not in rest
