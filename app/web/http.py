@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import Sized
 from typing import Any
 
+from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from litestar import Litestar
 from uvicorn import Config
 from uvicorn._types import ASGI3Application
@@ -55,8 +56,15 @@ class Http(HttpToolsProtocol):
 
     def data_received(self, data: bytes) -> None:
         """Parse the data; start the deadline if the request is not complete."""
+        self._unset_keepalive_if_required()
         self._head_size += len(data)
-        super().data_received(data)
+        try:
+            self.parser.feed_data(data)
+        except HttpParserUpgrade as upgrade:
+            self._handle_upgrade(data[upgrade.args[0] :])
+        except HttpParserError:
+            self.logger.warning("Invalid HTTP request received.")
+            self.send_400_response("Invalid HTTP request received.")
         if self._head_size > self._settings.max_header_size:  # and have no end, unless they are refused already
             self.send_400_response()
         self._set_deadline()
@@ -68,6 +76,10 @@ class Http(HttpToolsProtocol):
 
     def on_headers_complete(self) -> None:
         """Handle the request, unless its headers are too large, or too many requests wait."""
+        if self.parser.should_upgrade() and not self._should_upgrade():
+            if self.parser.get_method() == b"CONNECT":
+                raise InvalidRequestError("This is no proxy.")
+            return  # as it is parsed again without the upgrade
         self._head_size = len(self.url) + sum(len(name) + len(value) for name, value in self.headers)
         if self._head_size > self._settings.max_header_size:
             raise HeadersTooLargeError(self._settings.max_header_size)  # ends the parsing
@@ -80,6 +92,11 @@ class Http(HttpToolsProtocol):
         """Receive a part of the body."""
         self._head_size = 0
         super().on_body(body)
+
+    def on_message_complete(self) -> None:
+        """End the body, unless it is the parser that ends each message with an upgrade after its headers."""
+        if not self.parser.should_upgrade():
+            super().on_message_complete()
 
     def on_response_complete(self) -> None:
         """Start the next request that waits, whose body may be incomplete as nothing was read."""
@@ -112,6 +129,17 @@ class Http(HttpToolsProtocol):
 
     def _should_upgrade(self) -> bool:
         return False  # there is no WebSocket here: the request is answered as if it had not asked for one
+
+    def _handle_upgrade(self, rest: bytes) -> None:
+        """Upgrade, or else parse the headers again without it, and the body, which follows them in any case."""
+        if self._should_upgrade():
+            self.handle_websocket_upgrade()
+            return
+        line = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
+        headers = [b"%b: %b\r\n" % header for header in self.headers if header[0] != b"upgrade"]
+        self.parser = HttpRequestParser(self)  # the other one may take nothing more
+        self.parser.set_dangerous_leniencies(lenient_data_after_close=True)  # as uvicorn does
+        self.data_received(line + b"".join(headers) + b"\r\n" + rest)
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle

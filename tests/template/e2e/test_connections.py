@@ -42,6 +42,10 @@ ENDLESS = {
     "headers": (OPEN_HEAD + b"x: ", b"HTTP/1.1 431 "),
     "trailers": (CHUNKED + b"2\r\n{}\r\n0\r\nx: ", b""),  # after which the answer may be lost
 }
+UPGRADES = {
+    "h2c": "connection: Upgrade, HTTP2-Settings\r\nupgrade: h2c\r\nhttp2-settings: AAMAAABkAAQAoAAAAAIAAAAA\r\n",
+    "websocket": "connection: Upgrade\r\nupgrade: websocket\r\nsec-websocket-version: 13\r\n",
+}
 
 
 @pytest.fixture(scope="module")
@@ -148,6 +152,10 @@ def numbered(*numbers: int) -> bytes:
     return b"".join(b"GET /v1/models/%d HTTP/1.1\r\nhost: localhost\r\n\r\n" % number for number in numbers)
 
 
+def statuses_of(received: bytes) -> list[bytes]:
+    return re.findall(rb"HTTP/1.1 (\d+)", received)
+
+
 def held(key: str) -> bytes:
     """Return a request whose answer ends when the gate of its run is opened."""
     body = json.dumps(chat("gated-async-generator", key, stream=True)).encode()
@@ -196,3 +204,31 @@ def test_a_request_that_waits_has_its_time_when_it_is_read(strict: Server, key: 
 
     assert b"[DONE]" in connection.received
     assert b"The model '1'" in connection.received
+
+
+@pytest.mark.parametrize("step", [1, 50_000])
+@pytest.mark.parametrize("chunked", [False, True])
+@pytest.mark.parametrize("upgrade", UPGRADES.values(), ids=UPGRADES)
+def test_an_upgrade_is_ignored_and_the_body_is_no_request(
+    server: Server, upgrade: str, chunked: bool, step: int
+) -> None:
+    sent = b""
+    for body in (json.dumps(chat("function", "Hello!")).encode(), numbered(1), b"{"):
+        head = head_of(len(body), more=upgrade)
+        if chunked:
+            head = head.replace(b"content-length: %d" % len(body), b"transfer-encoding: chunked")
+        sent += head + (b"%x\r\n%b\r\n0\r\n\r\n" % (len(body), body) if chunked else body)
+    sent += numbered(2).replace(b"\r\n\r\n", f"\r\n{upgrade}\r\n".encode()) + numbered(3)
+    with Connection(server.port) as connection:
+        for start in range(0, len(sent), step):
+            connection.send(sent[start : start + step])
+        received = connection.read_until(b"'3'")
+
+    assert statuses_of(received) == [b"200", b"400", b"400", b"404", b"404"]
+    assert b"Hello, world" in received
+
+
+def test_nothing_that_follows_a_request_for_a_tunnel_is_taken_for_a_request(server: Server) -> None:
+    with Connection(server.port) as connection:
+        connection.send(b"CONNECT localhost:80 HTTP/1.1\r\nhost: localhost\r\n\r\n" + numbered(1))
+        assert statuses_of(connection.read_to_end()) == [b"400"]
