@@ -53,6 +53,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     finish_without_client: bool = False
     keep_alive_interval: Seconds = 15
     request_timeout: Annotated[float, Meta(gt=0)] = 30
+    write_timeout: Seconds = 60
     shutdown_grace: Seconds = 30
     log_level: Literal["DEBUG", "INFO", "WARNING", "ERROR"] = "INFO"
     log_format: LogFormat = "auto"

@@ -17,7 +17,8 @@ from app.engine.frames import encode
 from app.errors import HeadersTooLargeError, InvalidRequestError
 from app.settings import Settings
 
-CLOSING_TIME = 0.5  # seconds after the grace in which a client can receive the end of its answer
+CLOSING_TIME = 0.5  # seconds after the grace in which a client must receive some of the end of its answer
+LOOKS = 4  # times that a client is looked at in `WRITE_TIMEOUT`
 MAX_WAITING = 100  # requests that may wait on a connection while another one is answered
 
 
@@ -25,6 +26,8 @@ class Http(HttpToolsProtocol):
     """uvicorn's protocol, with the settings of its application for slow requests, large headers and the shutdown."""
 
     _deadline: asyncio.TimerHandle | None = None
+    _next_look: asyncio.TimerHandle | None = None
+    _unsent = 0  # bytes that waited for the client at the last look, unless it has taken them all
     _is_lost = False
     _running: RequestResponseCycle | None = None  # the last request that was started; `cycle` may still wait
     _head_size = 0  # bytes of headers that are not complete or too large
@@ -38,14 +41,18 @@ class Http(HttpToolsProtocol):
         self._engine: Engine = app.state.engine
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
-        """Start the deadline."""
+        """Start the deadline, and look from time to time whether the client takes what waits for it."""
         super().connection_made(transport)
         self.flow = _FlowControl(transport, self.pipeline)
         self._set_deadline()
+        if self._settings.write_timeout:
+            self._look(0)
 
     def connection_lost(self, exc: Exception | None) -> None:
-        """Cancel the deadline, and drop the requests that wait."""
+        """Cancel the timers, and drop the requests that wait."""
         self._is_lost = True
+        if self._next_look is not None:
+            self._next_look.cancel()
         self.pipeline.clear()
         if self._running is not None:
             self.cycle = self._running  # so that uvicorn reports the disconnect to this one
@@ -105,14 +112,21 @@ class Http(HttpToolsProtocol):
         if waited:
             self._set_deadline()
 
+    def resume_writing(self) -> None:
+        """Note that the client has taken all."""
+        self._unsent = 0
+        super().resume_writing()
+
     def shutdown(self) -> None:
-        """Drain the engine, and close the connection when its answer is complete, or after the grace."""
+        """Drain the engine, and close the connection when its answer is complete, or cut it after the grace."""
         self._engine.drain(self._settings.shutdown_grace)
         if self._is_lost:
             self.connections.discard(self)
             return
+        if self._next_look is not None:
+            self._next_look.cancel()
         super().shutdown()
-        self.loop.call_later(self._settings.shutdown_grace + CLOSING_TIME, self.transport.abort)
+        self.loop.call_later(self._settings.shutdown_grace + CLOSING_TIME, self._cut)
 
     def send_400_response(self, msg: str = "") -> None:
         """Answer with an error, unless an answer has begun or other requests wait, and close the connection."""
@@ -144,6 +158,33 @@ class Http(HttpToolsProtocol):
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle
         super()._start_asgi_task(cycle, app)
+
+    def _look(self, stalled: int) -> None:
+        """Cut the connection if the client has taken nothing for so many looks."""
+        stalled = stalled + 1 if self._is_stalled() else 0
+        if stalled == LOOKS:
+            self.transport.abort()
+        else:
+            self._next_look = self.loop.call_later(self._settings.write_timeout / LOOKS, self._look, stalled)
+
+    def _cut(self) -> None:
+        """Cut the connection, as soon as the client takes nothing more."""
+        if self._is_lost:
+            return
+        if self._is_stalled() or not self._unsent:
+            self.transport.abort()
+        else:
+            self.loop.call_later(CLOSING_TIME, self._cut)
+
+    def _is_stalled(self) -> bool:
+        """Return whether something waits for the client, which has taken nothing since the last look.
+
+        Nothing is added to what waits until the client has taken it all, so that its size tells.
+        """
+        before, self._unsent = self._unsent, self.transport.get_write_buffer_size()
+        limits = (1, 0) if self._unsent else (None, None)
+        self.transport.set_write_buffer_limits(*limits)
+        return 0 < before <= self._unsent
 
     def _set_deadline(self) -> None:
         cycle = self.cycle  # of the last request whose headers are complete

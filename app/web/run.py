@@ -25,6 +25,7 @@ from app.settings import Settings
 from app.web.logs import configure_logging, logging_config
 
 HTTP = "app.web.http:Http"
+CLOSING_LIMIT = 4  # seconds after the grace in which clients that read slowly can receive the end of their answers
 
 logger = logging.getLogger("app.run")
 
@@ -98,7 +99,7 @@ def run(
             http=HTTP,
             ws="none",  # upgrades are ignored
             log_config=logging_config(settings.log_level, settings.log_format),
-            timeout_graceful_shutdown=math.ceil(settings.shutdown_grace) + 1,
+            timeout_graceful_shutdown=math.ceil(settings.shutdown_grace) + CLOSING_LIMIT,
         )
 
 

@@ -1,10 +1,12 @@
-"""Connections on which no complete request arrives, one that is too large, or many at once."""
+"""Connections on which no complete request arrives, one that is too large, or many at once, or nothing is read."""
 
 import asyncio
 import json
 import re
+import time
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import ExitStack, suppress
+from pathlib import Path
 
 import httpx
 import pytest
@@ -14,6 +16,7 @@ from tests.template.e2e.connection import Connection, chat, head_of
 from tests.template.e2e.crowd import Guest, crowd, together
 from tests.template.e2e.patience import eventually
 from tests.template.e2e.server import Server
+from tests.template.e2e.waiting import FLOOD
 
 HEAD = head_of(10_000)
 CHUNKED = HEAD.replace(b"content-length: 10000", b"transfer-encoding: chunked")
@@ -50,8 +53,9 @@ UPGRADES = {
 
 @pytest.fixture(scope="module")
 def strict(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """A server that waits two seconds for a request, and takes small ones alone."""
+    """A server that waits two seconds for a request or a reader, takes small requests alone, and has two threads."""
     limits = {"REQUEST_TIMEOUT": "2", "MAX_HEADER_SIZE": "8000", "MAX_BODY_SIZE": "10000"}
+    limits |= {"WRITE_TIMEOUT": "2", "SYNC_WORKERS": "2"}
     with Server.with_own_models(tmp_path_factory.mktemp("strict") / "log", **limits) as running:
         yield running
 
@@ -232,3 +236,37 @@ def test_nothing_that_follows_a_request_for_a_tunnel_is_taken_for_a_request(serv
     with Connection(server.port) as connection:
         connection.send(b"CONNECT localhost:80 HTTP/1.1\r\nhost: localhost\r\n\r\n" + numbered(1))
         assert statuses_of(connection.read_to_end()) == [b"400"]
+
+
+def test_a_client_that_reads_nothing_is_cut_and_its_work_stopped_and_one_that_reads_slowly_is_not(
+    strict: Server, key: str
+) -> None:
+    before, slowly = strict.census().files, f"{key}-slowly"
+    with Connection(strict.port, receive_buffer=65536) as slow, ExitStack() as stack:
+        slow.post(chat("async-flood", slowly, stream=True))
+        for model, stream in (("flood", True), ("flood", True), ("async-flood", True), ("async-flood", False)):
+            unread = stack.enter_context(Connection(strict.port, receive_buffer=65536))
+            unread.post(chat(model, key, stream=stream))
+        while strict.events(key) != ["closed"] * 4 or strict.census().files > before + 1:
+            assert slow.skip()
+            time.sleep(0.02)
+        while not strict.events(slowly):
+            assert slow.skip()
+    assert strict.items(slowly) == FLOOD
+
+    with Connection(strict.port) as connection:
+        connection.post(chat("generator", "Hello!"))
+        assert connection.read_until(b"Hello, world").startswith(b"HTTP/1.1 200 OK\r\n")
+
+
+def test_a_completion_over_its_time_whose_client_reads_nothing_is_cut(tmp_path: Path, key: str) -> None:
+    settings = {"COMPLETION_TIMEOUT": "0.5", "WRITE_TIMEOUT": "1", "SYNC_WORKERS": "1"}
+    with Server.with_own_models(tmp_path / "log", **settings) as server:
+        before = server.census().files
+        with Connection(server.port, receive_buffer=65536) as unread:
+            unread.post(chat("flood", key, stream=True), request_id=key)
+            server.wait_for(key, "closed")
+            eventually(server.census, lambda now: now.files <= before)
+            server.wait_until_idle()
+            (line,) = server.lines_of(key)
+            assert line["error"] == "timeout"
