@@ -24,6 +24,7 @@ from app.telemetry.plugin import TelemetryPlugin  # pack: telemetry
 from app.web.authentication import PUBLIC, KeysPlugin
 from app.web.dependencies import default_dependencies, resolve_in_turn
 from app.web.errors import respond_with_error
+from app.web.head import HeadPlugin
 from app.web.logs import configure_logging, with_access_log
 from app.web.origins import cors_config, with_origin_check
 from app.web.run import RunCommand
@@ -64,6 +65,7 @@ def create_app(
         lifespan=[_lifespan(settings, engine, service)],
         plugins=[
             RunCommand(),
+            HeadPlugin(),
             KeysPlugin(settings),
             LimitsPlugin(settings),  # pack: limits
             ResponsesPlugin(settings),  # pack: responses

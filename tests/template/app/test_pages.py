@@ -9,6 +9,10 @@ from app.keys import Keys
 from tests.conftest import Client, Serve, error_of, returning
 
 FILES = sorted((Path(__file__).parents[3] / "controllers" / "static").iterdir())
+HEADED = [
+    *("/v1/models", "/models/", "//v1//models", "/v1/models/test", "/v1/models/nope", "/health", "/ready"),
+    *("/", "/static/style.css", "/schema", "/schema/openapi.yaml", "/v1/responses/nope"),
+]
 
 
 @pytest.fixture(scope="module")
@@ -79,6 +83,17 @@ def test_with_keys_the_page_is_open_and_the_document_is_not(serve: Serve) -> Non
     for path, expected in {"/": 200, "/static/style.css": 200, "/schema": 401, "/schema/openapi.json": 401}.items():
         assert closed.get(path).status_code == expected
         assert public.get(path).status_code == 200
+
+
+@pytest.mark.parametrize("path", HEADED)
+def test_head_is_answered_as_get_without_the_body(client: Client, path: str) -> None:
+    get, head = client.get(path), client.head(path)
+
+    assert (head.status_code, head.content) == (get.status_code, b"")
+    for response in (get, head):
+        response.headers.pop("x-request-id")
+    assert head.headers == get.headers
+    assert int(get.headers["content-length"]) == len(get.content)
 
 
 def test_the_document_is_there_in_both_forms_and_says_nothing_of_the_page(client: Client) -> None:

@@ -1,0 +1,18 @@
+"""HEAD requests."""
+
+from copy import copy
+
+from litestar.plugins import ReceiveRoutePlugin
+from litestar.routes import BaseRoute, HTTPRoute
+
+
+class HeadPlugin(ReceiveRoutePlugin):
+    """Litestar plugin that answers HEAD on each route as it answers GET; servers leave the body out by themselves."""
+
+    def receive_route(self, route: BaseRoute) -> None:
+        """Add the method, of which the OpenAPI document says nothing."""
+        if isinstance(route, HTTPRoute) and "GET" in route.route_handler_map:
+            handler, parameters = route.route_handler_map["GET"]
+            hidden = copy(handler)
+            hidden._resolved_include_in_schema = False  # there is no public way, once the document's plugin has asked
+            route.route_handler_map.setdefault("HEAD", (hidden, parameters))
