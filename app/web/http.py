@@ -7,7 +7,7 @@ from typing import Any
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from litestar import Litestar
 from uvicorn import Config
-from uvicorn._types import ASGI3Application
+from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
 from uvicorn.server import ServerState
@@ -157,7 +157,7 @@ class Http(HttpToolsProtocol):
 
     def _start_asgi_task(self, cycle: RequestResponseCycle, app: ASGI3Application) -> None:
         self._running = cycle
-        super()._start_asgi_task(cycle, app)
+        super()._start_asgi_task(cycle, _unchunked(app, cycle) if cycle.scope["http_version"] == "1.0" else app)
 
     def _look(self, stalled: int) -> None:
         """Cut the connection if the client has taken nothing for so many looks."""
@@ -196,6 +196,26 @@ class Http(HttpToolsProtocol):
         elif self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+
+def _unchunked(app: ASGI3Application, cycle: RequestResponseCycle) -> ASGI3Application:
+    """Return the application without chunks, which HTTP/1.0 lacks: a stream ends with its connection."""
+
+    async def unchunked(scope: Scope, receive: ASGIReceiveCallable, send: ASGISendCallable) -> None:
+        is_stream = False
+
+        async def send_unchunked(message: ASGISendEvent) -> None:
+            nonlocal is_stream
+            if message["type"] == "http.response.start":
+                is_stream = b"content-length" not in dict(message["headers"])
+                cycle.chunked_encoding = False if is_stream else None
+            elif message["type"] == "http.response.body" and is_stream:
+                cycle.expected_content_length = len(message["body"])  # of this part, as there is no other
+            await send(message)
+
+        await app(scope, receive, send_unchunked)
+
+    return unchunked
 
 
 class _FlowControl(FlowControl):

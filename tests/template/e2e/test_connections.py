@@ -270,3 +270,35 @@ def test_a_completion_over_its_time_whose_client_reads_nothing_is_cut(tmp_path: 
             server.wait_until_idle()
             (line,) = server.lines_of(key)
             assert line["error"] == "timeout"
+
+
+def test_head_is_answered_without_a_body(server: Server) -> None:
+    with Connection(server.port) as connection:
+        connection.send(REQUEST.replace(b"GET", b"HEAD") + numbered(1))
+        head, _, _ = connection.read_until(b"'1'").partition(b"\r\n\r\n")
+
+    assert head.startswith(b"HTTP/1.1 200 OK\r\n")
+    assert b"content-length: 0" not in head
+    assert connection.received.removeprefix(head).startswith(b"\r\n\r\nHTTP/1.1 404 ")
+
+
+@pytest.mark.parametrize("model", ["generator", "late-failure", "nope"])
+@pytest.mark.parametrize("stream", [False, True])
+def test_an_answer_to_http_1_0_has_no_chunks_and_ends_with_its_connection(
+    talkative: Server, key: str, model: str, stream: bool
+) -> None:
+    talkative.open_gate(key)
+    body = json.dumps(chat(model, key, stream=stream)).encode()
+    with Connection(talkative.port) as connection:
+        connection.send(head_of(len(body), more="connection: keep-alive\r\n").replace(b"HTTP/1.1", b"HTTP/1.0") + body)
+        head, _, sent = connection.read_to_end().partition(b"\r\n\r\n")
+
+    fields = dict(line.split(b": ", 1) for line in head.split(b"\r\n")[1:])
+    assert fields[b"connection"] == b"close"
+    assert b"transfer-encoding" not in fields
+    if fields[b"content-type"] == b"application/json":
+        assert int(fields[b"content-length"]) == len(json.loads(sent) and sent)
+    else:
+        frames = sent.split(b"\n\n")
+        assert frames[-2:] == [b"data: [DONE]", b""]
+        assert all(frame.startswith((b"data: {", b": ")) for frame in frames[:-2])
