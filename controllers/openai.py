@@ -15,7 +15,7 @@ from app.engine.frames import encode
 from app.engine.invoke import Headers
 from app.engine.request import parse_json
 from app.engine.response import EventStream, JsonAnswer, client_left
-from app.errors import ModelNotFoundError
+from app.errors import CODES, CompletionError, ModelNotFoundError
 from app.services import CompletionService, Hooks, ModelService
 from app.web.logs import COMPLETES
 from controllers.openapi import COMPLETION_ERRORS, ERRORS, MODEL_ERRORS, ChatCompletionOperation, spec
@@ -80,9 +80,18 @@ class OpenAIController(Controller):
 
 
 def json_body(request: Request[Any, Any, Any], body: bytes) -> Json:
-    """Return the JSON object in the body of a request."""
-    content_type = dict(request.scope["headers"]).get(b"content-type", b"")
-    return parse_json(body, content_type=content_type, depth=request.app.state.settings.max_json_depth)
+    """Return the JSON object in the body of a request.
+
+    Raises:
+        CompletionError: It is not a JSON object, or it is compressed.
+    """
+    headers = dict(request.scope["headers"])
+    if headers.get(b"content-encoding", b"identity").strip().lower() not in (b"identity", b""):
+        message = "The body must not be compressed: send it without the header 'content-encoding'."
+        raise CompletionError(message, status=415, code=CODES[415], headers={"accept-encoding": "identity"})
+    return parse_json(
+        body, content_type=headers.get(b"content-type", b""), depth=request.app.state.settings.max_json_depth
+    )
 
 
 async def complete(

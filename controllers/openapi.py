@@ -36,7 +36,7 @@ COMPLETION_ERRORS = MODEL_ERRORS | errors(
     {
         403: "A page of an origin that `CORS_ORIGINS` does not name.",
         413: "The body is too large.",
-        415: "The body says that it is not JSON.",
+        415: "The body says that it is not JSON, or it is compressed.",
         503: "The server is overloaded, or shutting down.",
         504: "The completion took too long.",
     }

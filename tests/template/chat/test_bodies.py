@@ -1,5 +1,6 @@
 """Bodies of requests: JSON objects of a limited depth and size, which say that they are JSON."""
 
+import gzip
 import json
 from collections.abc import Iterator
 from typing import Any
@@ -162,10 +163,25 @@ def test_a_body_of_another_content_type_is_a_415(client: Client, content_type: s
     }
 
 
+@pytest.mark.parametrize("path", ["/v1/chat/completions", "/v1/responses"])
+@pytest.mark.parametrize("encoding", ["gzip", "br", "deflate, gzip", "identity, GZIP"])
+def test_a_compressed_body_is_a_415_that_says_so(client: Client, path: str, encoding: str) -> None:
+    headers = {"content-type": "application/json", "content-encoding": encoding}
+    response = client.post(path, content=gzip.compress(VALID), headers=headers)
+
+    assert (response.status_code, response.headers["accept-encoding"]) == (415, "identity")
+    error = error_of(response)
+    assert "must not be compressed" in error["message"]
+    assert (error["type"], error["param"], error["code"]) == ("invalid_request_error", None, "unsupported_media_type")
+
+
 @pytest.mark.parametrize(
     "headers",
-    [{}, *({"content-type": value} for value in ("application/json; charset=utf-8", "Application/JSON ;a=b"))],
-    ids=["none", "with a charset", "in another case"],
+    [
+        {},
+        *({"content-type": value} for value in ("application/json; charset=utf-8", "Application/JSON ;a=b")),
+        *({"content-encoding": value} for value in ("identity", "Identity", "")),
+    ],
 )
 def test_a_body_of_json_is_accepted(client: Client, headers: dict[str, str]) -> None:
     assert client.post("/v1/chat/completions", content=VALID, headers=headers).status_code == 200
