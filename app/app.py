@@ -5,17 +5,20 @@ import gc
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from pathlib import Path
+from typing import Any
 
-from litestar import Litestar, Router
+from litestar import Litestar, Response, Router
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
 from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
+from litestar.status_codes import HTTP_404_NOT_FOUND
 
 from app import pipelines as pipelines_module
 from app.engine.engine import Engine, Limits, ModelDefaults
 from app.engine.observers import Observer
 from app.engine.threads import Workers
+from app.errors import InvalidRequestError
 from app.limits.plugin import LimitsPlugin  # pack: limits
 from app.registry import Pipelines, PipelineService
 from app.responses.plugin import ResponsesPlugin  # pack: responses
@@ -96,9 +99,23 @@ def _openapi_config(settings: Settings) -> OpenAPIConfig:
     """Return the configuration of the OpenAPI document, which needs an API key unless the settings make it public."""
     headers = {"x-content-type-options": "nosniff"}
     opt = {PUBLIC: settings.public_docs}
-    router = Router("/schema", route_handlers=[], include_in_schema=False, opt=opt, response_headers=headers)
+    router = Router(
+        "/schema",
+        route_handlers=[],
+        after_request=_raise_if_missing,
+        include_in_schema=False,
+        opt=opt,
+        response_headers=headers,
+    )
     plugins = [JsonRenderPlugin(), YamlRenderPlugin()]
     return OpenAPIConfig(title="OpenAI-compatible API", version="1", openapi_router=router, render_plugins=plugins)
+
+
+def _raise_if_missing(response: Response[Any]) -> Response[Any]:
+    """Raise an error in place of the HTML page that Litestar has for unknown paths below that of the document."""
+    if response.status_code == HTTP_404_NOT_FOUND:
+        raise InvalidRequestError("There is nothing here; /schema has the API document.", status=404)
+    return response
 
 
 def _lifespan(

@@ -105,3 +105,11 @@ def test_the_document_is_there_in_both_forms_and_says_nothing_of_the_page(client
         assert response.headers["x-content-type-options"] == "nosniff"
     assert not [path for path in responses[0].json()["paths"] if path == "/" or path.startswith("/static")]
     assert client.get("/schema/openapi.yaml").status_code == 200
+
+
+@pytest.mark.parametrize("path", ["/schema/nothing", "/schema/nothing.json", "/schema/nothing/at/all"])
+def test_a_path_below_the_document_that_is_not_there_is_an_error_as_any(client: Client, path: str) -> None:
+    response = client.get(path)
+
+    assert response.status_code == 404
+    assert error_of(response)["code"] == "not_found"
