@@ -17,6 +17,7 @@ from litestar.status_codes import HTTP_404_NOT_FOUND
 from app import pipelines as pipelines_module
 from app.engine.engine import Engine, Limits, ModelDefaults
 from app.engine.observers import Observer
+from app.engine.run import start_task
 from app.engine.threads import Workers
 from app.errors import InvalidRequestError
 from app.limits.plugin import LimitsPlugin  # pack: limits
@@ -124,7 +125,9 @@ def _lifespan(
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         configure_logging(settings.log_level, settings.log_format)
-        asyncio.get_running_loop().set_default_executor(Workers(settings.sync_workers))
+        loop = asyncio.get_running_loop()
+        loop.set_default_executor(Workers(settings.sync_workers))
+        loop.set_task_factory(start_task)
         async with service.running():
             gc.freeze()  # spares the collector what lives as long as the server, which halves its longest pause
             try:

@@ -1,9 +1,9 @@
 """The run of a completion, as the code that produces it sees it: it travels as a context variable."""
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Coroutine, Generator
 from contextvars import ContextVar
-from typing import ParamSpec, TypeVar
+from typing import Any, ParamSpec, TypeVar
 
 from app.engine.threads import Workers
 
@@ -39,6 +39,27 @@ def finish_without_client() -> None:
     """Let this completion run to its end even if its client leaves."""
     if (run := current_run.get(None)) is not None:
         run.outlives_client = True
+
+
+def start_task(
+    loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, T] | Generator[Any, None, T], **options: Any
+) -> asyncio.Task[T]:
+    """Start a task; this is the task factory of the event loop.
+
+    SystemExit and KeyboardInterrupt, raised in a task that a completion's code has started, would stop the server.
+    """
+    if current_run.get(None) is None:
+        return asyncio.Task(work, loop=loop, **options)
+    task = asyncio.Task(_contained(work), loop=loop, **options)
+    task.add_done_callback(lambda _: work.close())  # if it was cancelled before it began
+    return task
+
+
+async def _contained(work: Any) -> Any:
+    try:
+        return await work
+    except (SystemExit, KeyboardInterrupt) as error:
+        raise RuntimeError(f"A task raised {error!r}.") from error
 
 
 async def run_sync(function: Callable[P, T], *args: P.args, **kwargs: P.kwargs) -> T:

@@ -35,6 +35,7 @@ WRONG = [
     ("MAX_BODY_SIZE", "20 MB"),
     ("MAX_CONCURRENT_COMPLETIONS", "null"),
     ("SYNC_WORKERS", "1.5"),
+    ("SYNC_WORKERS", "1001"),
     ("REQUESTS_PER_MINUTE", "1000001"),
     ("REQUEST_TIMEOUT", "0"),
     ("ALLOWED_HOSTS", ","),

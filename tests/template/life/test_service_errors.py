@@ -5,11 +5,12 @@ import json
 from collections.abc import AsyncIterator
 
 import pytest
+from openai import InternalServerError
 
 from app.registry import Pipelines
 from app.services import Body, Messages
 from schemas.chat import Json
-from tests.conftest import SERVER_ERROR, Serve, ask, error_of, yielding
+from tests.conftest import ASKS, SERVER_ERROR, Serve, ask, error_of, live, yielding
 from tests.template.conftest import stream
 
 UNEXPECTED: Json = {"message": SERVER_ERROR, "type": "server_error", "param": None, "code": None}
@@ -52,6 +53,35 @@ def test_an_exception_that_ends_other_programs_ends_one_completion(serve: Serve,
 
     frames = frames_before_done(ask(client, "Speak!", model="generator", stream=True).text)
     assert [frame.get("error", "Hello" in str(frame)) for frame in frames] == [False, True, UNEXPECTED]
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+def test_an_exception_that_stops_an_event_loop_does_not_stop_the_server_from_a_task(
+    error: type[BaseException], stream: bool
+) -> None:
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise error
+
+    async def grouped(model: str, messages: Messages, body: Body) -> str:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail())
+        return "never"
+
+    async def spawned(model: str, messages: Messages, body: Body) -> str:
+        task = asyncio.create_task(fail())
+        asyncio.create_task(fail()).cancel()  # before it has begun
+        await task
+        return "never"
+
+    for model in (grouped, spawned):
+        with live(model) as client:
+            for _ in range(2):  # the server still answers
+                with pytest.raises(InternalServerError) as caught:
+                    client.chat.completions.create(**ASKS, stream=stream)
+                assert caught.value.body == UNEXPECTED
+                assert caught.value.request_id
 
 
 @pytest.mark.parametrize("item", NO_CHUNKS.values(), ids=NO_CHUNKS)
