@@ -73,7 +73,7 @@ class Workers(ThreadPoolExecutor):
                 try:
                     future.set_result(function(*args, **kwargs))
                 except BaseException as error:
-                    future.set_exception(error)
+                    future.set_exception(_for_coroutine(error))
 
         self._add(job)
         return future
@@ -112,10 +112,15 @@ def _settle(outcome: "asyncio.Future[Any]", result: object, error: BaseException
         _close(result)
     elif error is None:
         outcome.set_result(result)
-    elif isinstance(error, StopIteration | GeneratorExit):  # they have another meaning in a coroutine
-        outcome.set_exception(RuntimeError(f"A sync function raised {error!r}."))
     else:
-        outcome.set_exception(error)
+        outcome.set_exception(_for_coroutine(error))
+
+
+def _for_coroutine(error: BaseException) -> BaseException:
+    """Return the exception, or another for one that has a meaning of its own in a coroutine."""
+    if isinstance(error, StopIteration | GeneratorExit):
+        return RuntimeError(f"A sync function raised {error!r}.")
+    return error
 
 
 def _close(result: object) -> None:
