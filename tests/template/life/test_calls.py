@@ -30,7 +30,7 @@ BEFORE = ("pre_hook", "list_models", "post_hook")  # before the first item
 SLOW = [*((place, act) for place in BEFORE for act in ("block", "wait")), ("chunk_mapper", "wait")]
 SYNC = ("pre_hook", "list_models", "post_hook", "function", "iterator")  # what runs in threads, if it is sync
 PLACES = (*SYNC, "chunk_mapper")
-FATAL = [SystemExit, KeyboardInterrupt, StopIteration, GeneratorExit, asyncio.CancelledError]
+FATAL = [SystemExit, KeyboardInterrupt, StopIteration, asyncio.CancelledError, GeneratorExit]
 UNEXPECTED: Json = {"message": SERVER_ERROR, "type": "server_error", "param": None, "code": None}
 
 each_mode = pytest.mark.parametrize("stream", [False, True])
@@ -107,15 +107,15 @@ def app_of(place: str, act: Act, **settings: Any) -> Litestar:
 
 
 @asynccontextmanager
-async def asking(app: Litestar) -> AsyncIterator[Callable[..., Any]]:
-    """Start an application on this event loop, and return a function that asks it for a completion."""
+async def serving(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
+    """Start an application on this event loop, and return a client of it."""
     transport: Any = httpx.ASGITransport(app, raise_app_exceptions=False)  # type: ignore[arg-type]  # another ASGI type
     async with app.lifespan(), httpx.AsyncClient(transport=transport, base_url="http://localhost") as client:
+        yield client
 
-        async def ask(**fields: object) -> httpx.Response:
-            return await client.post("/v1/chat/completions", json=ASKS | fields)
 
-        yield ask
+async def ask(client: httpx.AsyncClient, **fields: object) -> httpx.Response:
+    return await client.post("/v1/chat/completions", json=ASKS | fields)
 
 
 @each_mode
@@ -123,8 +123,8 @@ async def asking(app: Litestar) -> AsyncIterator[Callable[..., Any]]:
 async def test_a_completion_over_its_timeout_fails_whatever_takes_long(
     slow: Slow, place: str, act: str, stream: bool
 ) -> None:
-    async with asking(app_of(place, getattr(slow, act), completion_timeout=0.3)) as ask:
-        response = await ask(stream=stream)
+    async with serving(app_of(place, getattr(slow, act), completion_timeout=0.3)) as client:
+        response = await ask(client, stream=stream)
 
     assert (response.status_code, error_of(response)["code"]) == (504, "timeout")
     assert slow.stopped.is_set() == (act == "wait" and slow.entered.is_set())
@@ -157,8 +157,8 @@ async def test_more_sync_calls_than_threads_wait_for_their_turn(place: str, stre
         time.sleep(0.001)
         running.append(-1)
 
-    async with asking(app_of(place, act, sync_workers=2)) as ask:
-        responses = await asyncio.gather(*(ask(stream=stream) for _ in range(120)))
+    async with serving(app_of(place, act, sync_workers=2)) as client:
+        responses = await asyncio.gather(*(ask(client, stream=stream) for _ in range(120)))
 
     assert {(response.status_code, "Hello!" in response.text) for response in responses} == {(200, True)}
     assert most <= 2
@@ -170,8 +170,8 @@ async def test_a_call_that_waits_for_a_thread_is_given_up_when_its_client_leaves
     slow: Slow, place: str, stream: bool
 ) -> None:
     app = app_of(place, slow.block, sync_workers=1)
-    async with asking(app) as ask:
-        first = asyncio.create_task(ask(stream=stream))
+    async with serving(app) as client:
+        first = asyncio.create_task(ask(client, stream=stream))
         await until(slow.entered.is_set)
         async with AsgiClient(app, stream=stream) as leaving:
             for _ in range(20):
@@ -179,7 +179,7 @@ async def test_a_call_that_waits_for_a_thread_is_given_up_when_its_client_leaves
         assert (leaving.received, slow.opened.is_set()) == (b"", False)
 
         slow.opened.set()
-        assert [(await each).status_code for each in (first, ask(stream=stream))] == [200, 200]
+        assert [(await each).status_code for each in (first, ask(client, stream=stream))] == [200, 200]
     assert slow.count == (1 if place == "list_models" else 2)  # the list is trusted for a moment
 
 
@@ -199,9 +199,26 @@ async def test_an_exception_that_ends_other_programs_ends_one_completion(
     async def act_async() -> None:
         act()
 
-    async with asking(app_of(place, act_async if is_async else act)) as ask:
-        failed, answered = await ask(stream=stream), await ask(stream=stream)
+    async with serving(app_of(place, act_async if is_async else act)) as client:
+        failed, answered = await ask(client, stream=stream), await ask(client, stream=stream)
 
     assert (failed.status_code, error_of(failed)) == (500, UNEXPECTED)
     assert failed.headers["x-request-id"].startswith("req_")
     assert (answered.status_code, "Hello!" in answered.text) == (200, True)
+
+
+@pytest.mark.parametrize("error", FATAL[:-1])
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+async def test_a_list_of_models_that_fails_is_an_error_of_its_request(
+    error: type[BaseException], is_async: bool
+) -> None:
+    def fail() -> None:
+        raise error
+
+    async def fail_async() -> None:
+        fail()
+
+    async with serving(app_of("list_models", fail_async if is_async else fail)) as client:
+        for path in ("/v1/models", "/v1/models/test"):
+            response = await client.get(path)
+            assert (response.status_code, error_of(response)) == (500, UNEXPECTED)
