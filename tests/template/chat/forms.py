@@ -65,6 +65,19 @@ def text(said: Said) -> object:
     return said.part.content
 
 
+class Markup(str):
+    """Text that has another form when it is formatted."""
+
+    __slots__ = ()
+
+    def __str__(self) -> str:
+        return f"<{self.upper()}>"
+
+
+def markup(said: Said) -> object:
+    return Markup(said.part.content)
+
+
 def mapped_object(said: Said) -> object:
     return SimpleNamespace(content=said.part.content)
 
@@ -96,6 +109,14 @@ def chunk_dict(said: Said) -> Json:
         for index, part in said.parts.items()
     ]
     return {"object": "chat.completion.chunk", "choices": choices} | _given(usage=said.usage)
+
+
+def unnumbered_chunk(said: Said) -> Json:
+    """A chunk with nulls, whose calls are whole and have neither id nor index."""
+    calls = [{"index": None, **_whole_call(call), "id": None} for call in said.part.calls]
+    message = {"role": None, "content": None, "refusal": None} | _message(said.part) | {"tool_calls": calls or None}
+    choices = [{"index": None, "delta": message, "finish_reason": said.part.finish_reason, "logprobs": None}]
+    return {"id": None, "model": None, "choices": choices, "usage": said.usage}
 
 
 def chunk(said: Said) -> object:
@@ -151,6 +172,7 @@ def chat_message(said: Said) -> object:
 
 
 WHOLE = (completion_dict, completion, completion_of_openai, chat_message)
+WHOLE_CALLS = (*WHOLE, unnumbered_chunk)
 
 
 def bare(value: Any) -> Any:

@@ -7,7 +7,7 @@ from typing import Any
 from hypothesis import strategies as st
 
 from tests.template.chat import forms
-from tests.template.chat.forms import WHOLE, Call, Form, Json, Part, Said, bare
+from tests.template.chat.forms import WHOLE_CALLS, Call, Form, Json, Part, Said, bare
 
 texts = st.text(st.sampled_from('ab \n"\\é€😀\u2028\u0085\x00'), max_size=4)
 finish_reasons = st.sampled_from(["stop", "length", "tool_calls", "content_filter", "function_call"])
@@ -25,8 +25,8 @@ class Sample:
         return self.form(self.said)
 
     @property
-    def is_whole(self) -> bool:
-        return self.form in WHOLE
+    def has_whole_calls(self) -> bool:
+        return self.form in WHOLE_CALLS
 
 
 def samples() -> st.SearchStrategy[list[Sample]]:
@@ -46,7 +46,7 @@ def completion_of(samples: Sequence[Sample]) -> Json:
     for sample in samples:
         usage = sample.said.usage or usage
         for index, part in sample.said.parts.items():
-            answers.setdefault(index, _Answer()).add(part, whole=sample.is_whole)
+            answers.setdefault(index, _Answer()).add(part, whole=sample.has_whole_calls)
     choices = [answer.choice() for _, answer in sorted(answers.items())]
     said: Json = bare({"choices": choices, "usage": usage})
     return said
@@ -85,8 +85,8 @@ def _settled(drafts: Sequence[Sample]) -> Iterator[Sample]:
     for position, draft in enumerate(drafts):
         parts = {}
         for index, part in enumerate(draft.said.parts.values(), start=min([answers, *draft.said.parts])):
-            scope = f"{position}_{index}" if draft.is_whole else str(index)
-            parts[index] = replace(part, calls=tuple(_named(part.calls, scope, begun, whole=draft.is_whole)))
+            scope = f"{position}_{index}" if draft.has_whole_calls else str(index)
+            parts[index] = replace(part, calls=tuple(_named(part.calls, scope, begun, whole=draft.has_whole_calls)))
             answers = max(answers, index + 1 if part != Part() else 0)
         yield replace(draft, said=replace(draft.said, parts=parts))
 
@@ -143,12 +143,14 @@ _whole = st.one_of(
 )
 _samples = st.one_of(
     _formed(forms.text, st.builds(Said, _one("content"))),
+    _formed(forms.markup, st.builds(Said, _one("content"))),
     _formed(forms.mapped_object, st.builds(Said, _one("content"))),
     _formed(forms.delta, st.builds(Said, _one(*_OPENAI))),
     _formed(forms.usage, st.builds(Said, usage=_tokens)),
     _formed(forms.event, st.builds(Said, event=_events)),
     _formed(forms.chunk, st.builds(Said, _several(*_OPENAI, "finish_reason"), _usage)),
     _formed(forms.chunk_dict, st.builds(Said, _several(*_OPENAI, "note", "finish_reason"), _usage)),
+    _formed(forms.unnumbered_chunk, st.builds(Said, _one(*_OPENAI, "note", "finish_reason"), _usage)),
     _formed(forms.chunk_of_openai, st.builds(Said, _several(*_OPENAI, "note", "finish_reason"), _usage)),
     _formed(forms.streaming_chunk, st.builds(Said, _one(*_HAYSTACK), _usage)),
     _whole,

@@ -23,6 +23,7 @@ from schemas.chat import (
     Usage,
 )
 from tests.conftest import SERVER_ERROR, Serve, ask, error_of, message_of, returning, streamed_text, yielding
+from tests.template.chat.forms import Markup
 from tests.template.chat.scripted import Script, Scripted
 from tests.template.conftest import choice, chunk, completion, deltas_of, stream
 
@@ -33,15 +34,6 @@ TEXTS = ("Hel", "lo!")
 
 class Word(StrEnum):
     HELLO = "Hello!"
-
-
-class Markup(str):
-    """Text that has another form when it is formatted, as MarkupSafe's."""
-
-    __slots__ = ()
-
-    def __str__(self) -> str:
-        return f"<{self.upper()}>"
 
 
 class AsyncTexts:

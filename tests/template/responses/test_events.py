@@ -27,16 +27,20 @@ CHAT_NAMES = {"output_text": "content", "refusal": "refusal", REASONING["type"]:
 
 
 def said_by_chat(scripted: Scripted, result: object) -> Json:
-    """Return the texts and calls that the chunks of a chat add up to."""
-    message = accumulated(scripted.chunks(result))["choices"][0]["message"]
+    """Return the texts, calls and tokens that the chunks of a chat add up to."""
+    chat = accumulated(scripted.chunks(result, include_usage=True))
+    message = chat["choices"][0]["message"]
     calls = [call["function"] for call in message.get("tool_calls") or []]
-    said: Json = bare({**{name: message.get(name) for name in CHAT_NAMES.values()}, "calls": calls})
+    tokens = [chat["usage"][name] for name in ("prompt_tokens", "completion_tokens", "total_tokens")]
+    said: Json = bare({**{name: message.get(name) for name in CHAT_NAMES.values()}, "calls": calls, "tokens": tokens})
     return said
 
 
 def said_by(response: Json) -> Json:
     """Return the same, by the items of a response."""
-    said: Json = dict.fromkeys(CHAT_NAMES.values(), "") | {"calls": []}
+    usage = response["usage"] or dict.fromkeys(("input_tokens", "output_tokens", "total_tokens"), 0)
+    tokens = [usage[name] for name in ("input_tokens", "output_tokens", "total_tokens")]
+    said: Json = dict.fromkeys(CHAT_NAMES.values(), "") | {"calls": [], "tokens": tokens}
     for item in response["output"]:
         if item["type"] == "function_call":
             said["calls"].append({"name": item["name"], "arguments": item["arguments"]})
