@@ -62,6 +62,8 @@ def _check(scope: Scope, cors: CORSConfig | None) -> None:
     if scope.get("method") in SAFE_METHODS or len(found) == len(hosts):
         return
     origins = [value for name, value in found if name == b"origin"]
+    if (b"sec-fetch-site", "same-origin") in found:  # says the browser, whatever a proxy has made of the host
+        return
     if cors and origins and all(map(cors.is_origin_allowed, origins)):
         return
     if (b"sec-fetch-site", "cross-site") in found or not all(_is_own(origin, hosts) for origin in origins):

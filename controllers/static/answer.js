@@ -27,7 +27,7 @@ export class Answer {
 
   add(chunk) {
     if (chunk.event) this.addEvent(chunk.event);
-    if (chunk.usage) this.stats.usage = chunk.usage;
+    if (chunk.usage?.total_tokens) this.stats.usage = chunk.usage;
     for (const { index, delta, finish_reason: reason } of chunk.choices ?? []) {
       if (index) {
         this.note("The model returned several choices; only the first is shown.");

@@ -35,10 +35,9 @@ export class Stats {
   render() {
     if (this.firstDelay === null) return;
     const seconds = (this.lastAt - this.startedAt - this.firstDelay) / 1000;
-    const usage = this.usage?.total_tokens ? this.usage : null; // zeros if the model reported none
-    const tokens = usage?.completion_tokens;
+    const tokens = this.usage?.completion_tokens;
     const stats = [["first token", duration(this.firstDelay)], ["chunks", `${this.chunks}`]];
-    if (usage) stats.push(["tokens", `${usage.prompt_tokens} → ${tokens}`]);
+    if (this.usage) stats.push(["tokens", `${this.usage.prompt_tokens} → ${tokens}`]);
     // The time starts with the first chunk, so what that chunk carried does not count.
     const rate = ((tokens || this.chunks) * (1 - 1 / this.chunks)) / seconds;
     if (seconds >= 0.001) stats.push([tokens ? "tokens/s" : "chunks/s", number(rate)]);

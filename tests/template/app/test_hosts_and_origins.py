@@ -32,6 +32,7 @@ OTHER_PAGES: list[dict[str, str]] = [
 OWN_PAGES: list[dict[str, str]] = [
     {},
     {"origin": "http://testserver.local", "sec-fetch-site": "same-origin"},
+    {"origin": "https://public.example", "sec-fetch-site": "same-origin"},  # a proxy has changed the host
     {"origin": "https://testserver.local"},  # a proxy ends TLS
     {"origin": "https://testserver.local", "host": "testserver.local:443"},
     {"origin": "http://testserver.local:80", "host": "TestServer.local"},
