@@ -1,6 +1,7 @@
 """HTTP: uvicorn's protocol, with the limits that it lacks, and errors in OpenAI's format."""
 
 import asyncio
+import sys
 from collections.abc import Sized
 from typing import Any
 
@@ -17,6 +18,10 @@ from app.engine.frames import encode
 from app.errors import HeadersTooLargeError, InvalidRequestError
 from app.settings import Settings
 
+if sys.platform != "win32":
+    from fcntl import ioctl
+    from termios import TIOCOUTQ
+
 CLOSING_TIME = 0.5  # seconds after the grace in which a client must receive some of the end of its answer
 LOOKS = 4  # times that a client is looked at in `WRITE_TIMEOUT`
 MAX_WAITING = 100  # requests that may wait on a connection while another one is answered
@@ -27,7 +32,7 @@ class Http(HttpToolsProtocol):
 
     _deadline: asyncio.TimerHandle | None = None
     _next_look: asyncio.TimerHandle | None = None
-    _unsent = 0  # bytes that waited for the client at the last look, unless it has taken them all
+    _unsent: tuple[int, bytes] = (0, b"")  # what waited for the client at the last look, here and in the system
     _is_lost = False
     _running: RequestResponseCycle | None = None  # the last request that was started; `cycle` may still wait
     _head_size = 0  # bytes of headers that are not complete or too large
@@ -112,11 +117,6 @@ class Http(HttpToolsProtocol):
         if waited:
             self._set_deadline()
 
-    def resume_writing(self) -> None:
-        """Note that the client has taken all."""
-        self._unsent = 0
-        super().resume_writing()
-
     def shutdown(self) -> None:
         """Drain the engine, and close the connection when its answer is complete, or cut it after the grace."""
         self._engine.drain(self._settings.shutdown_grace)
@@ -171,7 +171,7 @@ class Http(HttpToolsProtocol):
         """Cut the connection, as soon as the client takes nothing more."""
         if self._is_lost:
             return
-        if self._is_stalled() or not self._unsent:
+        if self._is_stalled() or not self._unsent[0]:
             self.transport.abort()
         else:
             self.loop.call_later(CLOSING_TIME, self._cut)
@@ -179,12 +179,13 @@ class Http(HttpToolsProtocol):
     def _is_stalled(self) -> bool:
         """Return whether something waits for the client, which has taken nothing since the last look.
 
-        Nothing is added to what waits until the client has taken it all, so that its size tells.
+        Nothing is added to what waits until the client has taken it all, so that a change is the client's doing.
         """
-        before, self._unsent = self._unsent, self.transport.get_write_buffer_size()
-        limits = (1, 0) if self._unsent else (None, None)
+        before, size = self._unsent, self.transport.get_write_buffer_size()
+        self._unsent = (size, _queue_of(self.transport) if size else b"")
+        limits = (1, 0) if size else (None, None)
         self.transport.set_write_buffer_limits(*limits)
-        return 0 < before <= self._unsent
+        return size > 0 and self._unsent == before
 
     def _set_deadline(self) -> None:
         cycle = self.cycle  # of the last request whose headers are complete
@@ -196,6 +197,16 @@ class Http(HttpToolsProtocol):
         elif self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+
+def _queue_of(transport: asyncio.Transport) -> bytes:
+    """Return the size of the system's buffer, as a slow client takes from it for minutes before it has room again."""
+    if sys.platform == "win32":
+        return b""
+    try:
+        return ioctl(transport.get_extra_info("socket").fileno(), TIOCOUTQ, bytes(4))
+    except OSError:  # this system does not tell
+        return b""
 
 
 def _unchunked(app: ASGI3Application, cycle: RequestResponseCycle) -> ASGI3Application:

@@ -1,7 +1,7 @@
 """When a connection is cut because its client takes nothing of what waits for it."""
 
-from collections.abc import Callable, Sequence
-from typing import Any
+from collections.abc import Callable
+from typing import Any, TypeAlias
 
 import pytest
 from uvicorn import Config
@@ -11,18 +11,22 @@ from app.app import create_app
 from app.settings import Settings
 from app.web.http import Http
 
-ALL = -1  # the client takes all that waits, and then as much is written as the next look finds
-LOOKS: list[tuple[list[int], bool]] = [
+LOOKS: list[tuple[list[int], bool]] = [  # tens: what waits in the buffer of the transport, ones: in the system's
     ([0, 0, 0, 0, 0, 0, 0], False),
-    ([9, 9, 9, 9], False),
-    ([9, 9, 9, 9, 9], True),
-    ([9, 9, 9, 8, 8, 8, 8], False),
-    ([9, 9, 9, 8, 8, 8, 8, 8], True),
-    ([9, 8, 7, 6, 5, 4, 3, 2], False),
-    ([5, ALL, 6, ALL, 7, ALL, 8, ALL, 9], False),
-    ([9, 0, 9, 0, 9, 0, 9], False),
+    ([3, 3, 3, 3, 3, 3, 3], False),
+    ([99, 99, 99, 99], False),
+    ([99, 99, 99, 99, 99], True),
+    ([99, 99, 99, 89, 89, 89, 89], False),
+    ([99, 99, 99, 98, 98, 98, 98], False),
+    ([99, 99, 99, 98, 98, 98, 98, 98], True),
+    ([99, 89, 79, 69, 59, 49, 39, 29], False),
+    ([99, 98, 97, 96, 95, 94, 93, 92], False),
+    ([99, 0, 99, 0, 99, 0, 99], False),
 ]
-CLOSING = [([0], True), ([9], False), ([9, 9], True), ([9, 8], False), ([9, 8, 0], True), ([5, ALL, 6], False)]
+CLOSING = [([0], True), ([3], True), ([99], False), ([99, 99], True), ([99, 98, 88], False), ([99, 89, 3], True)]
+
+
+Watched: TypeAlias = tuple[Http, Callable[[list[int]], bool]]
 
 
 class Clock:
@@ -64,40 +68,42 @@ class Transport:
         self.aborted = True
 
 
-def look(connection: Http, clock: Clock, transport: Any, sizes: Sequence[int]) -> None:
-    for size in sizes:
-        assert not transport.aborted
-        if size == ALL:
-            connection.resume_writing()
-        else:
-            transport.size = size
-            clock.timers[-1]()
-
-
 @pytest.fixture
-def connection() -> tuple[Http, Clock, Any]:
+def connection(monkeypatch: pytest.MonkeyPatch) -> Watched:
+    """A connection, and a function that looks at what waits on it each time, and returns whether it was cut at last."""
     clock: Any = Clock()
     transport: Any = Transport()
-    config = Config(create_app(settings=Settings(request_timeout=1)), log_config=None)
-    protocol = Http(config, ServerState(), {}, clock)
+    protocol = Http(Config(create_app(settings=Settings()), log_config=None), ServerState(), {}, clock)
     protocol.connection_made(transport)
-    return protocol, clock, transport
+
+    def look(waiting: list[int]) -> bool:
+        for each in waiting:
+            assert not transport.aborted
+            transport.size, queued = divmod(each, 10)
+            monkeypatch.setattr("app.web.http._queue_of", lambda _, queued=queued: bytes([queued]))
+            clock.timers[-1]()
+        aborted: bool = transport.aborted
+        return aborted
+
+    return protocol, look
 
 
-@pytest.mark.parametrize(("sizes", "is_cut"), LOOKS)
+@pytest.mark.parametrize(("waiting", "is_cut"), LOOKS)
 def test_a_client_is_cut_that_takes_nothing_for_four_looks(
-    connection: tuple[Http, Clock, Any], sizes: list[int], is_cut: bool
+    connection: Watched, waiting: list[int], is_cut: bool
 ) -> None:
-    look(*connection, sizes)
-    assert connection[2].aborted is is_cut
+    _, look = connection
+    assert look(waiting) is is_cut
 
 
-@pytest.mark.parametrize(("sizes", "is_cut"), CLOSING)
+@pytest.mark.parametrize(("waiting", "is_cut"), CLOSING)
 def test_after_the_grace_a_client_is_spared_as_long_as_it_reads(
-    connection: tuple[Http, Clock, Any], monkeypatch: pytest.MonkeyPatch, sizes: list[int], is_cut: bool
+    connection: Watched,
+    monkeypatch: pytest.MonkeyPatch,
+    waiting: list[int],
+    is_cut: bool,
 ) -> None:
-    protocol, clock, transport = connection
+    protocol, look = connection
     monkeypatch.setattr("app.engine.engine.Engine.drain", lambda engine, grace: None)
     protocol.shutdown()
-    look(protocol, clock, transport, sizes)
-    assert transport.aborted is is_cut
+    assert look(waiting) is is_cut
