@@ -1,13 +1,14 @@
 """Pack `limits`: requests a minute for each caller, and the host names that the server answers to."""
 
-import pytest
+import time
 
 from app.settings import Settings
-from tests.conftest import Serve, ask, error_of, returning
+from tests.conftest import Serve, ask, error_of, returning, until
 
 
 def test_a_caller_reads_what_is_left_and_gets_a_429_when_nothing_is(serve: Serve) -> None:
     client = serve(returning("Hello!"), requests_per_minute=2)
+    until(lambda: time.time() % 60 < 40)  # the minute does not end meanwhile
 
     responses = [ask(client), client.get("/v1/models"), ask(client, stream=True)]
 
@@ -22,14 +23,12 @@ def test_a_caller_reads_what_is_left_and_gets_a_429_when_nothing_is(serve: Serve
 
 def test_each_key_is_counted_apart(serve: Serve) -> None:
     client = serve(returning("Hello!"), requests_per_minute=1, api_keys=Settings.load({"API_KEYS": "a,b"}).api_keys)
+    until(lambda: time.time() % 60 < 40)
     for key, status in (("a", 200), ("b", 200), ("a", 429), ("wrong", 401), ("wrong", 401)):
         assert client.get("/v1/models", headers={"authorization": f"Bearer {key}"}).status_code == status
 
 
-@pytest.mark.parametrize(
-    ("host", "status"),
-    [("api.example.com:8000", 200), ("a.example.org", 200), ("example.org", 400), ("api.example.com.evil.com", 400)],
-)
-def test_the_server_answers_to_its_host_names_alone(serve: Serve, host: str, status: int) -> None:
+def test_the_server_answers_to_its_host_names_alone(serve: Serve) -> None:
     client = serve(returning("Hello!"), allowed_hosts=("api.example.com", "*.example.org"))
-    assert client.get("/v1/models", headers={"host": host}).status_code == status
+    hosts = {"api.example.com:8000": 200, "a.example.org": 200, "example.org": 400, "api.example.com.evil.com": 400}
+    assert {host: client.get("/v1/models", headers={"host": host}).status_code for host in hosts} == hosts

@@ -24,7 +24,7 @@ from app.app import create_app
 from app.keys import Keys
 from app.registry import Pipelines
 from app.settings import Secret, Settings, SettingsError
-from tests.conftest import PATIENCE, ROOT, Client, Serve, ask, error_of, returning
+from tests.conftest import PATIENCE, ROOT, Client, Serve, ask, error_of, returning, until
 from tests.template.e2e.redis import Redis, needs_redis
 from tests.template.e2e.server import Server, free_port
 
@@ -41,6 +41,12 @@ try:
 except SettingsError as error:
     print(error.message)
 """
+
+
+@pytest.fixture(autouse=True)
+def early_in_a_minute() -> None:
+    """Wait so that the minute does not end during the test, as the window slides then."""
+    until(lambda: time.time() % 60 < 40)
 
 
 def request(client: Client, key: str = "none") -> Response:

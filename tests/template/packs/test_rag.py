@@ -23,7 +23,7 @@ FILES = {
     "code.py": "wolves = 'howl'\n",
 }
 ABOUT_THE_PROJECT = [
-    ("What happens when the client leaves?", "A client that leaves"),
+    ("How does a model run to its end although its client has left?", "outlives_client"),
     ("Which setting limits the size of a request body?", "MAX_BODY_SIZE"),
     ("How many threads run sync code?", "SYNC_WORKERS"),
     ("What is the error when there is no such model?", "no such model"),
