@@ -181,7 +181,8 @@ async def test_an_idle_stream_gets_comments_until_its_next_item(kind: Callable[.
     run = Run()
     async with exchange(kind(run, [*before, None, "second"]), keep_alive_interval=0.01) as asked:
         assert await asked.status() == 200
-        received = await asked.until(KEEP_ALIVE) + await asked.until(KEEP_ALIVE)
+        received = await asked.until(b'"first"') if before else b""
+        received += await asked.until(KEEP_ALIVE) + await asked.until(KEEP_ALIVE)
         run.gate.set()
         rest = await asked.rest()
 
