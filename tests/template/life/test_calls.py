@@ -37,7 +37,7 @@ each_mode = pytest.mark.parametrize("stream", [False, True])
 
 
 class Slow:
-    """Acts that do not end before the test opens them."""
+    """Acts that do not end by themselves: a blocking one before the test opens it."""
 
     def __init__(self) -> None:
         self.count = 0
@@ -46,12 +46,12 @@ class Slow:
     def block(self) -> None:
         self.count += 1
         self.entered.set()
-        assert self.opened.wait(PATIENCE)
+        assert self.opened.wait(2 * PATIENCE)
 
     async def wait(self) -> None:
         self.entered.set()
         try:
-            await until(self.opened.is_set)
+            await asyncio.Event().wait()
         finally:
             self.stopped.set()
 
@@ -115,7 +115,8 @@ async def serving(app: Litestar) -> AsyncIterator[httpx.AsyncClient]:
 
 
 async def ask(client: httpx.AsyncClient, **fields: object) -> httpx.Response:
-    return await client.post("/v1/chat/completions", json=ASKS | fields)
+    async with asyncio.timeout(PATIENCE):
+        return await client.post("/v1/chat/completions", json=ASKS | fields)
 
 
 @each_mode
