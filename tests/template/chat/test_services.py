@@ -16,7 +16,7 @@ from app.registry import Pipelines
 from app.services import Body, Messages
 from controllers.openai import OpenAIController
 from schemas.chat import ChatCompletion, Choice, Message
-from tests.conftest import ASKS, SERVER_ERROR, Client, Serve, ask, chunks_of, error_of, message_of, streamed_text
+from tests.conftest import ASKS, Client, Serve, ask, chunks_of, error_of, message_of, streamed_text
 from tests.template.chat.scripted import Scripted
 from tests.template.conftest import completion, stream
 
@@ -230,22 +230,6 @@ def test_sync_code_never_runs_on_the_event_loop_and_async_code_does(
 
     assert message_of(ask(client))["content"] == where
     assert streamed_text(ask(client, stream=True)) == where
-
-
-@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, StopIteration, GeneratorExit, asyncio.CancelledError])
-@pytest.mark.parametrize("streaming", [True, False])
-def test_whatever_a_sync_function_raises_ends_one_completion(
-    serve: Serve, error: type[BaseException], streaming: bool
-) -> None:
-    def raising(model: str, messages: Messages, body: Body) -> str:
-        if body.get("fail"):
-            raise error
-        return "Hello!"
-
-    client = serve(raising, sync_workers=1)
-
-    assert error_of(ask(client, fail=True, stream=streaming))["message"] == SERVER_ERROR
-    assert message_of(ask(client))["content"] == "Hello!"
 
 
 class SyncIterating:
