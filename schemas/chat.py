@@ -28,8 +28,8 @@ class Request(Struct, kw_only=True):
         Raises:
             msgspec.ValidationError: A field is missing, of the wrong type or out of range.
         """
-        extra = {name: value for name, value in body.items() if name not in cls.__struct_fields__ or name == "extra"}
-        known = {name: value for name, value in body.items() if name not in extra} if extra else body
+        known = {name: body[name] for name in cls.__struct_fields__ if name in body and name != "extra"}
+        extra = {name: value for name, value in body.items() if name not in known}
         request = msgspec.convert(known, cls)
         request.extra = extra
         for name, value in known.items():

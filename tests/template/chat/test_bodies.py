@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import sys
 from collections.abc import Iterator
 from typing import Any
 
@@ -10,6 +11,7 @@ from httpx import Response
 from hypothesis import given
 from hypothesis import strategies as st
 
+from app.engine.request import MAX_VALUES, parse_json
 from schemas.chat import Json
 from tests.conftest import Client, Serve, ask, error_of, returning
 
@@ -129,6 +131,49 @@ def test_without_a_limit_a_body_of_any_depth_is_answered_or_a_400(serve: Serve, 
         for name in (b"mine", b"metadata", b"tools"):
             status = post(client, VALID.replace(b'"temperature": 0.5', b'"%b": %b' % (name, deep))).status_code
             assert status == 200 if (name, depth) == (b"mine", 200) else status in (200, 400)
+
+
+def body_with(mine: bytes) -> bytes:
+    return VALID.replace(b"0.5", b'0.5, "mine": ' + mine)
+
+
+MANY = MAX_VALUES - 7  # numbers that an array may hold beside the other values
+TOO_MANY, TOO_LONG = (
+    f"The body has too many values: at most {MAX_VALUES}.",
+    "The body has a number of 1000 digits or more.",
+)
+LARGE: dict[str, tuple[bytes, str | None]] = {
+    "values": (json.dumps([10] * MANY).encode(), None),
+    "one value more": (json.dumps([10] * (MANY + 1)).encode(), TOO_MANY),
+    "arrays": (b"[" * 50 + b"]" * 50 + b",[]" * MAX_VALUES, TOO_MANY),
+    "messages": (b"[" + b'{"role":"user"},' * MAX_VALUES + b"{}]", TOO_MANY),
+    "commas and brackets in a text": (json.dumps(r",[{\"" * MAX_VALUES).encode(), None),
+    "quotes in a text": (json.dumps('",' * MAX_VALUES).encode(), None),
+    "digits in a text": (b'"' + b"9" * 2 * MAX_VALUES + b'"', None),
+    "999 digits": (b"[" + b",".join([b"9" * 999] * 1100) + b"]", None),
+    "1000 digits": (b"[" + b",".join([b"1234567890" * 100] * 1100) + b"]", TOO_LONG),
+    "a million digits": (b"0." + b"1" * 2 * MAX_VALUES, TOO_LONG),
+}
+
+
+@pytest.mark.parametrize(("mine", "message"), LARGE.values(), ids=LARGE)
+def test_a_large_body_of_too_many_values_or_digits_is_a_400(client: Client, mine: bytes, message: str | None) -> None:
+    response = post(client, body_with(mine))
+
+    assert response.status_code == (400 if message else 200), response.text
+    assert message is None or error_of(response)["message"] == message
+
+
+def test_python_parses_floats_as_msgspec_is_slow_with_extreme_ones() -> None:
+    floats, called = [1e308, 5e-324, -0.0, 1.5, 2.2250738585072011e-308], list[str]()
+    sys.setprofile(lambda frame, event, _: called.append(frame.f_code.co_name) if event == "call" else None)
+    try:
+        body = parse_json(body_with(json.dumps(floats).encode()), content_type=b"")
+    finally:
+        sys.setprofile(None)
+
+    assert repr(body["mine"]) == repr(floats)
+    assert called.count("_finite") == len(floats) + 1
 
 
 def pieces(size: int) -> Iterator[bytes]:
