@@ -14,6 +14,7 @@ CompletionError
 
 import logging
 import math
+import re
 from collections.abc import Iterable, Mapping
 
 from schemas.errors import ErrorObject, ErrorResponse
@@ -35,12 +36,18 @@ CODES = {
 }
 
 
+_HEADER = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+:[\t -~]*")
+_SERVERS_HEADERS = frozenset({"connection", "content-length", "content-type", "transfer-encoding", "x-request-id"})
+
+
 class CompletionError(Exception):
     """An error that the client reads as it is, before a stream or in the middle of one.
 
+    Values of other types become text, and headers that cannot be sent are left out.
+
     Args:
         message: A sentence that says what was wrong and what to do.
-        status: The HTTP status, if no part of the answer was sent yet.
+        status: The HTTP status, if no part of the answer was sent yet; 500 unless it is one of an error.
         type: The class of the error; derived from the status by default.
         code: Identifies the error for programs, e.g. `context_length_exceeded`.
         param: The wrong field of the request, e.g. `messages[2].role`.
@@ -49,21 +56,21 @@ class CompletionError(Exception):
 
     def __init__(
         self,
-        message: str,
+        message: object,
         *,
         status: int = 500,
         type: str | None = None,
         code: str | None = None,
         param: str | None = None,
-        headers: Mapping[str, str] | None = None,
+        headers: Mapping[str, object] | None = None,
     ) -> None:
         super().__init__(message)
-        self.message = message
-        self.status = status
-        self.type = type or _type_of(status)
-        self.code = code
-        self.param = param
-        self.headers = dict(headers or {})
+        self.message = str(message)
+        self.status = int(status) if isinstance(status, int) and 400 <= status < 600 else 500
+        self.type = _text(type) or _type_of(self.status)
+        self.code = _text(code)
+        self.param = _text(param)
+        self.headers = _sendable(headers)
 
     def to_response(self) -> ErrorResponse:
         """Return the body of the error response."""
@@ -73,8 +80,10 @@ class CompletionError(Exception):
 class InvalidRequestError(CompletionError):
     """The request is wrong; `param` names the field, if it is one."""
 
-    def __init__(self, message: str, *, param: str | None = None, status: int = 400) -> None:
-        super().__init__(clipped(message), status=status, param=param and clipped(param), code=CODES.get(status))
+    def __init__(self, message: object, *, param: str | None = None, status: int = 400) -> None:
+        super().__init__(
+            clipped(str(message)), status=status, param=param and clipped(str(param)), code=CODES.get(status)
+        )
 
 
 class InvalidValueError(InvalidRequestError):
@@ -146,11 +155,10 @@ def to_completion_error(error: BaseException) -> CompletionError:
     if isinstance(error, CompletionError):
         return error
     if any(base.__name__ == "HTTPException" for base in type(error).__mro__):  # by name: no framework is imported here
-        status = int(getattr(error, "status_code", 500))
-        headers = getattr(error, "headers", None)
-        return CompletionError(
-            str(getattr(error, "detail", "")), status=status, code=CODES.get(status), headers=headers
-        )
+        status, detail = getattr(error, "status_code", 500), getattr(error, "detail", "")
+        sent = CompletionError(detail, status=status, headers=getattr(error, "headers", None))
+        sent.code = CODES.get(sent.status)
+        return sent
     logger.error("A request failed", exc_info=error)
     return CompletionError("The server had an error while processing the request.")
 
@@ -159,6 +167,20 @@ def _type_of(status: int) -> str:
     if status == 429:
         return "rate_limit_error"
     return "invalid_request_error" if status < 500 else "server_error"
+
+
+def _text(value: object) -> str | None:
+    return value if value is None or isinstance(value, str) else str(value)
+
+
+def _sendable(headers: object) -> dict[str, str]:
+    """Return those headers that HTTP allows, without those that the server sets."""
+    given = headers.items() if isinstance(headers, Mapping) else ()
+    return {
+        str(name): str(value)
+        for name, value in given
+        if value is not None and str(name).lower() not in _SERVERS_HEADERS and _HEADER.fullmatch(f"{name}:{value}")
+    }
 
 
 def clipped(text: str) -> str:

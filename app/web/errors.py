@@ -5,11 +5,11 @@ from typing import Any
 from litestar import MediaType, Request, Response
 from litestar.exceptions import ValidationException
 
+from app.engine.frames import encode
 from app.errors import InvalidValueError, clipped, to_completion_error
-from schemas.errors import ErrorResponse
 
 
-def respond_with_error(request: Request[Any, Any, Any], error: Exception) -> Response[ErrorResponse]:
+def respond_with_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Return the response for a request that failed, whatever raised the exception."""
     match error:
         case ValidationException(extra=[{"key": str(param), "message": str(fact)}, *_]):
@@ -18,4 +18,6 @@ def respond_with_error(request: Request[Any, Any, Any], error: Exception) -> Res
     request.scope["state"]["error"] = sent.code or sent.type
     if "route_handler" not in request.scope and sent.status in (404, 405):
         sent.message = f"{request.method} {clipped(request.scope['path'])} is not served here; /schema lists what is."
-    return Response(sent.to_response(), status_code=sent.status, headers=sent.headers, media_type=MediaType.JSON)
+    return Response(
+        encode(sent.to_response()), status_code=sent.status, headers=sent.headers, media_type=MediaType.JSON
+    )

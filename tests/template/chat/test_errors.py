@@ -3,7 +3,9 @@
 import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
+from enum import StrEnum
 from functools import partial
+from http import HTTPStatus
 from types import SimpleNamespace
 from typing import Any
 
@@ -77,6 +79,47 @@ def test_an_error_meant_for_the_client_keeps_its_status_and_fields(
             assert (response.status_code, error_of(response)) == (status, expected)
             assert response.headers.items() >= (getattr(error, "headers", None) or {}).items()
     assert not [record for record in caplog.records if record.exc_info]
+
+
+class Code(StrEnum):
+    FULL = "full"
+
+
+RETRY, ILLEGAL = (
+    {"retry-after": 3, "x-time": 0.5, "x-name": "\u20ac"},
+    {"x-a": "b\nc", "x-b": "\u20ac", "x c": "", "x-d": None},
+)
+ODD: list[tuple[type[Exception], object, dict[str, Any], int, Json]] = [
+    *((CompletionError, "A.", {"status": s}, 500, fields(SERVER)) for s in (204, 99, 600, True, "404", 404.5, None)),
+    (CompletionError, ValueError("A."), {}, 500, fields(SERVER)),
+    (CompletionError, "\ud800", {}, 500, fields(SERVER, message="\ufffd")),
+    (CompletionError, "A.", {"type": 1, "code": 2, "param": ["b"]}, 500, fields("1", code="2", param="['b']")),
+    (CompletionError, "A.", {"code": Code.FULL, "status": HTTPStatus.CONFLICT}, 409, fields(INVALID, code="full")),
+    (CompletionError, "A.", {"headers": RETRY}, 500, fields(SERVER)),
+    (CompletionError, "A.", {"headers": ILLEGAL | {"Content-Length": "1"}}, 500, fields(SERVER)),
+    (CompletionError, "A.", {"headers": ["x"]}, 500, fields(SERVER)),
+    (InvalidRequestError, ValueError("A."), {"status": 200, "param": 5}, 500, fields(SERVER, param="5")),
+    (HTTPException, "A.", {"status_code": 204}, 500, fields(SERVER)),
+    (HTTPException, "A.", {"status_code": 409, "headers": ILLEGAL}, 409, fields(INVALID)),
+]  # fmt: skip
+
+
+@pytest.mark.parametrize(("kind", "message", "given", "status", "expected"), ODD)
+def test_whatever_an_error_is_made_of_it_is_an_error_object(
+    serve: Serve, kind: Any, message: object, given: dict[str, Any], status: int, expected: Json
+) -> None:
+    def complete(model: str, messages: Messages, body: Body) -> Iterator[str]:
+        yield from body["items"]
+        raise kind(message, **given)
+
+    client = serve(complete)
+
+    for stream, items in ((False, []), (False, ["one"]), (True, [])):
+        response = ask(client, stream=stream, items=items)
+        assert (response.status_code, error_of(response)) == (status, expected)
+        assert not {"x-a", "x-b", "x-d"} & response.headers.keys()
+        assert (response.headers.get("retry-after") == "3") is (given.get("headers") is RETRY)
+    assert failed_stream(ask(client, stream=True, items=["one"]))[1] == expected
 
 
 class Unreadable:
