@@ -8,11 +8,12 @@ Source: https://platform.openai.com/docs/api-reference/chat
 from typing import Annotated, Any, Literal, NotRequired, Self, TypedDict
 
 import msgspec
-from msgspec import UNSET, Meta, Struct, UnsetType, field
+from msgspec import UNSET, Meta, Struct, UnsetType, ValidationError, field
 
 Penalty = Annotated[float, Meta(ge=-2, le=2)]
 TokenLimit = Annotated[int, Meta(ge=1)]
-Role = Annotated[str, Meta(pattern=r"^[a-z][a-z0-9_-]*\Z", examples=["user", "system", "assistant", "tool"])]
+Role = Literal["developer", "system", "user", "assistant", "tool", "function"]
+ToolChoice = Literal["none", "auto", "required"]
 Json = dict[str, Any]
 
 
@@ -43,11 +44,33 @@ class Request(Struct, kw_only=True):
         return {name: value for name, value in declared.items() if value is not UNSET} | self.extra
 
 
+class ImageUrl(TypedDict):
+    """Image, by its address or as a `data:` URL."""
+
+    url: str
+
+
+class InputAudio(TypedDict):
+    """Audio, in Base64."""
+
+    data: str
+    format: str
+
+
+PART_FIELDS: dict[str, Any] = {  # by the type of the part, which is the name of the field too
+    "text": str,
+    "image_url": ImageUrl,
+    "input_audio": InputAudio,
+    "file": Json,
+    "refusal": str,
+}
+
+
 class RequestMessage(TypedDict):
-    """Message of a conversation; keys that are not declared are kept."""
+    """Message of a conversation; keys that are not declared are kept. Only an assistant's may have no content."""
 
     role: Role
-    content: NotRequired[str | list[Json] | None]
+    content: NotRequired[str | Annotated[list[Json], Meta(min_length=1)] | None]
 
 
 class FunctionDefinition(TypedDict):
@@ -90,7 +113,7 @@ class ChatCompletionRequest(Request):
     seed: int | UnsetType | None = UNSET
     stop: str | Annotated[list[str], Meta(max_length=4)] | UnsetType | None = UNSET
     tools: list[Tool] | UnsetType | None = UNSET
-    tool_choice: str | Json | UnsetType | None = UNSET
+    tool_choice: ToolChoice | Json | UnsetType | None = UNSET
     parallel_tool_calls: bool | UnsetType | None = UNSET
     response_format: Json | UnsetType | None = UNSET
     reasoning_effort: str | UnsetType | None = UNSET
@@ -99,10 +122,43 @@ class ChatCompletionRequest(Request):
     store: bool | UnsetType | None = UNSET
     user: str | UnsetType | None = UNSET
 
+    @classmethod
+    def from_body(cls, body: Json) -> Self:
+        """Check a parsed body, the content of its messages by their role and by the types of the parts."""
+        request = super().from_body(body)
+        for position, message in enumerate(request.messages):
+            content, path = message.get("content"), f"$.messages[{position}]"
+            if content is None and message["role"] != "assistant":
+                if "content" in message:
+                    raise ValidationError(f"Expected `str | array`, got `null` - at `{path}.content`")
+                raise ValidationError(f"Object missing required field `content` - at `{path}`")
+            if isinstance(content, list):
+                for index, part in enumerate(content):
+                    _check_part(part, f"{path}.content[{index}]")
+        return request
+
     @property
     def include_usage(self) -> bool:
         """Whether a stream should end with a chunk of usage."""
         return bool(self.stream_options and self.stream_options.get("include_usage"))
+
+
+def _check_part(part: Json, path: str) -> None:
+    name = part.get("type")
+    if not isinstance(name, str):
+        _check_field(part, "type", str, path)
+    elif name in PART_FIELDS:
+        _check_field(part, name, PART_FIELDS[name], path)
+
+
+def _check_field(part: Json, name: str, kind: Any, path: str) -> None:
+    if name not in part:
+        raise ValidationError(f"Object missing required field `{name}` - at `{path}`")
+    try:
+        msgspec.convert(part[name], kind)
+    except ValidationError as error:
+        fact, _, inner = str(error).partition(" - at `$")
+        raise ValidationError(f"{fact} - at `{path}.{name}{inner or '`'}") from None
 
 
 FinishReason = Literal["stop", "length", "tool_calls", "content_filter", "function_call"]

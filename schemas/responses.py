@@ -8,7 +8,7 @@ from typing import Annotated, Literal, NotRequired, TypedDict
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from schemas.chat import Json, Request, Role, TokenLimit
+from schemas.chat import Json, Request, Role, ToolChoice
 
 
 class ContentPart(TypedDict, total=False):
@@ -65,11 +65,12 @@ class ResponseRequest(Request):
     previous_response_id: str | UnsetType | None = UNSET
     stream: bool | UnsetType | None = UNSET
     store: bool | UnsetType | None = UNSET
-    max_output_tokens: TokenLimit | UnsetType | None = UNSET
+    max_output_tokens: Annotated[int, Meta(ge=16)] | UnsetType | None = UNSET
+    max_tool_calls: Annotated[int, Meta(ge=1)] | UnsetType | None = UNSET
     temperature: Annotated[float, Meta(ge=0, le=2)] | UnsetType | None = UNSET
     top_p: Annotated[float, Meta(ge=0, le=1)] | UnsetType | None = UNSET
     tools: list[ResponseTool] | UnsetType | None = UNSET
-    tool_choice: str | Json | UnsetType | None = UNSET
+    tool_choice: ToolChoice | Json | UnsetType | None = UNSET
     parallel_tool_calls: bool | UnsetType | None = UNSET
     text: TextOptions | UnsetType | None = UNSET
     reasoning: Reasoning | UnsetType | None = UNSET

@@ -1,6 +1,8 @@
 """Translation of the items of a conversation into the messages of a chat."""
 
-from schemas.chat import Json
+import msgspec
+
+from schemas.chat import PART_FIELDS, Json
 
 Content = str | list[Json] | None
 
@@ -17,14 +19,14 @@ class Conversation:
 
         Raises:
             KeyError: A field is missing.
-            ValueError: A field has the wrong type.
+            ValueError, msgspec.ValidationError: A field has the wrong type.
         """
         match item["type"]:
             case "message" if item["role"] == "assistant":
                 message = self._assistant_message(new_after_text=True)
                 message["content"] = _joined(message["content"], _translated(item.get("content")))
             case "message":
-                self._add_message(item["role"], item.get("content"))
+                self._add_message(item["role"], item["content"])
             case "function_call":
                 self._add_call(item, "function", "arguments")
             case "custom_tool_call":
@@ -38,8 +40,8 @@ class Conversation:
         return True
 
     def _add_message(self, role: str, content: Content | Json, **fields: str) -> None:
-        if isinstance(content, dict):
-            raise ValueError("What a function returns must be text, or a list of parts")
+        if isinstance(content, dict) or (not content and content != ""):
+            raise ValueError("What a message or a function says must be text, or a list of parts")
         self._reasoning = ""  # of a turn that was cut off
         self.messages.append({"role": role, **fields, "content": _translated(content)})
 
@@ -82,6 +84,8 @@ def _part(part: Json) -> Json:
             return {"type": "image_url", "image_url": {"url": url, "detail": part.get("detail") or "auto"}}
         case "input_file":
             return {"type": "file", "file": {name: value for name, value in part.items() if name != "type"}}
+        case name if name in PART_FIELDS:
+            msgspec.convert(part[name], PART_FIELDS[name])
     return {**part}
 
 

@@ -5,7 +5,7 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
-from msgspec import UNSET
+from msgspec import UNSET, ValidationError
 
 from app.errors import InvalidRequestError
 from app.responses.conversation import Conversation
@@ -124,10 +124,10 @@ def _missing(param: str) -> InvalidRequestError:
 
 @contextmanager
 def _errors_at(place: str) -> Iterator[None]:
-    """Raise a KeyError or a ValueError as an error that names the field to the client."""
+    """Raise a KeyError, a ValueError or msgspec's as an error that names the field to the client."""
     try:
         yield
     except KeyError as missing:
         raise _missing(f"{place}.{missing.args[0]}") from None
-    except ValueError as error:
+    except (ValueError, ValidationError) as error:
         raise InvalidRequestError(f"{error}.", param=place) from None

@@ -87,7 +87,7 @@ WRONG_VALUES: dict[str, list[Any]] = {
     "seed": ["a", 1.5],
     "stop": [1, ["a"] * 5],
     "tools": [{}],
-    "tool_choice": [1],
+    "tool_choice": [1, "", "invalid_choice", ["auto"]],
     "parallel_tool_calls": ["no"],
     "response_format": ["json"],
     "reasoning_effort": [1],
@@ -96,15 +96,43 @@ WRONG_VALUES: dict[str, list[Any]] = {
     "store": ["yes"],
     "user": [1],
 }
+NOT_ASSISTANT = ("developer", "system", "user", "tool", "function")
+TEXT, NEW = {"type": "text", "text": ""}, {"type": "new", "text": 5, "file": None}
+PARTS: dict[str, object] = {
+    "text": "a",
+    "refusal": "a",
+    "image_url": {"url": "data:", "detail": "low", "mine": 1},
+    "input_audio": {"data": "AA==", "format": "wav"},
+    "file": {"file_id": "a"},
+}
+
+
+def with_part(part: Json) -> Json:
+    return {"messages": [{"role": "user", "content": [part]}]}
+
+
 WRONG_PARTS: list[tuple[str, Json]] = [
     ("messages[0]", {"messages": ["Hello!"]}),
     ("messages[0].role", {"messages": [{}]}),
     ("messages[2].role", {"messages": [MESSAGE, MESSAGE, {"content": "a"}]}),
-    *(("messages[0].role", {"messages": [{"role": role}]}) for role in (None, "", "User", "a user", "user\n")),
+    *(("messages[0].role", {"messages": [{"role": role}]}) for role in (None, 1, "", "User", "robot", "user\n")),
+    *(("messages[0].content", {"messages": [{"role": role}]}) for role in NOT_ASSISTANT),
+    *(("messages[0].content", {"messages": [{"role": role, "content": None}]}) for role in NOT_ASSISTANT),
+    *(("messages[0].content", {"messages": [{"role": role, "content": []}]}) for role in ("user", "assistant")),
     ("messages[1].content", {"messages": [MESSAGE, {"role": "user", "content": 1}]}),
     ("messages[0].content", {"messages": [{"role": "user", "content": {"type": "text"}}]}),
     ("messages[0].content[0]", {"messages": [{"role": "user", "content": ["a"]}]}),
     ("messages[0].content[1]", {"messages": [{"role": "user", "content": [{"type": "new"}, None]}]}),
+    *(("messages[0].content[0].type", with_part(part)) for part in ({}, {"type": None}, {"text": "a"})),
+    *((f"messages[0].content[0].{name}", with_part({"type": name})) for name in PARTS),
+    *((f"messages[0].content[0].{name}", with_part({"type": name, name: 5})) for name in PARTS),
+    (
+        "messages[1].content[2].text",
+        {"messages": [MESSAGE, {"role": "user", "content": [TEXT, NEW, {"type": "text"}]}]},
+    ),
+    ("messages[0].content[0].image_url.url", with_part({"type": "image_url", "image_url": {}})),
+    ("messages[0].content[0].image_url.url", with_part({"type": "image_url", "image_url": {"url": None}})),
+    ("messages[0].content[0].input_audio.format", with_part({"type": "input_audio", "input_audio": {"data": ""}})),
     ("stream_options.include_usage", {"stream_options": {"include_usage": "yes"}}),
     ("stop[1]", {"stop": ["a", 1]}),
     ("tools[0].type", {"tools": [{}]}),
@@ -190,15 +218,16 @@ UNTOUCHED: dict[str, Json] = {
         "messages": [
             {"role": "developer", "content": "a", "name": "b"},
             {"role": "function", "content": "a", "name": "b", "mood": {"gay": True}},
-            {"role": "user", "content": [{"type": "image_url", "image_url": {"url": "data:"}}, {"type": "new"}]},
+            {"role": "user", "content": [{"type": name, name: field, "mine": [1]} for name, field in PARTS.items()]},
+            {"role": "user", "content": [NEW, {"type": ""}, {"type": "video_url", "video_url": {"url": 1}}]},
+            {"role": "assistant", "content": [{"type": "refusal", "refusal": ""}, TEXT]},
             {"role": "assistant", "content": None, "tool_calls": [{"id": "a", "function": {"name": 1}}]},
             {"role": "assistant"},
             {"role": "assistant", "content": ""},
             {"role": "tool", "content": "", "tool_call_id": "a"},
         ]
     },
-    "messages without content": {"messages": [{"role": "user"}, {"role": "user", "content": None}]},
-    "a role that OpenAI does not have": {"messages": [{"role": "a-critic_1", "content": "a"}]},
+    "a tool to call": {"tool_choice": {"type": "function", "function": {"name": "f"}}},
     "keys of a tool": {"tools": [{"type": "function", "function": {"name": "f", "strict": None}, "mine": 1}]},
     "keys of an option": {"stream_options": {"include_usage": False, "include_obfuscation": False}},
     "numbers": {"mine": [0, -1, 2**53, 2**63, 2**70, 0.1, 1e-300, 1e300, -0.0], "temperature": 1, "seed": -(2**62)},

@@ -43,7 +43,7 @@ ITEMS: dict[str, tuple[object, list[Json]]] = {
     "a string": ("Hi", [HI]),
     "a message": ([{"type": "message", "role": "developer", "content": ""}], [{"role": "developer", "content": ""}]),
     "a message without a type, and one text": ([user(A)], [{"role": "user", "content": "A"}]),
-    "no content": ([{"role": "user", "content": None}], [{"role": "user", "content": None}]),
+    "no content": ([assistant(None), assistant([])], [assistant(None)]),
     "parts": (
         [user(A, {"type": "input_image", **IMAGE}, {"type": "input_file", **FILE}, AUDIO)],
         [user(TEXT_A, {"type": "image_url", "image_url": IN_CHAT}, {"type": "file", "file": FILE}, AUDIO)],
@@ -106,7 +106,7 @@ CHOICE, CHOICE_IN_CHAT = {"type": "function", "name": "f"}, {"type": "function",
 ALLOWED = {"mode": "required", "tools": [CHOICE_IN_CHAT]}
 PARAMETERS: dict[str, tuple[Json, Json]] = {
     "fields of the same name, and unknown ones": (SAME, SAME),
-    "max_output_tokens": ({"max_output_tokens": 9}, {"max_completion_tokens": 9}),
+    "max_output_tokens": ({"max_output_tokens": 16, "max_tool_calls": 1}, {"max_completion_tokens": 16}),
     "reasoning": ({"reasoning": {"effort": "low", "summary": "auto"}}, {"reasoning_effort": "low"}),
     "no reasoning": ({"reasoning": {"effort": None}}, {}),
     "text": ({"text": {"format": {"type": "text"}, "verbosity": "low"}}, {"verbosity": "low"}),
@@ -188,7 +188,16 @@ WRONG: list[tuple[str, Json]] = [
     ("conversation", {"conversation": "conv_1"}),
     ("prompt", {"prompt": {"id": "pmpt_1"}}),
     ("temperature", {"temperature": 3}),
-    ("max_output_tokens", {"max_output_tokens": 0}),
+    ("max_output_tokens", {"max_output_tokens": 15}),
+    ("max_tool_calls", {"max_tool_calls": 0}),
+    ("tool_choice", {"tool_choice": "invalid_choice"}),
+    ("input[0].role", {"input": [{"role": "robot", "content": "Hi"}]}),
+    ("input[0].content", {"input": [{"role": "user"}]}),
+    ("input[0]", {"input": [{"role": "user", "content": None}]}),
+    ("input[0]", {"input": [user()]}),
+    ("input[0]", {"input": [{**OUTPUT, "output": None}]}),
+    ("input[0].refusal", {"input": [user({"type": "refusal"})]}),
+    ("input[0]", {"input": [user({"type": "input_audio", "input_audio": {}})]}),
     ("text.format", {"text": {"format": 5}}),
 ]
 
