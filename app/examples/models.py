@@ -19,8 +19,8 @@ def tools(model: str, messages: Messages, body: Body) -> str | ChatCompletion:
     functions = [tool["function"] for tool in body.get("tools") or [] if "function" in tool]
     if not functions:
         return "Give me a tool, and I will ask for it."
-    parameters = functions[0].get("parameters") or {}
-    arguments = {name: last_text(messages) for name in parameters.get("properties") or ()}
+    properties = (functions[0].get("parameters") or {}).get("properties")
+    arguments = dict.fromkeys(properties, last_text(messages)) if isinstance(properties, dict) else {}
     call = ToolCall(function=FunctionCall(name=functions[0]["name"], arguments=json.dumps(arguments)))
     return ChatCompletion(choices=[Choice(message=Message(tool_calls=[call]), finish_reason="tool_calls")])
 

@@ -28,6 +28,7 @@ SLOTS = 2  # answers at once; more would make each of them slower, and none of t
 CONTEXT = 2048  # tokens of a prompt and its answer
 BATCH = 128  # tokens of a prompt after which llama.cpp asks whether to stop
 MAX_TOKENS = 512  # unless the request sets a limit
+SEEDS = 2**32  # a larger seed counts as its remainder
 SYSTEM_MESSAGE: Json = {"role": "system", "content": "You are a helpful assistant."}
 DEFAULTS: Json = {"temperature": 0, "repeat_penalty": 1.1}  # others make the smallest models err or repeat themselves
 PENALTIES = ("repeat_penalty", "presence_penalty", "frequency_penalty")
@@ -81,7 +82,7 @@ class LocalModel:
 
         try:
             server.handle_chat_completions(request, should_stop)
-        except ValueError as error:  # e.g. of a JSON schema
+        except (TypeError, ValueError) as error:  # of an integer over 64 bits, or of a JSON schema
             param = "response_format" if "response_format" in request else None
             raise InvalidRequestError(f"The local model cannot do this: {error}.", param=param) from None
         if raised:
@@ -116,7 +117,9 @@ def to_request(messages: Messages, body: Body) -> Json:
     if texts[0]["role"] != "system":
         texts.insert(0, SYSTEM_MESSAGE)
     given = {name: body[name] for name in PARAMETERS if body.get(name) is not None}
-    limit = body.get("max_completion_tokens") or body.get("max_tokens") or MAX_TOKENS
+    if "seed" in given:
+        given["seed"] %= SEEDS
+    limit = min(body.get("max_completion_tokens") or body.get("max_tokens") or MAX_TOKENS, CONTEXT)
     streaming = {"stream": True, "stream_options": {"include_usage": True}, "return_progress": True}
     return {**DEFAULTS, **given, **streaming, "messages": texts, "max_tokens": limit}
 

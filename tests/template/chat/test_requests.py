@@ -15,7 +15,7 @@ from app.pipelines import pipelines
 from app.services import Body, Hooks, Messages
 from app.settings import Settings
 from schemas.chat import ChatCompletionRequest, Json
-from tests.conftest import Client, Serve, ask, chunks_of, error_of, returning
+from tests.conftest import Client, Serve, ask, chunks_of, error_of, message_of, returning
 from tests.template.conftest import places
 
 MESSAGE: Json = {"role": "user", "content": "Hello!"}
@@ -295,6 +295,23 @@ def shipped() -> Iterator[Client]:
     """A client of the models of `app/pipelines.py`."""
     with TestClient(create_app(settings=Settings()), raise_server_exceptions=False) as client:
         yield client
+
+
+@pytest.mark.skipif("tools" not in SHIPPED, reason="needs the pack `examples`")
+@pytest.mark.parametrize(
+    ("schema", "arguments"),
+    [
+        *((schema, {}) for schema in (None, {}, {"properties": None}, {"properties": 5}, {"properties": [["a"], {}]})),
+        ({"type": ["object", "null"], "properties": {"a": True, "b": {"type": 5}}}, {"a": "Hi", "b": "Hi"}),
+        ({"properties": {"a": {"$ref": "#"}}, "$defs": []}, {"a": "Hi"}),
+    ],
+)
+def test_the_model_tools_calls_a_tool_of_any_schema(shipped: Client, schema: object, arguments: Json) -> None:
+    tool = {"type": "function", "function": {"name": "f", "parameters": schema}}
+
+    (call,) = message_of(ask(shipped, "Hi", model="tools", tools=[tool]))["tool_calls"]
+
+    assert json.loads(call["function"]["arguments"]) == arguments
 
 
 @pytest.mark.parametrize("model", SHIPPED)

@@ -104,6 +104,18 @@ def items_of(model: LocalModel, messages: Messages, count: int = ENDLESS, **body
     return items
 
 
+@pytest.mark.parametrize("number", [2**31, 2**63, 2**64, 10**400])
+def test_numbers_that_llama_cpp_cannot_hold_are_bounded_or_a_400(client: OpenAI, number: int) -> None:
+    assert "Paris" in content_of(ask(client, seed=number, max_completion_tokens=number))
+    assert "Paris" in content_of(ask(client, seed=-number, max_tokens=number))
+    for field in (
+        {"top_k": 2**40 * number},
+        {"response_format": {"type": "json_object", "schema": {"x": 2**40 * number}}},
+    ):
+        with pytest.raises(BadRequestError, match="cannot do this"):
+            ask(client, extra_body=field)
+
+
 def test_an_answer_is_the_same_whole_and_token_by_token_and_up_to_a_stop_sequence(client: OpenAI) -> None:
     whole = ask(client)
     *chunks, last = ask(client, stream=True, stream_options={"include_usage": True})
@@ -151,10 +163,10 @@ def part(**part: object) -> Json:
         (answer_format(type="nope"), None, "response_format", "cannot do this"),
         (answer_format(type="object", properties=1), None, "response_format", "cannot do this"),
         (part(type="image_url", image_url={"url": "data:,"}), None, "messages[1]", "reads text alone"),
-        (part(type="text"), None, "messages[1]", "reads text alone"),
+        (part(type="input_text", text="a"), None, "messages[1]", "reads text alone"),
         ({"messages": says("word " * 2100)}, "context_length_exceeded", "messages", r"21\d\d tokens .* holds 2048"),
     ],
-    ids=["unknown type", "wrong properties", "image", "part without text", "too long"],
+    ids=["unknown type", "wrong properties", "image", "part of another type", "too long"],
 )
 def test_a_request_that_it_cannot_answer_is_an_error_that_names_the_parameter(
     client: OpenAI, fields: Json, code: str | None, param: str, message: str
