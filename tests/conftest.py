@@ -2,7 +2,7 @@
 
 import json
 import os
-import socket
+import re
 import subprocess
 import sys
 import time
@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from threading import Thread
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 import httpx
 import pytest
@@ -29,6 +29,7 @@ from app.settings import Settings
 from schemas.chat import Json
 
 Client: TypeAlias = TestClient[Litestar]
+T = TypeVar("T")
 
 ROOT = Path(__file__).parents[1]
 SERVER_ERROR = "The server had an error while processing the request."
@@ -56,13 +57,14 @@ class Serve:
         dependencies: Mapping[str, Provide] | None = None,
         **settings: Any,
     ) -> Client:
-        """Return a client of an application around a function (the model `test`), a service or a registry."""
+        """Return a client of an application around the model `test`, models by name, a service or a registry."""
         registry = served if isinstance(served, Pipelines) else Pipelines()
         provided = {"hooks": given(hooks)} if hooks else {}
         if hasattr(served, "complete"):
             provided["completion_service"] = given(served)
-        elif callable(served):
-            registry.add("test", served)
+        elif callable(served) or isinstance(served, dict):
+            for name, model in (served if isinstance(served, dict) else {"test": served}).items():
+                registry.add(name, model)
         provided |= dependencies or {}
         app = create_app(settings=Settings(**settings), dependencies=provided, pipelines=registry)
         return self._applications.enter_context(TestClient(app, raise_server_exceptions=False))
@@ -77,24 +79,21 @@ def serve() -> Iterator[Serve]:
 @pytest.fixture(scope="session")
 def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """A client of the project's own server, which is started the way a person starts it."""
-    with socket.socket() as unused:
-        unused.bind(("127.0.0.1", 0))
-        port = unused.getsockname()[1]
     log = tmp_path_factory.mktemp("server") / "log"
-    command = [sys.executable, "-m", "litestar", "run", "--port", str(port)]
+    command = [sys.executable, "-m", "litestar", "run", "--port", "0"]
     environment = os.environ | {"API_KEYS": KEY, "API_KEYS_FILE": ""}
     environment |= {"REQUESTS_PER_MINUTE": "0", "ALLOWED_HOSTS": "*"}  # pack: limits
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)  # noqa: S603 - ours
     headers = {"authorization": f"Bearer {KEY}"}
-    with httpx.Client(base_url=f"http://127.0.0.1:{port}/v1", headers=headers, timeout=PATIENCE) as client:
-        try:
-            until(lambda: process.poll() is not None or "Uvicorn running on" in log.read_text())
-            assert process.poll() is None, f"The server did not start:\n{log.read_text()}"
+    try:
+        url = until(lambda: process.poll() is not None or re.search(r"Uvicorn running on (\S+)", log.read_text()))
+        assert isinstance(url, re.Match), f"The server did not start:\n{log.read_text()}"
+        with httpx.Client(base_url=f"{url[1]}/v1", headers=headers, timeout=PATIENCE) as client:
             yield client
-        finally:
-            process.terminate()
-            process.wait(timeout=PATIENCE)
+    finally:
+        process.terminate()
+        process.wait(timeout=PATIENCE)
 
 
 @pytest.fixture(scope="session", params=OFFERED)
@@ -121,12 +120,13 @@ def live(model: Callable[..., Any], **settings: Any) -> Iterator[OpenAI]:
         thread.join(PATIENCE)
 
 
-def until(happened: Callable[[], bool]) -> None:
-    """Wait until something has happened."""
-    deadline = time.monotonic() + PATIENCE
-    while not happened():
-        assert time.monotonic() < deadline, "It did not happen in time"
+def until(look: Callable[[], T], accepts: Callable[[T], object] = bool, *, patience: float = PATIENCE) -> T:
+    """Return what a function returns as soon as it is accepted, by default as soon as it is true."""
+    deadline = time.monotonic() + patience
+    while not accepts(seen := look()):
+        assert time.monotonic() < deadline, f"It did not happen in time; seen last: {seen!r}"
         time.sleep(0.01)
+    return seen
 
 
 def openai_of(client: httpx.Client, *, key: str = KEY) -> OpenAI:

@@ -2,7 +2,6 @@
 
 import pytest
 
-from app.registry import Pipelines
 from schemas.chat import Usage
 from tests.conftest import Serve, ask, yielding
 
@@ -11,9 +10,7 @@ MODEL = yielding("Hello", Usage(prompt_tokens=3, completion_tokens=2))
 
 def test_metrics_count_completions_chunks_and_tokens(serve: Serve) -> None:
     pytest.importorskip("prometheus_client", reason="needs the extra `metrics`")
-    pipelines = Pipelines()
-    pipelines.add("measured", MODEL)
-    client = serve(pipelines, metrics=True)
+    client = serve({"measured": MODEL}, metrics=True)
     ask(client, model="measured", stream=True)
 
     figures = client.get("/metrics").text.splitlines()

@@ -1,20 +1,18 @@
 """What each feature of production costs: our server with it, and without any."""
 
 import sys
-import tempfile
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
+from collections import ChainMap
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
 from statistics import median
-from threading import Thread
 
 from msgspec import Struct
 
-from tests.benchmarks.servers import KEY, OURS, Server, free_port, serving
+from tests.benchmarks.servers import KEY, OURS, Server, serving
 from tests.benchmarks.table import align
 from tests.benchmarks.throughput import measure_throughput
 from tests.template.e2e.redis import REDIS, Redis
+from tests.template.upstream import Upstream
 
 __all__ = ["Cost", "measure_costs", "render_costs"]
 
@@ -36,18 +34,18 @@ class Cost(Struct, frozen=True):
 
 def measure_costs(rounds: int) -> list[Cost]:
     """Measure, round by round, from feature to feature."""
-    with _features() as features:
+    with ExitStack() as stack:
+        features = _features(stack)
         costs = [Cost(name, {asked: [] for asked in ASKED}) for name in features]
-        with ExitStack() as stack:
-            servers = [
-                stack.enter_context(serving((OURS,), settings={"LOG_LEVEL": "WARNING"} | settings, logs=True))[0]
-                for settings in features.values()
-            ]
-            for _ in range(rounds):
-                for server, cost in zip(servers, costs, strict=True):
-                    for asked, taken in cost.rounds.items():
-                        taken.append(_cpu(server, asked))
-                        print(f"{cost.feature:20} {asked:12} {taken[-1]:,.4g} µs", file=sys.stderr, flush=True)
+        servers = [
+            stack.enter_context(serving((OURS,), settings={"LOG_LEVEL": "WARNING"} | settings, logs=True))[0]
+            for settings in features.values()
+        ]
+        for _ in range(rounds):
+            for server, cost in zip(servers, costs, strict=True):
+                for asked, taken in cost.rounds.items():
+                    taken.append(_cpu(server, asked))
+                    print(f"{cost.feature:20} {asked:12} {taken[-1]:,.4g} µs", file=sys.stderr, flush=True)
     return costs
 
 
@@ -69,48 +67,15 @@ def _cpu(server: Server, model: str) -> float:
     return (server.cpu - before) / report.answers * 1e6
 
 
-@contextmanager
-def _features() -> Iterator[dict[str, dict[str, str]]]:
-    """The settings by what they turn on, and what those need."""
-    with ExitStack() as stack:
-        collector = stack.enter_context(_Collector())
-        keys = {"API_KEYS": KEY}
-        limits = keys | {"REQUESTS_PER_MINUTE": "1000000"}
-        features = {
-            NOTHING: {},
-            "a line in the log": {"LOG_LEVEL": "INFO", "LOG_FORMAT": "json"},
-            "keys": keys,
-            "keys, limits": limits,
-        }
-        if REDIS is not None:
-            folder = Path(stack.enter_context(tempfile.TemporaryDirectory()))
-            redis = stack.enter_context(Redis(folder, free_port()))
-            features["keys, limits in Redis"] = limits | {"REDIS_URL": redis.url}
-        features["METRICS"] = {"METRICS": "true"}
-        features["TRACING"] = {"TRACING": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
-        everything: dict[str, str] = {}
-        for settings in features.values():
-            everything |= settings
-        yield features | {"all of them": everything}
-
-
-class _Collector(ThreadingHTTPServer):
-    """Takes traces, and looks into none."""
-
-    daemon_threads = True
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Taking)
-        self.url = f"http://127.0.0.1:{self.server_port}"
-        Thread(target=self.serve_forever, daemon=True).start()
-
-
-class _Taking(BaseHTTPRequestHandler):
-    def do_POST(self) -> None:
-        self.rfile.read(int(self.headers["content-length"]))
-        self.send_response(200)
-        self.send_header("content-length", "0")
-        self.end_headers()
-
-    def log_message(self, *_: object) -> None:
-        """Say nothing."""
+def _features(stack: ExitStack) -> dict[str, dict[str, str]]:
+    """The settings by what they turn on, and what those need, until the stack is closed."""
+    keys = {"API_KEYS": KEY}
+    limits = keys | {"REQUESTS_PER_MINUTE": "1000000"}
+    features = {NOTHING: {}, "a line in the log": {"LOG_LEVEL": "INFO", "LOG_FORMAT": "json"}}
+    features |= {"keys": keys, "keys, limits": limits}
+    if REDIS is not None:
+        features["keys, limits in Redis"] = limits | {"REDIS_URL": stack.enter_context(Redis()).url}
+    features["METRICS"] = {"METRICS": "true"}
+    collector = stack.enter_context(Upstream())
+    features["TRACING"] = {"TRACING": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": collector.url}
+    return features | {"all of them": dict(ChainMap(*reversed(features.values())))}

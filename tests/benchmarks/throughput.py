@@ -4,10 +4,9 @@ import resource
 import shutil
 import subprocess
 import time
-import urllib.error
-import urllib.request
 from pathlib import Path
 
+import httpx
 import msgspec
 from msgspec import Struct
 
@@ -56,11 +55,9 @@ def measure_throughput(server: Server, model: str, seconds: float) -> Report:
 def _size_of_right_answer(url: str, question: Question) -> int:
     """The bytes of a right answer's body, which each answer is held to, as `wrk` does not look into them."""
     headers = {"content-type": "application/json", "authorization": f"Bearer {KEY}"}
-    request = urllib.request.Request(url, _body(question), headers)
     try:
-        with urllib.request.urlopen(request) as response:
-            body: bytes = response.read()
-    except urllib.error.URLError as error:
+        body = httpx.post(url, content=_body(question), headers=headers).raise_for_status().content
+    except httpx.HTTPError as error:
         raise LoadError(f"answered: {error}") from None
     if (found := body.count(question.text)) != question.times:
         raise LoadError(f"answered with {found} of {question.times} texts")

@@ -2,19 +2,21 @@
 
 import asyncio
 import json
-from collections.abc import Callable
+from collections.abc import AsyncIterator, Callable
+from contextlib import asynccontextmanager
 from typing import Any, Self
 
 from litestar import Litestar
 
+from app.app import create_app
+from app.registry import Pipelines
+from app.settings import Settings
 from tests.conftest import ASKS, PATIENCE
+from tests.template.e2e.connection import PATH
 
 
 class AsgiClient:
-    """A client that asks a running application for a completion; it leaves at the end, and waits until that is noticed.
-
-    It takes what the server sends, unless a test clears `reads`.
-    """
+    """A client that asks a running application and leaves at the end; it does not read while `reads` is cleared."""
 
     def __init__(self, app: Litestar, model: str = "test", *, stream: bool) -> None:
         self.received = b""
@@ -24,20 +26,10 @@ class AsgiClient:
         body = json.dumps({**ASKS, "model": model, "stream": stream}).encode()
         self._request: list[Any] = [{"type": "http.request", "body": body, "more_body": False}]
         headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
-        scope: Any = {
-            "type": "http",
-            "asgi": {"version": "3.0"},
-            "http_version": "1.1",
-            "method": "POST",
-            "scheme": "http",
-            "path": "/v1/chat/completions",
-            "raw_path": b"/v1/chat/completions",
-            "root_path": "",
-            "query_string": b"",
-            "headers": [*headers, (b"content-length", str(len(body)).encode())],
-            "client": ("127.0.0.1", 1),
-            "server": ("localhost", 80),
-        }
+        headers += [(b"content-length", b"%d" % len(body))]
+        scope: Any = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "http"}
+        scope |= {"method": "POST", "path": PATH, "raw_path": PATH.encode(), "root_path": "", "query_string": b""}
+        scope |= {"headers": headers, "client": ("127.0.0.1", 1), "server": ("localhost", 80)}
         served: Any = app(scope, self._receive, self._send)
         self.served = asyncio.create_task(served)
 
@@ -70,3 +62,13 @@ async def until(happened: Callable[[], object]) -> None:
     async with asyncio.timeout(PATIENCE):
         while not happened():  # noqa: ASYNC110 - an event of asyncio cannot be set from a thread
             await asyncio.sleep(0.001)
+
+
+@asynccontextmanager
+async def running(model: Any, *, outlives_client: bool = False, **settings: Any) -> AsyncIterator[Litestar]:
+    """Run an application around the model `test` on this event loop."""
+    models = Pipelines()
+    models.add("test", model, outlives_client=outlives_client)
+    app = create_app(settings=Settings(**settings), pipelines=models)
+    async with app.lifespan():
+        yield app

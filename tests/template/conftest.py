@@ -4,6 +4,7 @@ from collections.abc import Iterator
 from contextlib import ExitStack
 from typing import Any
 from unittest.mock import ANY
+from uuid import uuid4
 
 import pytest
 from httpx import Response
@@ -20,6 +21,12 @@ settings.load_profile("server")  # time decides nothing on a busy machine
 @pytest.fixture
 def anyio_backend() -> str:
     return "asyncio"
+
+
+@pytest.fixture
+def key() -> str:
+    """A prompt that no other test sends, under which a model notes its run, see `tests.template.e2e.journal`."""
+    return uuid4().hex
 
 
 @pytest.fixture(scope="module")

@@ -1,30 +1,25 @@
 """The servers, and the clients that use them."""
 
-import os
-
-os.environ["HAYSTACK_TELEMETRY_ENABLED"] = "false"  # before anything imports Haystack
-
 from collections.abc import Iterator
 from typing import Any
-from uuid import uuid4
 
-import httpx
 import pytest
 from openai import OpenAI
-from playwright.sync_api import Browser, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
 
 from tests.conftest import PATIENCE
-from tests.template.e2e.chromium import CHROMIUM, RIGHT, Open, Visit
-from tests.template.e2e.clients import client_of
-from tests.template.e2e.server import Server
+from tests.template.e2e.chromium import CHROMIUM, RIGHT, Open
+from tests.template.e2e.server import SERVING, Server
+
+FAILED = "Failed to load resource"  # Chromium's warning about each 4xx and 5xx, and each lost connection
 
 
-def server_fixture(name: str, **settings: str) -> Any:
-    """Return a fixture for the session: a server with the models of the tests, which each test leaves as it was."""
+def server_fixture(name: str, app: str | None = SERVING, **settings: str) -> Any:
+    """Return a fixture for the session: a server, which each test leaves as it was."""
 
     @pytest.fixture(scope="session", name=name)
     def start(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-        with Server.with_own_models(tmp_path_factory.mktemp(name) / "log", **settings) as running:
+        with Server(tmp_path_factory.mktemp(name) / "log", app=app, **settings) as running:
             yield running
 
     return start
@@ -33,24 +28,14 @@ def server_fixture(name: str, **settings: str) -> Any:
 server = server_fixture("server")
 talkative = server_fixture("talkative", KEEP_ALIVE_INTERVAL="0.2")
 closed = server_fixture("closed", API_KEYS=RIGHT)
-
-
-@pytest.fixture(scope="session")
-def shipped(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
-    """The project's own server, with the models of `app/pipelines.py`."""
-    with Server(tmp_path_factory.mktemp("shipped") / "log") as running:
-        yield running
+LIMITS = {"REQUEST_TIMEOUT": "2", "WRITE_TIMEOUT": "2", "SYNC_WORKERS": "2"}  # for requests and readers
+strict = server_fixture("strict", MAX_HEADER_SIZE="8000", MAX_BODY_SIZE="10000", **LIMITS)
+shipped = server_fixture("shipped", None)
 
 
 @pytest.fixture(scope="session")
 def client(server: Server) -> Iterator[OpenAI]:
-    with client_of(server) as client:
-        yield client
-
-
-@pytest.fixture(scope="session")
-def http(server: Server) -> Iterator[httpx.Client]:
-    with httpx.Client(base_url=server.url, timeout=PATIENCE) as client:
+    with server.openai() as client:
         yield client
 
 
@@ -65,22 +50,29 @@ def browser() -> Iterator[Browser]:
 
 @pytest.fixture
 def visit(browser: Browser) -> Iterator[Open]:
-    """Opens a page of a server, and checks at the end of the test that nothing went wrong in it."""
-    visits: list[Visit] = []
+    """Opens the page of a server in a new context, and checks at the end of the test that nothing went wrong in any."""
+    contexts: list[BrowserContext] = []
+    requests: list[tuple[str, str]] = []
+    problems: list[str] = []
 
-    def visit(server: Server, path: str = "/", **options: Any) -> Page:
+    def note(message: ConsoleMessage) -> None:
+        if message.type in ("error", "warning") and not message.text.startswith(FAILED):
+            problems.append(message.text)
+
+    def visit(server: Server, **options: Any) -> Page:
         context = browser.new_context(reduced_motion="reduce", **options)
+        contexts.append(context)
         context.set_default_timeout(PATIENCE * 1000)
-        visits.append(Visit(context, server, path))
-        return visits[-1].page
+        context.on("request", lambda request: requests.append((server.url, request.url)))
+        context.on("console", note)
+        page = context.new_page()
+        page.on("pageerror", lambda error: problems.append(str(error)))
+        page.on("dialog", lambda dialog: problems.append(f"A dialog: {dialog.message}"))
+        page.goto(server.url)
+        return page
 
     yield visit
-    for each in visits:
-        each.page.context.close()
-        each.check()
-
-
-@pytest.fixture
-def key() -> str:
-    """The key of a run, see `tests.template.e2e.journal`."""
-    return uuid4().hex
+    for context in contexts:
+        context.close()
+    assert all(url.startswith(f"{server}/") for server, url in requests)
+    assert problems == []

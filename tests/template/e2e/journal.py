@@ -16,50 +16,25 @@ from types import AsyncGeneratorType, CoroutineType, GeneratorType
 
 from litestar import Controller, get, post
 from litestar.params import FromPath
-from msgspec import Struct
 
 from app.services import Messages
+from schemas.chat import Json
 from tests.conftest import ROOT
-
-__all__ = ["Census", "JournalController", "Run", "noted", "run_of"]
 
 
 class Run:
-    """The events and items of one run of a model, and its gate."""
+    """The events, errors and items of one run of a model, and the gate at which the model may wait."""
 
     def __init__(self) -> None:
         self.events: list[str] = []
+        self.errors: list[str] = []
         self.items = 0
-        self._gate = asyncio.Event()
-        self._thread_gate = threading.Event()
-
-    def note(self, event: str) -> None:
-        self.events.append(event)
+        self.gate = threading.Event()
 
     async def wait(self) -> None:
         """Wait at the gate, on the event loop."""
-        await self._gate.wait()
-
-    def block(self) -> None:
-        """Wait at the gate, in a thread."""
-        self._thread_gate.wait()
-
-    @property
-    def is_open(self) -> bool:
-        return self._thread_gate.is_set()
-
-    def open(self) -> None:
-        self._gate.set()
-        self._thread_gate.set()
-
-
-class Census(Struct, frozen=True):
-    """How many tasks, generators and threads live in the server's process, by name, and how many files are open."""
-
-    tasks: dict[str, int]
-    generators: dict[str, int]
-    threads: dict[str, int]
-    files: int
+        while not self.gate.is_set():  # noqa: ASYNC110 - an event of asyncio cannot be set from a thread
+            await asyncio.sleep(0.01)
 
 
 RUNS: defaultdict[str, Run] = defaultdict(Run)
@@ -71,15 +46,17 @@ def run_of(messages: Messages) -> Run:
 
 
 @contextmanager
-def noted(messages: Messages) -> Iterator[Run]:
-    """Note the start of a run, whether it comes to its end, and that it is closed."""
-    run = run_of(messages)
-    run.note("started")
+def noted(run: Run) -> Iterator[Run]:
+    """Note the start of a run, whether it comes to its end or fails, and that it is closed."""
+    run.events.append("started")
     try:
         yield run
-        run.note("finished")
+        run.events.append("finished")
+    except BaseException as error:
+        run.errors.append(type(error).__name__)
+        raise
     finally:
-        run.note("closed")
+        run.events.append("closed")
 
 
 class JournalController(Controller):
@@ -88,43 +65,30 @@ class JournalController(Controller):
     path = "/journal"
     opt = {"exclude_from_auth": True}  # noqa: RUF012 - as Litestar declares it
 
-    @get("/")
-    async def census(self) -> Census:
+    @get("/", sync_to_thread=False)
+    def census(self) -> Json:
+        """Return how many tasks, generators, threads and open files live in the process, and its id."""
         tasks = [task.get_coro() for task in asyncio.all_tasks()]
-        return Census(
-            tasks=Counter(task.__qualname__ for task in tasks if isinstance(task, CoroutineType)),
-            generators=Counter(_unfinished_generators()),
-            threads=Counter(thread.name.rstrip("-0123456789") for thread in threading.enumerate()),
-            files=_open_files(),
-        )
+        return {
+            "tasks": Counter(task.__qualname__ for task in tasks if isinstance(task, CoroutineType)),
+            "generators": Counter(_unfinished_generators()),
+            "threads": Counter(thread.name.rstrip("-0123456789") for thread in threading.enumerate()),
+            "files": len(list(Path("/dev/fd").iterdir())),
+            "process": os.getpid(),
+        }
 
-    @get("/process")
-    async def process(self) -> int:
-        return os.getpid()
-
-    @get("/{key:str}/events")
-    async def events(self, key: FromPath[str]) -> list[str]:
-        return RUNS[key].events
-
-    @get("/{key:str}/items")
-    async def items(self, key: FromPath[str]) -> int:
-        return RUNS[key].items
+    @get("/{key:str}")
+    async def run(self, key: FromPath[str]) -> Json:
+        return {"events": RUNS[key].events, "items": RUNS[key].items}
 
     @post("/{key:str}/gate")
     async def open_gate(self, key: FromPath[str]) -> None:
-        RUNS[key].open()
+        RUNS[key].gate.set()
 
 
-def _open_files() -> int:
-    return len(list(Path("/dev/fd").iterdir()))
-
-
-def _unfinished_generators() -> list[str]:
-    """Return the names of the generators whose code stands in this project."""
-    found: list[tuple[str, str]] = []
-    for thing in gc.get_objects():
-        if type(thing) is GeneratorType and thing.gi_frame is not None:
-            found.append((thing.__qualname__, thing.gi_code.co_filename))
-        elif type(thing) is AsyncGeneratorType and thing.ag_frame is not None:
-            found.append((thing.__qualname__, thing.ag_code.co_filename))
-    return [name for name, file in found if file.startswith(str(ROOT)) and "site-packages" not in file]
+def _unfinished_generators() -> Iterator[str]:
+    """Yield the names of the generators whose code stands in this project."""
+    for thing in [each for each in gc.get_objects() if type(each) in (GeneratorType, AsyncGeneratorType)]:
+        frame = getattr(thing, "gi_frame", None) or getattr(thing, "ag_frame", None)
+        if frame and frame.f_code.co_filename.startswith(str(ROOT)) and "site-packages" not in frame.f_code.co_filename:
+            yield thing.__qualname__

@@ -3,31 +3,34 @@
 import shutil
 import socket
 import subprocess
-from contextlib import suppress
-from pathlib import Path
 from typing import Self
 
 import pytest
 
-from tests.conftest import PATIENCE
-from tests.template.e2e.patience import eventually
+from tests.conftest import PATIENCE, until
 
 REDIS = shutil.which("redis-server")
 needs_redis = pytest.mark.skipif(REDIS is None, reason="there is no redis-server: apt-get install redis-server")
 
 
-class Redis:
-    """A Redis server that keeps nothing, in a folder and at a port."""
+def free_port() -> int:
+    """Return a port of this machine on which nothing listens."""
+    with socket.create_server(("127.0.0.1", 0)) as probe:
+        port: int = probe.getsockname()[1]
+        return port
 
-    def __init__(self, folder: Path, port: int) -> None:
-        assert REDIS is not None
-        self.url = f"redis://127.0.0.1:{port}"
-        self._port = port
-        command = [REDIS, "--port", str(port), "--bind", "127.0.0.1", "--save", "", "--dir", str(folder)]
+
+class Redis:
+    """A Redis server that keeps nothing."""
+
+    def __init__(self, port: int | None = None) -> None:
+        self._port = port or free_port()
+        self.url = f"redis://127.0.0.1:{self._port}"
+        command = [str(REDIS), "--port", str(self._port), "--bind", "127.0.0.1", "--save", ""]
         self._process = subprocess.Popen(command, stdout=subprocess.DEVNULL)  # noqa: S603 - our own command
 
     def __enter__(self) -> Self:
-        eventually(self._answers, bool)
+        until(self._listens)
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -38,8 +41,6 @@ class Redis:
         self._process.kill()
         self._process.wait(PATIENCE)
 
-    def _answers(self) -> bool:
-        with suppress(OSError), socket.create_connection(("127.0.0.1", self._port), timeout=1) as connection:
-            connection.sendall(b"PING\r\n")
-            return connection.recv(100) == b"+PONG\r\n"
-        return False
+    def _listens(self) -> bool:
+        with socket.socket() as probe:
+            return probe.connect_ex(("127.0.0.1", self._port)) == 0

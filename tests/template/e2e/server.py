@@ -2,11 +2,9 @@
 
 import os
 import signal
-import socket
 import subprocess
 import sys
 from collections import Counter
-from collections.abc import Mapping, Sequence
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, Self
@@ -14,13 +12,12 @@ from typing import Any, Self
 import httpx
 import msgspec
 from dotenv import dotenv_values
+from openai import OpenAI
 
-from tests.conftest import PATIENCE, ROOT
+from schemas.chat import Json
+from tests.conftest import PATIENCE, ROOT, until
 from tests.template.e2e.connection import Connection, chat
-from tests.template.e2e.journal import Census
-from tests.template.e2e.patience import eventually
-
-__all__ = ["MISHAPS", "SERVING", "Server", "environment", "free_port", "litestar"]
+from tests.template.e2e.redis import free_port
 
 SERVING = "tests.template.e2e.serving:create_app"
 DEFAULTS = {name: value or "" for name, value in dotenv_values(ROOT / ".env.example").items()}
@@ -31,66 +28,43 @@ def litestar(*options: str) -> list[str]:
     return [sys.executable, "-m", "litestar", *options]
 
 
-def environment(settings: Mapping[str, str] | None = None) -> dict[str, str]:
+def environment(**settings: str) -> dict[str, str]:
     """Return the environment with these settings; an `.env` file adds those that are empty by default."""
     inherited = {name: value for name, value in os.environ.items() if not name.startswith("LITESTAR_")}
-    return inherited | DEFAULTS | dict(settings or {}) | {"PYTHONUNBUFFERED": "1"}
+    return inherited | DEFAULTS | settings | {"PYTHONUNBUFFERED": "1"}
 
 
 class Server:
-    """A running server, which must end without an error or a mishap in its log.
-
-    Args:
-        log: The file that its output goes to.
-        app: Where to find the application; by default the project's own.
-        settings: Environment variables.
-        workers: The number of processes that serve; each has a journal of its own.
-        options: More options of `litestar run`.
-        files: Open files that the process inherits.
-    """
+    """A server of the project's application or another, which must end without an error or a mishap in its log."""
 
     folder = ROOT  # where it is started
-    patience = PATIENCE  # seconds until it must answer
+    patience = PATIENCE  # seconds until it must have started
+    started = "Uvicorn running on "
 
-    def __init__(
-        self,
-        log: Path,
-        *,
-        app: str | None = None,
-        settings: Mapping[str, str] | None = None,
-        workers: int = 1,
-        options: Sequence[str] = (),
-        files: Sequence[int] = (),
-    ) -> None:
-        self.workers = workers
+    def __init__(self, log: Path, *options: str, app: str | None = None, **settings: str) -> None:
         self.port = free_port()
         self.url = f"http://127.0.0.1:{self.port}"
         self._log = log
+        listening = httpx.HTTPTransport(retries=8)  # as workers listen some time after their parent says so
+        self._http = httpx.Client(base_url=self.url, timeout=PATIENCE, transport=listening)
         self._has_journal = app == SERVING
-        self._http = httpx.Client(base_url=self.url, timeout=PATIENCE)
-        self._idle: Census | None = None
-        flags = ["--app", app] if app else []
-        options = [*options, *(["--wc", str(workers)] if workers > 1 else [])]
+        self._idle: Json = {}
         with log.open("wb") as output:
             self._process = subprocess.Popen(  # noqa: S603 - our own command
-                self._command(*flags, "run", "--port", str(self.port), *options),
+                self._command(*(["--app", app] if app else []), "run", "--port", str(self.port), *options),
                 cwd=self.folder,
-                env=environment(settings),
+                env=environment(**settings),
                 stdout=output,
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
-                pass_fds=files,
+                close_fds=False,  # a test may let it inherit a socket
             )
-
-    @classmethod
-    def with_own_models(cls, log: Path, workers: int = 1, /, **settings: str) -> Self:
-        """Start a server with the models of the tests and the routes of the journal."""
-        return cls(log, app=SERVING, settings=settings, workers=workers)
 
     def __enter__(self) -> Self:
         try:
-            eventually(self._answers, bool, self.patience)
-            self._idle = self.census() if self._has_journal else None
+            until(lambda: self._process.poll() is not None or self.started in self.log, patience=self.patience)
+            assert self._process.poll() is None, self.log
+            self._idle = self.census() if self._has_journal else {}
         except BaseException:
             self.kill()
             raise
@@ -110,7 +84,7 @@ class Server:
 
     def wait(self) -> int:
         """Wait until the process ends, and return its exit code."""
-        return self._process.wait(PATIENCE)
+        return self._process.wait(self.patience)
 
     def kill(self) -> None:
         """Kill the process and those that it has started."""
@@ -119,36 +93,42 @@ class Server:
             os.killpg(self._process.pid, signal.SIGKILL)
         self._process.wait(PATIENCE)
 
+    def openai(self) -> OpenAI:
+        """Return OpenAI's client of it, which does not try again."""
+        return OpenAI(base_url=f"{self.url}/v1", api_key="none", max_retries=0, timeout=PATIENCE)
+
     @property
     def log(self) -> str:
         return self._log.read_text(encoding="utf-8", errors="replace")
 
     @property
-    def lines(self) -> list[dict[str, Any]]:
+    def lines(self) -> list[Json]:
         """The complete lines of its log, each of which is JSON."""
         return [msgspec.json.decode(line) for line in self.log.splitlines(keepends=True) if line.endswith("\n")]
 
-    def lines_of(self, request_id: str, logger: str = "app.requests") -> list[dict[str, Any]]:
-        """Wait for lines that a logger writes about a request; the default one does when the request has ended."""
-        wanted = {"logger": logger, "request_id": request_id}
-        return eventually(lambda: [line for line in self.lines if wanted.items() <= line.items()], bool)
+    def lines_of(self, request_id: str) -> list[Json]:
+        """Wait for the line of a request, which is written when it has ended."""
+        wanted = {"logger": "app.requests", "request_id": request_id}
+        return until(lambda: [line for line in self.lines if wanted.items() <= line.items()])
 
-    def wait_for_log(self, text: str) -> str:
-        return eventually(lambda: self.log, lambda log: text in log)
+    def wait_for_log(self, text: str) -> None:
+        until(lambda: self.log, lambda log: text in log)
 
-    def wait_until_it_shuts_down(self) -> None:
-        """Wait until each worker has begun to shut down."""
-        eventually(lambda: self.log.count("Shutting down"), lambda begun: begun >= self.workers)
+    def get(self, path: str) -> Any:
+        return self._http.get(path).raise_for_status().json()
+
+    def models(self) -> list[Any]:
+        return list(self.get("/v1/models")["data"])
 
     def events(self, key: str) -> list[str]:
-        return msgspec.json.decode(self._get(f"/journal/{key}/events"), type=list[str])
-
-    def wait_for(self, key: str, event: str) -> list[str]:
-        """Wait for an event of a run, and return all of them."""
-        return eventually(lambda: self.events(key), lambda events: event in events)
+        return list(self.get(f"/journal/{key}")["events"])
 
     def items(self, key: str) -> int:
-        return msgspec.json.decode(self._get(f"/journal/{key}/items"), type=int)
+        return int(self.get(f"/journal/{key}")["items"])
+
+    def wait_for(self, key: str, event: str, *, times: int = 1) -> list[str]:
+        """Wait until an event of a run has happened so many times, and return all of its events."""
+        return until(lambda: self.events(key), lambda events: events.count(event) == times)
 
     def open_gate(self, key: str) -> None:
         self._http.post(f"/journal/{key}/gate").raise_for_status()
@@ -159,36 +139,15 @@ class Server:
             connection.post(chat(model, key, stream=stream), request_id=key)
             self.wait_for(key, "started")
 
-    def census(self) -> Census:
-        return msgspec.json.decode(self._get("/journal"), type=Census)
+    def census(self) -> Json:
+        """Return what lives in its process."""
+        census: Json = self.get("/journal")
+        return census
 
     def wait_until_idle(self) -> None:
         """Wait until no task and no generator lives that did not before the first request."""
-        assert self._idle is not None
-        idle = Counter(self._idle.tasks), Counter(self._idle.generators)
-        eventually(self.census, lambda now: Counter(now.tasks) <= idle[0] and Counter(now.generators) <= idle[1])
-
-    def models(self) -> list[Any]:
-        models: list[Any] = msgspec.json.decode(self._get("/v1/models"))["data"]
-        return models
+        kinds = ("tasks", "generators")
+        until(self.census, lambda now: all(Counter(now[kind]) <= Counter(self._idle[kind]) for kind in kinds))
 
     def _command(self, *options: str) -> list[str]:
         return litestar(*options)
-
-    def _get(self, path: str) -> bytes:
-        return self._http.get(path).raise_for_status().content
-
-    def _answers(self) -> bool:
-        assert self._process.poll() is None, self.log
-        try:
-            return self._http.get("/health").is_success  # which is in no log, metric or trace
-        except httpx.TransportError:
-            return False
-
-
-def free_port() -> int:
-    """Return a port of this machine on which nothing listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port: int = probe.getsockname()[1]
-        return port

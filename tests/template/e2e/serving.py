@@ -1,24 +1,272 @@
-"""The application that most of these tests serve: the project's, with the models of the tests and the journal."""
+"""The application that most of these tests serve: models that answer, fail or wait at a gate, and the journal."""
+
+import asyncio
+import re
+import time
+from collections.abc import AsyncIterator, Iterator
+from types import SimpleNamespace
+from typing import Any
 
 from litestar import Litestar
 
 from app.app import create_app as create_project_app
+from app.engine.run import is_cancelled
+from app.errors import CompletionError
 from app.registry import Pipelines
-from tests.template.e2e.answering import add_answering_models
-from tests.template.e2e.assisting import add_assisting_models
-from tests.template.e2e.failing import add_failing_models
-from tests.template.e2e.journal import JournalController
-from tests.template.e2e.waiting import add_waiting_models
+from app.services import Body, Messages
+from schemas.chat import Delta, FunctionCallDelta, ToolCallDelta, Usage
+from tests.template.e2e.journal import JournalController, noted, run_of
 
-__all__ = ["create_app"]
+SECRET = "postgres://admin:hunter2@db.internal"  # noqa: S105 - a text that no client may read
+FLOOD, ITEM = 4000, "x" * 16384  # 64 MB, far more than all buffers between the server and a client hold
+KEPT: list[object] = []
+ANSWER = """Yield it. A **generator** is a model, and each text that it yields is on the way at once:
 
-pipelines = Pipelines()
-for add_models in (add_answering_models, add_assisting_models, add_failing_models, add_waiting_models):
-    add_models(pipelines)
+```python
+@pipelines.model("shout")
+async def shout(model, messages, body):
+    for word in messages[-1]["content"].split():
+        yield word.upper() + " "
+```
+
+When the reader leaves, the generator is closed: put what must happen then into a `finally`.
+"""
+THOUGHT = "They ask how to stream. A short example says it best."
+SOURCES = {
+    "README.md: What a model may return": "A sync or async iterator.",
+    "README.md: Hooks": "A client that leaves.",
+}
 
 
 def create_app() -> Litestar:
     """Compose the application that `litestar --app tests.template.e2e.serving:create_app run` serves."""
+    pipelines = Pipelines()
+    for model in MODELS:
+        pipelines.add(model.__name__.replace("_", "-"), model)
+    for name, faithful in FAITHFUL.items():
+        pipelines.add(f"faithful-{name}", faithful, outlives_client=True)
     app = create_project_app(pipelines=pipelines)
     app.register(JournalController)
     return app
+
+
+def function(model: str, messages: Messages, body: Body) -> str:
+    return "Hello, world"
+
+
+def generator(model: str, messages: Messages, body: Body) -> Iterator[str]:
+    yield from ("Hello", ", world")
+
+
+async def async_generator(model: str, messages: Messages, body: Body) -> AsyncIterator[str]:
+    yield "Hello"
+    await asyncio.sleep(0)
+    yield ", world"
+
+
+def echo_function(model: str, messages: Messages, body: Body) -> str:
+    return str(messages[-1].get("content"))
+
+
+def echo_generator(model: str, messages: Messages, body: Body) -> Iterator[str]:
+    """Yield the prompt word by word."""
+    for word in echo_function(model, messages, body).split():
+        time.sleep(0)  # lets other threads run
+        yield f"{word} "
+
+
+async def echo_async_generator(model: str, messages: Messages, body: Body) -> AsyncIterator[str]:
+    for word in echo_function(model, messages, body).split():
+        await asyncio.sleep(0)
+        yield f"{word} "
+
+
+async def burst(model: str, messages: Messages, body: Body) -> AsyncIterator[str]:
+    for number in range(100):
+        yield f"{number} "
+
+
+async def brief(model: str, messages: Messages, body: Body) -> AsyncIterator[str]:
+    """Yield a few items, which takes about a second."""
+    for number in range(50):
+        yield f"{number} "
+        await asyncio.sleep(0.02)
+
+
+async def two_calls(model: str, messages: Messages, body: Body) -> AsyncIterator[Delta]:
+    """Yield two tool calls whose arguments interleave."""
+    for index, (call_id, name) in enumerate((("call_a", "first"), ("call_b", "second"))):
+        function = FunctionCallDelta(name=name, arguments="")
+        yield Delta(tool_calls=[ToolCallDelta(index=index, id=call_id, type="function", function=function)])
+    for part in ('{"x":', " 1}"):
+        for index in (0, 1):
+            yield Delta(tool_calls=[ToolCallDelta(index=index, function=FunctionCallDelta(arguments=part))])
+
+
+async def assistant(model: str, messages: Messages, body: Body) -> AsyncIterator[object]:
+    """Yield all that the playground shows: events, thoughts, text with code, sources and usage."""
+    call = {"id": "call_1", "name": "search", "arguments": '{"query": "stream"}'}
+    yield event("status", description="Searching the handbook", done=False, tool_call=call)
+    yield event("status", description="Read 2 passages", done=True)
+    for word in THOUGHT.split(" "):
+        yield Delta(reasoning_content=f"{word} ")
+    for word in re.findall(r"\S+\s*", ANSWER):
+        await asyncio.sleep(len(word) / 400)  # at about the pace of a language model, for the plot's sake
+        yield word
+    for name, text in SOURCES.items():
+        yield event("citation", document=[text], metadata=[{"source": name}], source={"name": name})
+    yield Usage(prompt_tokens=11, completion_tokens=58)
+
+
+def event(kind: str, **data: Any) -> object:
+    """Return an event of Open WebUI's."""
+    return SimpleNamespace(to_event_dict=lambda: {"type": kind, "data": data})
+
+
+def refuse_after(model: str, messages: Messages, body: Body) -> Iterator[str]:
+    yield from ("one", " two")
+    raise CompletionError("The index is being rebuilt.", code="rebuilding")
+
+
+async def crash(model: str, messages: Messages, body: Body) -> str:
+    raise RuntimeError(f"Cannot connect to {SECRET}") from OSError(SECRET)
+
+
+def crash_before(model: str, messages: Messages, body: Body) -> Iterator[str]:
+    if messages:
+        raise RuntimeError(SECRET)
+    yield "never"
+
+
+def crash_after_sync(model: str, messages: Messages, body: Body) -> Iterator[str]:
+    yield from ("one", " two")
+    raise ValueError(SECRET)
+
+
+async def crash_after(model: str, messages: Messages, body: Body) -> AsyncIterator[str]:
+    for item in crash_after_sync(model, messages, body):
+        yield item
+
+
+async def late_failure(model: str, messages: Messages, body: Body) -> AsyncIterator[str]:
+    await run_of(messages).wait()
+    if messages:
+        raise RuntimeError("It failed late")
+    yield "never"
+
+
+async def gated_async_generator(model: str, messages: Messages, body: Body) -> AsyncIterator[str]:
+    with noted(run_of(messages)) as run:
+        try:
+            yield "first"
+            await run.wait()
+            yield " second"
+        finally:
+            await asyncio.sleep(0)  # cleaning up may await
+
+
+def gated_generator(model: str, messages: Messages, body: Body) -> Iterator[str]:
+    with noted(run_of(messages)) as run:
+        yield "first"
+        run.events.append("blocked")
+        run.gate.wait()
+        yield " second"
+
+
+async def late_async_generator(model: str, messages: Messages, body: Body) -> AsyncIterator[str]:
+    with noted(run_of(messages)) as run:
+        await run.wait()
+        yield "first"
+
+
+def late_generator(model: str, messages: Messages, body: Body) -> Iterator[str]:
+    with noted(run_of(messages)) as run:
+        run.gate.wait()
+        yield "first"
+
+
+async def gated_async_function(model: str, messages: Messages, body: Body) -> str:
+    with noted(run_of(messages)) as run:
+        while not run.gate.is_set():
+            run.items += 1
+            await asyncio.sleep(0.01)
+    return "first second"
+
+
+def blocking_function(model: str, messages: Messages, body: Body) -> str:
+    """Block a thread until the completion is stopped."""
+    with noted(run_of(messages)):
+        while not is_cancelled():
+            time.sleep(0.01)
+    return "nobody reads this"
+
+
+async def stubborn_function(model: str, messages: Messages, body: Body) -> str:
+    """Ignore every cancellation until the gate is opened."""
+    with noted(run_of(messages)) as run:
+        while not run.gate.is_set():
+            try:
+                await run.wait()
+            except asyncio.CancelledError:
+                run.events.append("cancelled")
+    return "nobody reads this"
+
+
+async def endless_async_generator(model: str, messages: Messages, body: Body) -> AsyncIterator[str]:
+    with noted(run_of(messages)) as run:
+        while not run.gate.is_set():
+            run.items += 1
+            yield "more "
+            await asyncio.sleep(0.01)
+
+
+def endless_generator(model: str, messages: Messages, body: Body) -> Iterator[str]:
+    with noted(run_of(messages)) as run:
+        while not run.gate.is_set():
+            run.items += 1
+            yield "more "
+            time.sleep(0.01)
+
+
+async def hog(model: str, messages: Messages, body: Body) -> AsyncIterator[str]:
+    """Yield item after item, and never await."""
+    with noted(run_of(messages)) as run:
+        while not run.gate.is_set():
+            run.items += 1
+            yield "more "
+
+
+def held_generator(model: str, messages: Messages, body: Body) -> Iterator[str]:
+    """Return a generator that is never garbage, as a reference to it is kept."""
+    KEPT.append(generator := endless_generator(model, messages, body))
+    return generator
+
+
+def flood(model: str, messages: Messages, body: Body) -> Iterator[str]:
+    """Yield more than a client that does not read can take."""
+    run = run_of(messages)
+    try:
+        for run.items in range(1, FLOOD + 1):
+            yield ITEM
+    finally:
+        run.events.append("closed")
+
+
+async def async_flood(model: str, messages: Messages, body: Body) -> AsyncIterator[str]:
+    for item in flood(model, messages, body):
+        yield item
+
+
+MODELS = (
+    *(function, generator, async_generator, echo_function, echo_generator, echo_async_generator, burst, brief),
+    *(two_calls, assistant, refuse_after, crash, crash_before, crash_after_sync, crash_after, late_failure),
+    *(gated_async_generator, gated_generator, late_async_generator, late_generator, gated_async_function),
+    *(blocking_function, stubborn_function, endless_async_generator, endless_generator, hog, held_generator),
+    *(flood, async_flood),
+)
+FAITHFUL = {
+    "async-generator": endless_async_generator,
+    "generator": endless_generator,
+    "async-function": gated_async_function,
+    "hog": hog,
+}

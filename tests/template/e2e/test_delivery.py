@@ -5,8 +5,7 @@ import threading
 import pytest
 from openai import APIError, OpenAI
 
-from tests.template.e2e.clients import client_of, says
-from tests.template.e2e.connection import Connection, chat
+from tests.template.e2e.connection import Connection, chat, says
 from tests.template.e2e.server import Server
 
 
@@ -35,7 +34,7 @@ def test_openais_client_does_not_see_the_comments_of_an_idle_stream(
         return "".join(chunk.choices[0].delta.content or "" for chunk in stream)
 
     opening.start()
-    with client_of(talkative) as client:
+    with talkative.openai() as client:
         if text is None:
             with pytest.raises(APIError, match="The server had an error"):
                 ask(client)

@@ -7,8 +7,8 @@ from uuid import uuid4
 
 import pytest
 
+from tests.conftest import until
 from tests.template.e2e.connection import Connection, chat
-from tests.template.e2e.patience import eventually
 from tests.template.e2e.server import Server
 
 CLIENTS = 48
@@ -86,14 +86,14 @@ def test_others_are_served_while_a_generator_never_awaits(server: Server, key: s
         for _ in range(5):
             connection = stack.enter_context(Connection(server.port))
             connection.post(chat("hog", key, stream=stream))
-        eventually(lambda: server.events(key), lambda events: events == ["started"] * 5)
+        server.wait_for(key, "started", times=5)
         for _ in range(5):
             assert server.models()
             if stream:
                 connection.skip()  # so that one of them has room to go on
         assert server.events(key) == ["started"] * 5
 
-    eventually(lambda: server.events(key), lambda events: events == ["started"] * 5 + ["closed"] * 5)
+    assert server.wait_for(key, "closed", times=5) == ["started"] * 5 + ["closed"] * 5
 
 
 @EITHER
@@ -102,7 +102,7 @@ def test_a_model_that_outlives_its_client_runs_to_its_end(server: Server, key: s
     server.ask_and_leave(model, key, stream=stream)
 
     seen = server.items(key)
-    eventually(lambda: server.items(key), lambda items: items > seen + 30)
+    until(lambda: server.items(key), lambda items: items > seen + 30)
     for _ in range(5):
         assert server.models()
     assert server.events(key) == ["started"]
@@ -116,13 +116,13 @@ def test_nothing_is_left_of_many_clients_that_leave_at_once(server: Server, key:
         for number in range(CLIENTS):
             connection = stack.enter_context(Connection(server.port))
             connection.post(chat(STOPPED[number % 4], key, stream=number % 8 < 4))
-        eventually(lambda: server.events(key), lambda events: events == ["started"] * CLIENTS)
-        assert server.census().files > CLIENTS
+        server.wait_for(key, "started", times=CLIENTS)
+        assert server.census()["files"] > CLIENTS
 
-    counts = {"started": CLIENTS, "closed": CLIENTS}
-    eventually(lambda: Counter(server.events(key)), lambda events: events == counts)
+    assert Counter(server.wait_for(key, "closed", times=CLIENTS)) == {"started": CLIENTS, "closed": CLIENTS}
     server.wait_until_idle()
-    eventually(server.census, lambda now: now.files <= before.files and now.threads.items() <= before.threads.items())
+    until(server.census, lambda now: now["files"] <= before["files"])
+    until(server.census, lambda now: now["threads"].items() <= before["threads"].items())
 
 
 def test_nothing_is_left_of_clients_that_leave_as_soon_as_they_have_asked(server: Server) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from tests.conftest import ROOT
-from tests.template.e2e.clients import client_of, says
+from tests.template.e2e.connection import says
 from tests.template.e2e.server import Server
 
 pytestmark = pytest.mark.skipif(not shutil.which("uv"), reason="needs uv, which the Dockerfile installs")
@@ -78,7 +78,7 @@ def in_image(image: Path, command: str) -> list[str]:
 
 
 def test_the_image_serves_with_the_packages_that_serving_needs_alone(image: Path, container: Container) -> None:
-    with client_of(container) as client:
+    with container.openai() as client:
         completion = client.chat.completions.create(model="echo", messages=says("Hello!"))
 
     assert completion.choices[0].message.content == "Hello!"

@@ -36,7 +36,7 @@ def closed(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     (folder / "keys").write_text(f"# of the tests\n{KEYS[1]}\n")
     settings = {"API_KEYS": KEYS[0], "API_KEYS_FILE": str(folder / "keys"), "LOG_LEVEL": "DEBUG", "LOG_FORMAT": "text"}
     settings["ALLOWED_HOSTS"] = "localhost,127.0.0.1"
-    with Server(folder / "log", settings=settings, options=("--host", "0.0.0.0")) as running:  # noqa: S104 - behind keys
+    with Server(folder / "log", "--host", "0.0.0.0", **settings) as running:  # noqa: S104 - behind keys
         yield running
 
 

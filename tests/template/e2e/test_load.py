@@ -1,5 +1,6 @@
 """Many clients at once, and many streams in a row."""
 
+import asyncio
 import re
 import resource
 import sys
@@ -11,9 +12,8 @@ from uuid import uuid4
 import httpx
 import pytest
 
-from tests.template.e2e.connection import Connection, chat
-from tests.template.e2e.crowd import Guest, crowd, together
-from tests.template.e2e.patience import eventually
+from tests.conftest import PATIENCE
+from tests.template.e2e.connection import PATH, Connection, chat
 from tests.template.e2e.server import Server
 
 STREAMS = 60  # more than the 40 threads that anyio allows
@@ -30,12 +30,12 @@ def test_all_streams_complete_and_the_models_are_listed_meanwhile(server: Server
         for stream, model in zip(streams, cycle(["gated-generator", "gated-async-generator"]), strict=False):
             stream.post(chat(model, key, stream=True))
             assert server.models()
-        eventually(lambda: server.events(key), lambda events: events.count("started") == 2 * STREAMS)
+        server.wait_for(key, "started", times=2 * STREAMS)
         server.open_gate(key)
         for stream in streams:
             assert stream.read_until(b"data: [DONE]\n\n").index(b'"first"') < stream.received.index(b'" second"')
 
-    eventually(lambda: server.events(key), lambda events: events.count("finished") == 2 * STREAMS)
+    server.wait_for(key, "finished", times=2 * STREAMS)
     server.wait_until_idle()
 
 
@@ -43,7 +43,7 @@ def test_blocked_streams_whose_clients_have_left_do_not_delay_the_next(server: S
     with ExitStack() as stack:
         for _ in range(STREAMS):
             stack.enter_context(Connection(server.port)).post(chat("gated-generator", key, stream=True))
-        eventually(lambda: server.events(key), lambda events: events.count("blocked") == STREAMS)
+        server.wait_for(key, "blocked", times=STREAMS)
 
     for _ in range(3):
         with Connection(server.port) as connection:
@@ -51,34 +51,34 @@ def test_blocked_streams_whose_clients_have_left_do_not_delay_the_next(server: S
             assert b", world" in connection.read_until(b"[DONE]")
     assert "closed" not in server.events(key)  # all of them were blocked all the time
     server.open_gate(key)
-    eventually(lambda: server.events(key), lambda events: events.count("closed") == STREAMS)
+    server.wait_for(key, "closed", times=STREAMS)
     server.wait_until_idle()
 
 
 @pytest.mark.anyio
 async def test_each_answer_belongs_to_its_request(server: Server) -> None:
-    async def converse(guest: Guest, number: int) -> None:
+    async def converse(client: httpx.AsyncClient, number: int) -> None:
         for turn in range(number, number + QUESTIONS):
             question = f"q-{uuid4().hex}"
-            answer = await guest.ask(chat(ECHOES[turn % 3], question, stream=turn % 2 == 0))
-            assert re.findall(r"q-[0-9a-f]{32}", answer.body.decode()) == [question]
+            answer = await client.post(PATH, json=chat(ECHOES[turn % 3], question, stream=turn % 2 == 0))
+            assert re.findall(r"q-[0-9a-f]{32}", answer.text) == [question]
 
-    async with crowd(server.port, STREAMS) as guests:
-        await together(converse(guest, number) for number, guest in enumerate(guests))
+    async with httpx.AsyncClient(base_url=server.url, timeout=PATIENCE) as client:
+        await asyncio.gather(*(converse(client, number) for number in range(STREAMS)))
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="only Linux tells a process's memory by a file")
 def test_memory_does_not_grow_with_the_number_of_streams(server: Server) -> None:
-    process = httpx.get(f"{server.url}/journal/process").text
+    statm = Path(f"/proc/{server.census()['process']}/statm")
 
     def growth(streams: int) -> int:
-        before = Path(f"/proc/{process}/statm").read_text(encoding="ascii")
+        before = statm.read_text(encoding="ascii")
         with Connection(server.port) as connection:
             for model in islice(cycle(MIXED), streams):
                 connection.received = b""
                 connection.post(chat(model, "Hello!", stream=True))
                 connection.read_until(b"data: [DONE]\n\n\r\n0\r\n\r\n")
-        after = Path(f"/proc/{process}/statm").read_text(encoding="ascii")
+        after = statm.read_text(encoding="ascii")
         return (int(after.split()[1]) - int(before.split()[1])) * resource.getpagesize()
 
     growth(500)  # warms the server up

@@ -5,9 +5,9 @@ from pathlib import Path
 
 import pytest
 
+from tests.conftest import until
 from tests.template.e2e.connection import PATH, Connection, chat
-from tests.template.e2e.patience import eventually
-from tests.template.e2e.server import Server
+from tests.template.e2e.server import SERVING, Server
 
 LEFT = {
     "left": "endless-async-generator",
@@ -23,7 +23,7 @@ def test_the_line_of_a_completion_whose_client_left_says_so(server: Server, key:
     server.ask_and_leave(LEFT[name], key, stream=stream)
     if name == "left and finished":
         seen = server.items(key)
-        eventually(lambda: server.items(key), lambda items: items > seen + 30)  # it runs on
+        until(lambda: server.items(key), lambda items: items > seen + 30)  # it runs on
         server.open_gate(key)
 
     (line,) = server.lines_of(key)
@@ -36,7 +36,7 @@ def test_the_line_of_a_completion_whose_client_left_says_so(server: Server, key:
 
 def test_a_completion_that_the_end_of_the_server_cuts_off_is_an_error(tmp_path: Path, key: str) -> None:
     with (
-        Server.with_own_models(tmp_path / "log", SHUTDOWN_GRACE="0.1") as server,
+        Server(tmp_path / "log", app=SERVING, SHUTDOWN_GRACE="0.1") as server,
         Connection(server.port) as stream,
         Connection(server.port) as whole,
     ):

@@ -6,9 +6,8 @@ from http.client import HTTPResponse
 
 import pytest
 
-from tests.conftest import PATIENCE
+from tests.conftest import PATIENCE, until
 from tests.template.e2e.connection import PATH, Connection, chat
-from tests.template.e2e.patience import eventually
 from tests.template.e2e.server import Server
 
 BODY = json.dumps(chat("function", "Hello!")).encode()
@@ -74,7 +73,7 @@ def mistake_in_answer(connection: socket.socket) -> str | None:
 
 
 def test_malformed_http_is_answered_with_an_error_in_the_format_of_openai(server: Server) -> None:
-    files, logged = server.census().files, len(server.log)
+    files, logged = server.census()["files"], len(server.log)
 
     mistakes = {}
     for request in MALFORMED:
@@ -83,7 +82,7 @@ def test_malformed_http_is_answered_with_an_error_in_the_format_of_openai(server
             mistakes[request] = mistake_in_answer(connection)
 
     assert {request: mistake for request, mistake in mistakes.items() if mistake} == {}
-    eventually(server.census, lambda census: census.files <= files)
+    until(server.census, lambda census: census["files"] <= files)
     server.wait_until_idle()
     assert "Traceback" not in server.log[logged:]
 

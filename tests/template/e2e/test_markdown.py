@@ -6,8 +6,8 @@ import pytest
 from playwright.sync_api import TimeoutError as NeverRendered
 from playwright.sync_api import expect
 
+from tests.conftest import until
 from tests.template.e2e.chromium import CHROMIUM, Open, ask
-from tests.template.e2e.patience import eventually
 from tests.template.e2e.server import Server
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
@@ -163,7 +163,7 @@ def test_code_and_tables_stay_as_the_user_left_them_while_they_grow(visit: Open,
     for before, indent in {"": "  ", "- In a list:\n  ": ""}.items():
         assert page.evaluate(GROW, [f"{before}```python\n{LINE}", "\n  y = 2"]) == [0, 20, "x = 1"]
         page.get_by_role("button", name="Copy", exact=True).click()
-        eventually(lambda: page.evaluate("navigator.clipboard.readText()"), f"{LINE}\n{indent}y = 2".__eq__)
+        until(lambda: page.evaluate("navigator.clipboard.readText()"), f"{LINE}\n{indent}y = 2".__eq__)
 
 
 def test_no_text_blocks_the_page(visit: Open, server: Server) -> None:

@@ -10,11 +10,10 @@ import pytest
 from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
-from tests.conftest import PATIENCE
-from tests.template.e2e.assisting import SOURCES, THOUGHT
+from tests.conftest import PATIENCE, until
 from tests.template.e2e.chromium import CHROMIUM, RIGHT, Open, ask, request_bodies
-from tests.template.e2e.patience import eventually
 from tests.template.e2e.server import Server
+from tests.template.e2e.serving import SOURCES, THOUGHT
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 
@@ -71,7 +70,7 @@ def test_stopping_closes_the_generator_and_returns_the_focus(visit: Open, server
         else:
             page.keyboard.press("Escape")
 
-        eventually(lambda: server.events(key), (["started", "closed"] * run).__eq__)
+        until(lambda: server.events(key), (["started", "closed"] * run).__eq__)
         expect(answer).to_contain_text("Stopped.")
         expect(answer.locator(".text")).to_have_text("first")
         expect(prompt).to_be_focused()
@@ -219,7 +218,7 @@ def test_a_request_as_code_does_what_the_page_does(visit: Open, closed: Server) 
         page.get_by_role("button", name=f"Copy as {name}").click()
         code = page.locator("#snippet").text_content() or ""
         assert RIGHT not in code
-        eventually(lambda: page.evaluate("navigator.clipboard.readText()"), code.__eq__)
+        until(lambda: page.evaluate("navigator.clipboard.readText()"), code.__eq__)
         expect(page.locator("#copied")).to_have_text("Copied.")
         page.get_by_role("button", name="Close").click()
         environment = os.environ | {"API_KEY": RIGHT}

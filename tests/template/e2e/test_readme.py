@@ -20,7 +20,7 @@ from openai import OpenAI
 
 from app.settings import Settings
 from tests.conftest import KEY, PATIENCE, ROOT, openai_of
-from tests.template.e2e.clients import client_of, says
+from tests.template.e2e.connection import says
 from tests.template.e2e.server import Server
 
 README = ROOT / "README.md"
@@ -99,10 +99,9 @@ def documented(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenAI]:
         (folder / f"block{number}.py").write_text(f"# {block}\n{block.text}", encoding="utf-8")
     imports = "".join(f"import block{number}\n" for number in range(len(blocks)))
     (folder / "documented.py").write_text(f"{imports}from app.app import create_app\n", encoding="utf-8")
-    settings = {"PYTHONPATH": str(folder)}
     with (
-        Server(folder / "log", app="documented:create_app", settings=settings) as server,
-        client_of(server) as client,
+        Server(folder / "log", app="documented:create_app", PYTHONPATH=str(folder)) as server,
+        server.openai() as client,
     ):
         yield client
 

@@ -6,7 +6,6 @@ import re
 from collections.abc import AsyncIterator, Iterator
 from functools import partial, reduce
 from operator import add
-from pathlib import Path
 from threading import Event
 from typing import Any
 
@@ -22,7 +21,6 @@ from app.settings import Secret
 from schemas.chat import Delta, FunctionCallDelta, Json, ToolCallDelta
 from tests.conftest import PATIENCE, live, returning, until
 from tests.template.e2e.redis import Redis, needs_redis
-from tests.template.e2e.server import free_port
 
 os.environ["OPENAI_AGENTS_DISABLE_TRACING"] = "true"  # before it is imported: it would send traces to OpenAI
 pytestmark = pytest.mark.anyio
@@ -220,11 +218,9 @@ def test_a_client_that_leaves_ends_the_response_unless_the_settings_let_it_finis
 
 
 @needs_redis
-def test_servers_that_share_a_redis_share_responses_as_long_as_it_answers(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_servers_that_share_a_redis_share_responses_as_long_as_it_answers(caplog: pytest.LogCaptureFixture) -> None:
     model = returning("Hello, world")
-    with Redis(tmp_path, free_port()) as redis:
+    with Redis() as redis:
         settings = {"redis_url": Secret(redis.url)}
         with live(model, **settings) as first, first, live(model, **settings) as second, second:
             made = first.responses.create(model="test", input="Hello!")

@@ -5,8 +5,6 @@ import socket
 import ssl
 import subprocess
 import sys
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
 from pathlib import Path
 
 import httpx
@@ -14,12 +12,9 @@ import pytest
 from openai import APIError
 
 from tests.conftest import PATIENCE, ROOT
-from tests.template.e2e.clients import client_of, says
-from tests.template.e2e.connection import Connection, chat
-from tests.template.e2e.patience import eventually
+from tests.template.e2e.connection import Connection, chat, says
 from tests.template.e2e.server import Server, environment, litestar
 
-STARTED = "Application startup complete"
 MINE = """
 import asyncio
 from litestar import Request, get
@@ -82,32 +77,19 @@ def mine(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
-@contextmanager
-def started(log: Path, *options: str, files: Sequence[int] = ()) -> Iterator[Server]:
-    """Start the project's server where no `Server` looks for it; SIGTERM has to end it without an error."""
-    server = Server(log, options=options, files=files)
-    try:
-        server.wait_for_log(STARTED)
-        yield server
-        server.send(signal.SIGTERM)
-        assert server.wait() == 0, server.log
-    finally:
-        server.kill()
-
-
 @pytest.mark.parametrize(
-    ("app", "workers", "number"), [("mine:app", 1, signal.SIGTERM), ("mine:create_app", 2, signal.SIGINT)]
+    ("app", "workers", "number"),
+    [("mine:app", [], signal.SIGTERM), ("mine:create_app", ["--wc", "2"], signal.SIGINT)],
 )
 def test_options_and_settings_given_to_the_application_hold_in_each_worker(
-    mine: Path, tmp_path: Path, app: str, workers: int, number: signal.Signals
+    mine: Path, tmp_path: Path, app: str, workers: list[str], number: signal.Signals
 ) -> None:
     settings = {"PYTHONPATH": str(mine), "SHUTDOWN_GRACE": "600"}
-    options = ("--debug", "--pdb")
     with (
-        Server(tmp_path / "log", app=app, settings=settings, options=options, workers=workers) as server,
-        client_of(server) as client,
+        Server(tmp_path / "log", "--debug", "--pdb", *workers, app=app, **settings) as server,
+        server.openai() as client,
     ):
-        assert httpx.get(f"{server.url}/state").json() == [True, True]
+        assert server.get("/state") == [True, True]
 
         large = httpx.get(f"{server.url}/health", headers={"x-large": "x" * 5000})
         assert (large.status_code, large.json()["error"]["code"]) == (431, "request_headers_too_large")
@@ -127,18 +109,13 @@ def test_options_and_settings_given_to_the_application_hold_in_each_worker(
 
 def test_a_completion_without_its_client_is_stopped_after_the_grace(mine: Path, tmp_path: Path) -> None:
     settings = {"PYTHONPATH": str(mine), "LOG_FORMAT": "json"}
-    server = Server(tmp_path / "log", app="mine:create_patient_app", settings=settings)
-    try:
-        server.wait_for_log("Uvicorn running on")  # without a connection that would stay open
-        with Connection(server.port) as connection:
-            connection.post(chat("endless", "Hello!", stream=True))
-            connection.read_until(b"data: ")
-        server.send(signal.SIGTERM)
-        code = server.wait()
-    finally:
-        server.kill()
+    with (
+        Server(tmp_path / "log", app="mine:create_patient_app", **settings) as server,
+        Connection(server.port) as asked,
+    ):
+        asked.post(chat("endless", "Hello!", stream=True))
+        asked.read_until(b"data: ")
 
-    assert code == 0
     assert [line["ended"] for line in server.lines if "ended" in line] == ["client_left"]
     assert not [line for line in server.lines if line["level"] == "ERROR"]
 
@@ -161,7 +138,7 @@ def test_a_wrong_setting_ends_it_with_a_sentence_that_names_the_variable() -> No
     ended = subprocess.run(  # noqa: S603 - our own command
         litestar("run", "--port", "0"),
         cwd=ROOT,
-        env=environment({"REASONING_FIELD": "thoughts"}),
+        env=environment(REASONING_FIELD="thoughts"),
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -175,19 +152,18 @@ def test_a_wrong_setting_ends_it_with_a_sentence_that_names_the_variable() -> No
 
 def test_it_serves_on_a_unix_domain_socket_and_on_an_inherited_one(tmp_path: Path) -> None:
     path = str(tmp_path / "socket")
-    with started(tmp_path / "log", "--uds", path), httpx.Client(transport=httpx.HTTPTransport(uds=path)) as client:
-        assert eventually(lambda: client.get("http://server/health").status_code, bool) == 200
+    with Server(tmp_path / "log", "--uds", path), httpx.Client(transport=httpx.HTTPTransport(uds=path)) as client:
+        assert client.get("http://server/health").status_code == 200
 
     with socket.create_server(("127.0.0.1", 0)) as listening:
-        file = listening.fileno()
-        with started(tmp_path / "log", "--fd", str(file), files=(file,)):
+        listening.set_inheritable(True)
+        with Server(tmp_path / "log", "--fd", str(listening.fileno())):
             assert httpx.get(f"http://127.0.0.1:{listening.getsockname()[1]}/health").status_code == 200
 
 
 def test_it_serves_by_tls_with_a_certificate_that_it_makes(tmp_path: Path) -> None:
     certificate, key = str(tmp_path / "cert.pem"), str(tmp_path / "key.pem")
     options = ("--create-self-signed-cert", "--host", "localhost")
-    with started(tmp_path / "log", *options, "--ssl-certfile", certificate, "--ssl-keyfile", key) as server:
-        server.wait_for_log("Uvicorn running on https://")
+    with Server(tmp_path / "log", *options, "--ssl-certfile", certificate, "--ssl-keyfile", key) as server:
         trusting = ssl.create_default_context(cafile=certificate)
         assert httpx.get(f"https://localhost:{server.port}/health", verify=trusting).status_code == 200

@@ -4,8 +4,6 @@ import time
 from contextlib import ExitStack
 from pathlib import Path
 
-import httpx
-
 from tests.conftest import PATIENCE
 from tests.template.e2e.connection import Connection, chat
 from tests.template.e2e.server import SERVING, Server
@@ -29,17 +27,15 @@ def served(port: int, held: ExitStack) -> int:
 def test_a_limit_is_each_workers_own_and_all_write_nothing_but_json_and_warn_once(tmp_path: Path) -> None:
     settings = {"MAX_CONCURRENT_COMPLETIONS": "1", "LOG_FORMAT": "json"}
     settings["COVERAGE_PROCESS_CONFIG"] = ""  # of a tracer, Litestar's command says a line of its own
-    with (
-        Server(tmp_path / "log", app=SERVING, settings=settings, workers=WORKERS, options=EVERYWHERE) as server,
-        ExitStack() as held,
-    ):
+    options = ("--wc", str(WORKERS), *EVERYWHERE)
+    with Server(tmp_path / "log", *options, app=SERVING, **settings) as server, ExitStack() as held:
         count, deadline = 0, time.monotonic() + PATIENCE
         while count < WORKERS and time.monotonic() < deadline:  # which of them takes a connection is chance
             count += served(server.port, held)
         assert count == WORKERS
         assert served(server.port, held) == 0
         held.close()
-        httpx.get(f"{server.url}/v1/models")
+        server.models()
 
     assert server.log.endswith("\n")
     messages = [line["message"] for line in server.lines]

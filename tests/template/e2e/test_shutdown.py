@@ -6,7 +6,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 from tests.template.e2e.connection import Connection, chat, head_of
-from tests.template.e2e.server import MISHAPS, Server
+from tests.template.e2e.server import MISHAPS, SERVING, Server
 
 QUESTION = b'{"model":"function","messages":[{"role":"user","content":"Hello!"}]}'
 ENDLESS = ["endless-async-generator", "endless-generator", "gated-async-generator", "gated-generator"]
@@ -26,7 +26,7 @@ def outcome(server: Server) -> str:
 
 
 def test_streams_run_to_their_end_after_the_signal_and_nothing_new_is_begun(tmp_path: Path) -> None:
-    with Server.with_own_models(tmp_path / "log") as server, ExitStack() as stack:
+    with Server(tmp_path / "log", app=SERVING) as server, ExitStack() as stack:
         late, *streams = [stack.enter_context(Connection(server.port)) for _ in range(10)]
         late.send(head_of(len(QUESTION)) + QUESTION[:-1])
         for stream in streams:
@@ -35,7 +35,7 @@ def test_streams_run_to_their_end_after_the_signal_and_nothing_new_is_begun(tmp_
             stream.read_until(b"data: ")
 
         server.send(signal.SIGTERM)
-        server.wait_until_it_shuts_down()
+        server.wait_for_log("Shutting down")
         late.send(QUESTION[-1:])
         refused, strangers = late.read_to_end(), {outcome(server) for _ in range(5)}
         answers = [stream.read_to_end() for stream in streams]
@@ -51,7 +51,7 @@ def test_streams_run_to_their_end_after_the_signal_and_nothing_new_is_begun(tmp_
 
 
 def test_what_outlasts_the_grace_ends_with_an_error(tmp_path: Path) -> None:
-    with Server.with_own_models(tmp_path / "log", SHUTDOWN_GRACE="0.1") as server, ExitStack() as stack:
+    with Server(tmp_path / "log", app=SERVING, SHUTDOWN_GRACE="0.1") as server, ExitStack() as stack:
         streams = [stack.enter_context(Connection(server.port)) for _ in ENDLESS * 3]
         waiting = [stack.enter_context(Connection(server.port)) for _ in WHOLE]
         for connection, model in zip(streams, ENDLESS * 3, strict=True):
@@ -76,7 +76,7 @@ def test_what_outlasts_the_grace_ends_with_an_error(tmp_path: Path) -> None:
 
 
 def test_clients_that_neither_read_nor_write_do_not_keep_the_process_alive(tmp_path: Path) -> None:
-    with Server.with_own_models(tmp_path / "log", SHUTDOWN_GRACE="0.1") as server, ExitStack() as stack:
+    with Server(tmp_path / "log", app=SERVING, SHUTDOWN_GRACE="0.1") as server, ExitStack() as stack:
         for model in GREEDY * 3:
             reader = stack.enter_context(Connection(server.port, receive_buffer=4096))
             reader.post(chat(model, "Hello!", stream=True))

@@ -4,10 +4,10 @@ from typing import Any
 
 from httpx import Response
 from msgspec import Struct, field
-from openai.types.chat import ChatCompletionChunk
 
 from schemas.chat import Json
-from tests.conftest import Client, ask, chunks_of, message_of
+from tests.conftest import Client, ask, chunks_of
+from tests.template.chat.scripted import accumulated
 from tests.template.conftest import finish_reason_of
 
 
@@ -30,37 +30,17 @@ def answer_from(client: Client, content: object = "Hello!", *, stream: bool, **f
 
 
 def answer_of(response: Response) -> Answer:
-    if response.headers["content-type"] == "application/json":
-        message, usage = message_of(response), response.json()["usage"]
-    else:
-        chunks = chunks_of(response)
-        deltas = [choice["delta"] for chunk in chunks for choice in chunk["choices"]]
-        texts = ("content", "reasoning_content")
-        message = {name: "".join(delta.get(name) or "" for delta in deltas) for name in texts}
-        message["tool_calls"] = _calls(deltas)
-        usage = chunks[-1].get("usage") or usage_of(0, 0)
-    calls = [(call["id"], *call["function"].values()) for call in message.get("tool_calls") or ()]
-    return Answer(
-        message["content"] or "", message.get("reasoning_content") or "", calls, finish_reason_of(response), usage
-    )
+    assert response.status_code == 200, response.text
+    is_whole = response.headers["content-type"] == "application/json"
+    completion: Json = response.json() if is_whole else accumulated(chunks_of(response))
+    (message,) = (choice["message"] for choice in completion["choices"])
+    functions = {call["id"]: call["function"] for call in message.get("tool_calls") or ()}
+    calls = [(call_id, function["name"], function["arguments"]) for call_id, function in functions.items()]
+    content, reasoning = (message.get(name) or "" for name in ("content", "reasoning_content"))
+    usage = completion["usage"] if is_whole else completion.get("usage") or usage_of(0, 0)
+    return Answer(content, reasoning, calls, finish_reason_of(response), usage)
 
 
 def events_of(response: Response) -> list[Json]:
-    """Return the events of a stream; each of its frames is a chunk of OpenAI's."""
-    for chunk in (chunks := chunks_of(response)):
-        ChatCompletionChunk.model_validate(chunk)
-    return [chunk["event"] for chunk in chunks if "event" in chunk]
-
-
-def _calls(deltas: list[Json]) -> list[Json]:
-    """Return the calls that deltas add up to; only the first delta of each has an id and a name."""
-    calls: list[Json] = []
-    for delta in [call for each in deltas for call in each.get("tool_calls") or ()]:
-        function: dict[str, Any] = delta["function"]
-        if delta["index"] == len(calls):
-            calls.append({"id": delta["id"], "function": {"name": function["name"], "arguments": ""}})
-        else:
-            assert not {"id", "type"} & delta.keys()
-            assert "name" not in function
-        calls[delta["index"]]["function"]["arguments"] += function["arguments"]
-    return calls
+    """Return the events of a stream."""
+    return [chunk["event"] for chunk in chunks_of(response) if "event" in chunk]

@@ -2,14 +2,13 @@
 
 import asyncio
 import time
-from collections.abc import Callable, Iterator
-from contextlib import contextmanager
 from typing import Any
 
 from haystack import component
 from haystack.dataclasses import ChatMessage, StreamingChunk
 
-from tests.template.e2e.journal import Run
+from tests.template.e2e.journal import Run, noted
+from tests.template.haystack.generators import Messages
 
 MORE = StreamingChunk("more ", index=0)
 END = {"replies": [ChatMessage.from_assistant("The end.")]}
@@ -22,12 +21,10 @@ class SyncEndless:
     def __init__(self, run: Run, pause: float = 0.001) -> None:
         self._run, self._pause = run, pause
 
-    @component.output_types(replies=list[ChatMessage])
-    def run(
-        self, messages: list[ChatMessage], streaming_callback: Callable[[StreamingChunk], Any] | None = None
-    ) -> dict[str, list[ChatMessage]]:
+    @component.output_types(replies=Messages)
+    def run(self, messages: Messages, streaming_callback: Any = None) -> dict[str, Messages]:
         with noted(self._run):
-            while not self._run.is_open:
+            while not self._run.gate.is_set():
                 self._run.items += 1
                 if streaming_callback is not None:
                     streaming_callback(MORE)
@@ -39,12 +36,10 @@ class SyncEndless:
 class AsyncEndless(SyncEndless):
     """The same on the event loop."""
 
-    @component.output_types(replies=list[ChatMessage])
-    async def run_async(
-        self, messages: list[ChatMessage], streaming_callback: Callable[[StreamingChunk], Any] | None = None
-    ) -> dict[str, list[ChatMessage]]:
+    @component.output_types(replies=Messages)
+    async def run_async(self, messages: Messages, streaming_callback: Any = None) -> dict[str, Messages]:
         with noted(self._run):
-            while not self._run.is_open:
+            while not self._run.gate.is_set():
                 self._run.items += 1
                 if streaming_callback is not None:
                     await streaming_callback(MORE)
@@ -60,10 +55,10 @@ class SyncGate:
     def __init__(self, run: Run) -> None:
         self._run = run
 
-    @component.output_types(messages=list[ChatMessage])
-    def run(self, messages: list[ChatMessage]) -> dict[str, list[ChatMessage]]:
+    @component.output_types(messages=Messages)
+    def run(self, messages: Messages) -> dict[str, Messages]:
         with noted(self._run):
-            self._run.block()
+            self._run.gate.wait()
         return {"messages": messages}
 
 
@@ -71,22 +66,8 @@ class SyncGate:
 class AsyncGate(SyncGate):
     """The same on the event loop."""
 
-    @component.output_types(messages=list[ChatMessage])
-    async def run_async(self, messages: list[ChatMessage]) -> dict[str, list[ChatMessage]]:
+    @component.output_types(messages=Messages)
+    async def run_async(self, messages: Messages) -> dict[str, Messages]:
         with noted(self._run):
             await self._run.wait()
         return {"messages": messages}
-
-
-@contextmanager
-def noted(run: Run) -> Iterator[None]:
-    """Note how something starts and ends."""
-    run.note("started")
-    try:
-        yield
-        run.note("finished")
-    except BaseException as error:
-        run.note(type(error).__name__)
-        raise
-    finally:
-        run.note("closed")

@@ -18,7 +18,6 @@ Kwargs: TypeAlias = dict[str, Any] | None
 Tools: TypeAlias = list[Tool] | None
 Step: TypeAlias = StreamingChunk | Exception
 Script: TypeAlias = Callable[[Messages], Iterable[Step]]
-Replies: TypeAlias = dict[str, Messages]
 Finish: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter"]
 
 
@@ -30,10 +29,29 @@ class Asked(Struct, frozen=True):
     tools: Tools
 
 
-class _Scripted:
+@component
+class SyncGenerator:
+    """A generator that runs in a thread."""
+
     def __init__(self, script: Script) -> None:
         self.asked: list[Asked] = []
         self._script = script
+
+    @component.output_types(replies=Messages)
+    def run(
+        self,
+        messages: Messages,
+        streaming_callback: Callback = None,
+        generation_kwargs: Kwargs = None,
+        tools: Tools = None,
+    ) -> dict[str, Messages]:
+        assert not hasattr(self, "run_async"), "The server must not call the sync side of an async component"
+        chunks: list[StreamingChunk] = []
+        for chunk in self._steps(messages, generation_kwargs, tools):
+            chunks.append(chunk)
+            if streaming_callback is not None:
+                streaming_callback(chunk)
+        return {"replies": [_convert_streaming_chunks_to_chat_message(chunks)]}
 
     def _steps(self, *asked: Any) -> Iterable[StreamingChunk]:
         self.asked.append(Asked(*asked))
@@ -44,38 +62,17 @@ class _Scripted:
 
 
 @component
-class SyncGenerator(_Scripted):
-    """A generator that runs in a thread."""
-
-    @component.output_types(replies=list[ChatMessage])
-    def run(
-        self,
-        messages: Messages,
-        streaming_callback: Callback = None,
-        generation_kwargs: Kwargs = None,
-        tools: Tools = None,
-    ) -> Replies:
-        assert not hasattr(self, "run_async"), "The server must not call the sync side of an async component"
-        chunks: list[StreamingChunk] = []
-        for chunk in self._steps(messages, generation_kwargs, tools):
-            chunks.append(chunk)
-            if streaming_callback is not None:
-                streaming_callback(chunk)
-        return {"replies": [_convert_streaming_chunks_to_chat_message(chunks)]}
-
-
-@component
 class AsyncGenerator(SyncGenerator):
     """A generator that runs on the event loop."""
 
-    @component.output_types(replies=list[ChatMessage])
+    @component.output_types(replies=Messages)
     async def run_async(
         self,
         messages: Messages,
         streaming_callback: Callback = None,
         generation_kwargs: Kwargs = None,
         tools: Tools = None,
-    ) -> Replies:
+    ) -> dict[str, Messages]:
         chunks: list[StreamingChunk] = []
         for chunk in self._steps(messages, generation_kwargs, tools):
             chunks.append(chunk)

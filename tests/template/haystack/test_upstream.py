@@ -2,10 +2,8 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Iterator, Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from threading import Event, Thread
-from typing import Any
+from collections.abc import AsyncIterator, Iterator
+from threading import Event
 
 import pytest
 from haystack.components.generators.chat import OpenAIChatGenerator
@@ -23,6 +21,7 @@ from tests.conftest import PATIENCE, Client, Serve, ask, chunks_of, error_of, li
 from tests.template.asgi import AsgiClient, until
 from tests.template.haystack.answers import Answer, answer_from, usage_of
 from tests.template.haystack.generators import each_mode
+from tests.template.upstream import Upstream
 
 SECRET = "the key sk-12345 of the account acme"  # noqa: S105 - which an upstream may well name
 FAILED = {"message": "The upstream model failed.", "type": "server_error", "param": None, "code": "upstream_error"}
@@ -53,59 +52,16 @@ FIELDS: Json = {
 }
 
 
-class Upstream(ThreadingHTTPServer):
-    """A server that gives one answer to all requests, and keeps the requests."""
-
-    daemon_threads = True
-    block_on_close = False
-
-    def __init__(self) -> None:
-        super().__init__(("127.0.0.1", 0), _Handler)
-        self.url = f"http://127.0.0.1:{self.server_port}/v1"
-        self.requests: list[tuple[str, Mapping[str, str], Json]] = []
-        self.silent = Event()
-        self.answers({"object": "chat.completion", "choices": [HELLO]})
-
-    def answers(self, body: Json | str, status: int = 200, **headers: str) -> None:
-        """Set the answer; one that announces more than it sends is broken off."""
-        self.data = (json.dumps(body) if isinstance(body, dict) else body).encode()
-        self.status = status
-        kind = "application/json" if isinstance(body, dict) else "text/html"
-        self.headers = {"content_type": kind, "content_length": str(len(self.data)), **headers}
-
-
-class _Handler(BaseHTTPRequestHandler):
-    server: Upstream
-
-    def do_POST(self) -> None:
-        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
-        self.server.requests.append((self.path, {name.lower(): value for name, value in self.headers.items()}, body))
-        if self.server.silent.is_set():
-            self.rfile.read()  # until the client gives up
-            return
-        self.send_response(self.server.status)
-        for name, value in self.server.headers.items():
-            self.send_header(name.replace("_", "-"), value)
-        self.end_headers()
-        self.wfile.write(self.server.data)
-
-    def log_message(self, *_: Any) -> None:
-        """Log nothing."""
-
-
 @pytest.fixture
 def upstream() -> Iterator[Upstream]:
     with Upstream() as server:
-        thread = Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
-        thread.start()
+        server.answers({"object": "chat.completion", "choices": [HELLO]})
         yield server
-        server.shutdown()
-        thread.join()
 
 
 @pytest.fixture
 def client(serve: Serve, upstream: Upstream) -> Client:
-    return chat_of(serve, upstream.url)
+    return chat_of(serve, f"{upstream.url}/v1")
 
 
 def chat_of(serve: Serve, url: object, key: str = "", model: str = "small") -> Client:
@@ -125,13 +81,13 @@ def test_chat_is_offered_if_the_settings_name_its_model(serve: Serve, model: str
 def test_the_upstream_gets_its_own_key_and_the_model_of_the_settings(
     serve: Serve, upstream: Upstream, key: str, expected: str
 ) -> None:
-    client = chat_of(serve, upstream.url, key)
+    client = chat_of(serve, f"{upstream.url}/v1", key)
     client.headers["authorization"] = "Bearer the client's own"
 
     assert message_of(ask(client, model="chat"))["content"] == "Hello!"
 
     ((path, headers, body),) = upstream.requests
-    assert (path, headers["authorization"], body["model"]) == ("/v1/chat/completions", expected, "small")
+    assert (path, headers["authorization"], json.loads(body)["model"]) == ("/v1/chat/completions", expected, "small")
 
 
 @pytest.mark.anyio
@@ -156,26 +112,26 @@ def test_the_upstream_gets_every_field_as_it_was_sent(upstream: Upstream, client
 
     ask(client, model="chat", stream=stream, **fields)
 
-    assert [body for _, _, body in upstream.requests] == [{"model": "small", "n": 1, "stream": stream, **fields}]
+    assert upstream.bodies == [{"model": "small", "n": 1, "stream": stream, **fields}]
 
 
 @pytest.mark.parametrize("fields", [{"tools": [DESCRIBED], "tool_choice": "auto"}, {"response_format": FORMAT}])
 def test_haystacks_generator_for_openai_sends_what_the_client_sent(
     serve: Serve, upstream: Upstream, fields: Json
 ) -> None:
-    generator = OpenAIChatGenerator(HaystackSecret.from_token("none"), "small", api_base_url=upstream.url)
+    generator = OpenAIChatGenerator(HaystackSecret.from_token("none"), "small", api_base_url=f"{upstream.url}/v1")
     fields = {**fields, "messages": FIELDS["messages"], "logit_bias": {"42": -100}}
 
     ask(serve(haystack_component(generator)), **fields)
 
-    assert [body for _, _, body in upstream.requests] == [{"model": "small", "n": 1, "stream": False, **fields}]
+    assert upstream.bodies == [{"model": "small", "n": 1, "stream": False, **fields}]
 
 
 def test_the_upstream_is_asked_once_for_each_of_several_answers(upstream: Upstream, client: Client) -> None:
     response = ask(client, model="chat", n=2)
 
     assert [choice["index"] for choice in response.json()["choices"]] == [0, 1]
-    assert [body["n"] for _, _, body in upstream.requests] == [1, 1]
+    assert [body["n"] for body in upstream.bodies] == [1, 1]
 
 
 @each_mode
@@ -223,7 +179,7 @@ def test_an_upstream_that_sends_nothing_is_given_up(
     monkeypatch.setattr(upstream_module, "TIMEOUT", 0.2)
     upstream.silent.set()
 
-    response = ask(chat_of(serve, upstream.url), model="chat", stream=stream)
+    response = ask(chat_of(serve, f"{upstream.url}/v1"), model="chat", stream=stream)
 
     assert (response.status_code, error_of(response)["code"]) == (504, "timeout")
 

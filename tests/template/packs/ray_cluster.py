@@ -39,6 +39,7 @@ def main(port: int) -> None:
     signal.signal(signal.SIGTERM, lambda *_: stopping.set())  # after Ray has set its handler
     serve.start(http_options={"host": "127.0.0.1", "port": port})
     serve.run(deployment(create_app, Settings.load(), {}))
+    print("It serves.", flush=True)  # noqa: T201 - for which the test waits
     stopping.wait()
     serve.delete("default")
     serve.shutdown()

@@ -9,7 +9,6 @@ import sys
 import time
 from collections import Counter
 from collections.abc import Iterator
-from pathlib import Path
 from types import SimpleNamespace
 from typing import Any
 
@@ -25,8 +24,8 @@ from app.keys import Keys
 from app.registry import Pipelines
 from app.settings import Secret, Settings, SettingsError
 from tests.conftest import PATIENCE, ROOT, Client, Serve, ask, error_of, returning, until
-from tests.template.e2e.redis import Redis, needs_redis
-from tests.template.e2e.server import Server, free_port
+from tests.template.e2e.redis import Redis, free_port, needs_redis
+from tests.template.e2e.server import Server
 
 LIMIT, REMAINING, RESET = (f"x-ratelimit-{name}-requests" for name in ("limit", "remaining", "reset"))
 UNREACHABLE = "Redis does not answer"
@@ -191,7 +190,7 @@ def test_an_address_is_taken_from_a_header_only_of_a_proxy_that_the_environment_
     tmp_path: Path, trusted: dict[str, str], statuses: list[int]
 ) -> None:
     forwarded = ["192.0.2.1", "192.0.2.2", "192.0.2.8, 192.0.2.1", "forged", "forged too"]
-    with Server(tmp_path / "log", settings={"REQUESTS_PER_MINUTE": "1"} | trusted) as server:
+    with Server(tmp_path / "log", REQUESTS_PER_MINUTE="1", **trusted) as server:
         models = f"{server.url}/v1/models"
         answers = [httpx.get(models, headers={"x-forwarded-for": address}) for address in forwarded]
     assert [answer.status_code for answer in answers] == statuses
@@ -234,8 +233,8 @@ def patient(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def redis(tmp_path: Path, patient: None) -> Iterator[Redis]:
-    with Redis(tmp_path, free_port()) as running:
+def redis(patient: None) -> Iterator[Redis]:
+    with Redis() as running:
         yield running
 
 
@@ -284,18 +283,18 @@ async def test_many_requests_at_once_wait_for_a_connection_to_redis(
 
 @needs_redis
 def test_a_server_reconnects_to_its_redis_and_counts_for_itself_while_there_is_none(
-    serve: Serve, tmp_path: Path, patient: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+    serve: Serve, patient: None, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
     clock, port = Clock(), free_port()
     monkeypatch.setattr(app.limits.rates, "time", SimpleNamespace(monotonic=clock))
     client = serve(returning("Hello!"), requests_per_minute=3, redis_url=f"redis://127.0.0.1:{port}")
 
     for _ in range(2):  # the second time, the connection has died
-        with Redis(tmp_path, port):
+        with Redis(port):
             assert left_at(client) == "2"
     assert UNREACHABLE not in caplog.text
     assert [left_at(client) for _ in range(3)] == ["2", "1", "0"]
-    with Redis(tmp_path, port):
+    with Redis(port):
         assert request(client).status_code == 429
         assert caplog.text.count(UNREACHABLE) == 1
         clock.now += 60

@@ -21,10 +21,8 @@ from app.local.generator import LocalChatGenerator
 from app.local.model import LocalModel, OnItem, to_request
 from app.services import Messages
 from schemas.chat import Json
-from tests.conftest import live
-from tests.template.e2e.clients import says
-from tests.template.e2e.connection import Connection, chat
-from tests.template.e2e.patience import eventually
+from tests.conftest import live, until
+from tests.template.e2e.connection import Connection, chat, says
 
 QUESTION = "What is the capital of France?"
 CAPITAL: Messages = [{"role": "user", "content": QUESTION}]
@@ -63,7 +61,7 @@ class WatchedModel(LocalModel):
         self.events[question].append("stopped")
 
     def wait_for(self, question: str, event: str) -> None:
-        eventually(lambda: self.events[question], lambda events: event in events)
+        until(lambda: self.events[question], lambda events: event in events)
 
 
 def question_of(request: Json) -> str:
@@ -217,7 +215,7 @@ def test_it_stops_when_its_client_leaves_and_meanwhile_other_requests_are_answer
     question = f"endless-{stream}"
     with Connection(client.base_url.port or 0) as connection:
         connection.post(chat("test", question, stream=stream))
-        eventually(lambda: model.items[question], lambda items: items > 2)
+        until(lambda: model.items[question], lambda items: items > 2)
         assert client.models.list().data
         assert "stopped" not in model.events[question]
 

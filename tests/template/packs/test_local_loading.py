@@ -19,7 +19,7 @@ from openai import InternalServerError
 from app.local.model import LocalModel, to_request
 from app.services import Messages
 from tests.conftest import PATIENCE, ROOT, live
-from tests.template.e2e.clients import client_of, says
+from tests.template.e2e.connection import says
 from tests.template.e2e.server import Server
 
 STORY: Messages = [{"role": "user", "content": "Write a long story about a dragon."}]
@@ -108,8 +108,8 @@ def test_a_process_may_end_while_the_model_loads() -> None:
 
 def test_a_server_may_stop_while_it_answers(tmp_path: Path) -> None:
     with (
-        Server(tmp_path / "log", settings={"SHUTDOWN_GRACE": "0.1"}) as server,
-        client_of(server) as client,
+        Server(tmp_path / "log", SHUTDOWN_GRACE="0.1") as server,
+        server.openai() as client,
         client.chat.completions.create(model="local", messages=says("Write a long story."), stream=True) as stream,
     ):
         next(stream)

@@ -15,14 +15,11 @@ pytest.importorskip("prometheus_client", reason="needs the extra `metrics`")
 from prometheus_client.parser import text_string_to_metric_families
 
 from app.keys import Keys
-from app.registry import Pipelines
 from app.services import Body, Messages
 from schemas.chat import Usage
-from tests.conftest import PATIENCE, Serve, ask, error_of, live
-from tests.template.e2e.clients import says
-from tests.template.e2e.connection import chat
-from tests.template.e2e.patience import eventually
-from tests.template.e2e.server import Server
+from tests.conftest import PATIENCE, Serve, ask, error_of, live, until
+from tests.template.e2e.connection import chat, says
+from tests.template.e2e.server import SERVING, Server
 
 
 async def answer(model: str, messages: Messages, body: Body) -> AsyncIterator[str | Usage]:
@@ -58,9 +55,8 @@ def figure(client: httpx.Client, name: str, **labels: str) -> float:
 def test_a_completion_is_counted_by_how_it_ended(
     serve: Serve, question: str, ended: str, chunks: int, tokens: list[int], stream: bool
 ) -> None:
-    pipelines, name = Pipelines(), uuid4().hex
-    pipelines.add(name, answer)
-    client = serve(pipelines, metrics=True, completion_timeout=0.1 if question == "wait" else PATIENCE)
+    name = uuid4().hex
+    client = serve({name: answer}, metrics=True, completion_timeout=0.1 if question == "wait" else PATIENCE)
 
     ask(client, question, model=name, stream=stream)
 
@@ -100,12 +96,12 @@ def test_a_stream_is_measured_while_it_runs_and_when_its_client_leaves() -> None
             assert counts == [left, in_flight + 1]
             time.sleep(0.1)
             gate.set()
-            eventually(seen, lambda now: now[2] >= seconds + 0.1)
-        eventually(seen, lambda now: now[:2] == (left + 1, in_flight))
+            until(seen, lambda now: now[2] >= seconds + 0.1)
+        until(seen, lambda now: now[:2] == (left + 1, in_flight))
 
 
 def test_models_that_are_not_listed_are_counted_as_one(serve: Serve) -> None:
-    client = serve(Pipelines(), metrics=True)
+    client = serve({}, metrics=True)
     before = figure(client, "completions_total", model="unknown", ended="rejected")
 
     for number in range(3):
@@ -119,7 +115,7 @@ def test_models_that_are_not_listed_are_counted_as_one(serve: Serve) -> None:
 def test_requests_are_counted_by_route_and_status_but_not_those_for_metrics_and_health(
     serve: Serve, key: str, status: str
 ) -> None:
-    client = serve(Pipelines(), metrics=True, api_keys=Keys.parse("right"))
+    client = serve({}, metrics=True, api_keys=Keys.parse("right"))
     client.headers["authorization"] = "Bearer right"
     labels = {"app_name": "litestar", "method": "GET", "path": "/v1/models/{model_id}"}
     before = figure(client, "http_requests_total", **labels, status_code=status)
@@ -145,13 +141,13 @@ def test_requests_are_counted_by_route_and_status_but_not_those_for_metrics_and_
     ids=str,
 )
 def test_metrics_need_a_key_if_there_are_keys(serve: Serve, headers: dict[str, str], status: int) -> None:
-    response = serve(Pipelines(), metrics=True, api_keys=Keys.parse("right")).get("/metrics", headers=headers)
+    response = serve({}, metrics=True, api_keys=Keys.parse("right")).get("/metrics", headers=headers)
     assert response.status_code == status
     assert status == 200 or error_of(response)["type"] == "invalid_request_error"
 
 
 def test_every_worker_shows_the_metrics_of_all(tmp_path: Path) -> None:
-    with Server.with_own_models(tmp_path / "log", 2, METRICS="true") as server:
+    with Server(tmp_path / "log", "--wc", "2", app=SERVING, METRICS="true") as server:
         for _ in range(10):
             body = chat("generator", "Hello!", stream=True)
             httpx.post(f"{server.url}/v1/chat/completions", json=body, timeout=PATIENCE).raise_for_status()
@@ -161,5 +157,5 @@ def test_every_worker_shows_the_metrics_of_all(tmp_path: Path) -> None:
                 assert figure(client, "completions_in_flight", model="generator") == 0
                 return figure(client, "completions_total", model="generator", ended="done")
 
-        eventually(done, lambda count: count == 10)
+        until(done, lambda count: count == 10)
         assert [done() for _ in range(10)] == [10] * 10

@@ -4,14 +4,12 @@ import signal
 import sys
 from collections.abc import Iterator
 from importlib.util import find_spec
-from uuid import uuid4
 
 import httpx
 import pytest
 from openai import NotFoundError, OpenAI
 
-from tests.template.e2e.clients import client_of, says
-from tests.template.e2e.connection import Connection, chat
+from tests.template.e2e.connection import says
 from tests.template.e2e.server import SERVING, Server
 
 pytestmark = pytest.mark.skipif(not find_spec("ray"), reason="needs the extra `ray`: uv run --extra ray pytest")
@@ -29,9 +27,7 @@ class Cluster(Server):
     """A small Ray with one replica."""
 
     patience = 600.0  # of the time that it takes to start, most is Ray's
-
-    def wait(self) -> int:
-        return self._process.wait(self.patience)
+    started = "It serves.\n"
 
     def _command(self, *options: str) -> list[str]:
         return [sys.executable, "-m", "tests.template.packs.ray_cluster", str(self.port)]
@@ -41,20 +37,31 @@ class Cluster(Server):
 def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Server]:
     """A cluster for all tests; the last one ends it."""
     log = tmp_path_factory.mktemp("cluster") / "log"
-    with Cluster(log, app=SERVING, settings=ENVIRONMENT) as running:
+    with Cluster(log, app=SERVING, **ENVIRONMENT) as running:
         yield running
-
-
-@pytest.fixture
-def key() -> str:
-    """A prompt that no other test sends, under which a model of the tests notes what happens to it."""
-    return uuid4().hex
 
 
 @pytest.fixture(scope="module")
 def client(cluster: Server) -> Iterator[OpenAI]:
-    with client_of(cluster) as client:
+    with cluster.openai() as client:
         yield client
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # which importing Ray raises
+def test_a_deployment_scales_by_its_arguments_and_leaves_replicas_room_to_refuse_and_time_to_stop(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    from app.ray import build
+
+    monkeypatch.setenv("MAX_CONCURRENT_COMPLETIONS", "10")
+    monkeypatch.setenv("SHUTDOWN_GRACE", "60")
+    deployed = build({"min_replicas": "2", "max_replicas": "8"})._bound_deployment
+    config = deployed._deployment_config
+
+    scaling = config.autoscaling_config
+    assert (scaling.min_replicas, scaling.max_replicas, scaling.target_ongoing_requests) == (2, 8, 50)
+    assert deployed.max_ongoing_requests > 10
+    assert config.graceful_shutdown_timeout_s == 65
 
 
 def test_a_chunk_arrives_before_the_next_is_made(cluster: Server, client: OpenAI, key: str) -> None:
@@ -71,10 +78,7 @@ def test_a_chunk_arrives_before_the_next_is_made(cluster: Server, client: OpenAI
     [("endless-async-generator", True), ("endless-generator", True), ("gated-async-function", False)],
 )
 def test_a_model_is_stopped_when_its_client_leaves(cluster: Server, key: str, model: str, stream: bool) -> None:
-    with Connection(cluster.port) as connection:
-        connection.post(chat(model, key, stream=stream))
-        cluster.wait_for(key, "started")
-
+    cluster.ask_and_leave(model, key, stream=stream)
     assert cluster.wait_for(key, "closed") == ["started", "closed"]
 
 

@@ -1,10 +1,7 @@
 """Pack `telemetry`: spans by OpenTelemetry's conventions."""
 
 import asyncio
-import threading
 from collections.abc import AsyncIterator, Iterator
-from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from typing import Any
 
@@ -22,14 +19,12 @@ from opentelemetry.sdk.trace.export import SimpleSpanProcessor
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
-from app.registry import Pipelines
 from app.services import Body, Messages
 from schemas.chat import Usage
-from tests.conftest import PATIENCE, Client, Serve, ask, live
-from tests.template.e2e.clients import says
-from tests.template.e2e.connection import chat
-from tests.template.e2e.patience import eventually
-from tests.template.e2e.server import Server
+from tests.conftest import PATIENCE, Client, Serve, ask, live, until
+from tests.template.e2e.connection import chat, says
+from tests.template.e2e.server import SERVING, Server
+from tests.template.upstream import Upstream
 
 tracer = trace.get_tracer("the user's own")
 
@@ -62,10 +57,7 @@ def exporter() -> InMemorySpanExporter:
 
 @pytest.fixture
 def traced(serve: Serve) -> Client:
-    pipelines = Pipelines()
-    pipelines.add("on-the-loop", on_the_loop)
-    pipelines.add("in-a-thread", in_a_thread)
-    return serve(pipelines, tracing=True, owned_by="acme")
+    return serve({"on-the-loop": on_the_loop, "in-a-thread": in_a_thread}, tracing=True, owned_by="acme")
 
 
 def spans(exporter: InMemorySpanExporter) -> dict[str, ReadableSpan]:
@@ -131,7 +123,7 @@ def test_a_completion_whose_client_left_is_no_error(exporter: InMemorySpanExport
     ):
         next(stream)
         stream.close()
-        span = eventually(lambda: spans(exporter).get("chat test"), bool)
+        span = until(lambda: spans(exporter).get("chat test"), bool)
 
     assert span is not None
     assert span.status.status_code is StatusCode.UNSET
@@ -199,40 +191,20 @@ def test_without_their_settings_there_are_neither_metrics_nor_spans(
     assert spans(exporter) == {}
 
 
-@contextmanager
-def collector(received: list[bytes]) -> Iterator[str]:
-    """Give the address of a server that receives what is posted to it."""
-
-    class Handler(BaseHTTPRequestHandler):
-        def do_POST(self) -> None:
-            received.append(self.rfile.read(int(self.headers["content-length"])))
-            self.send_response(200)
-            self.end_headers()
-
-        def log_message(self, *_: object) -> None: ...
-
-    with ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        thread = threading.Thread(target=server.serve_forever)
-        thread.start()
-        yield f"http://127.0.0.1:{server.server_port}"
-        server.shutdown()
-        thread.join()
-
-
 def serve_and_stop(log: Path, endpoint: str, **settings: str) -> None:
     """Serve one completion by a server that exports its spans, and stop it by SIGTERM."""
     settings |= {"TRACING": "true", "OTEL_EXPORTER_OTLP_ENDPOINT": endpoint}
-    with Server.with_own_models(log, **settings) as server:
+    with Server(log, app=SERVING, **settings) as server:
         response = httpx.post(f"{server.url}/v1/chat/completions", json=chat("function", "Hello!"), timeout=PATIENCE)
         assert response.status_code == 200
 
 
 def test_spans_are_sent_to_where_the_environment_says_before_the_server_ends(tmp_path: Path) -> None:
-    received: list[bytes] = []
-    with collector(received) as url:
-        serve_and_stop(tmp_path / "log", url, OTEL_SERVICE_NAME="mine")
+    with Upstream() as collector:
+        serve_and_stop(tmp_path / "log", collector.url, OTEL_SERVICE_NAME="mine")
 
-    resources = [span for data in received for span in ExportTraceServiceRequest.FromString(data).resource_spans]
+    received = [ExportTraceServiceRequest.FromString(body) for _, _, body in collector.requests]
+    resources = [span for data in received for span in data.resource_spans]
     names = [span.name for resource in resources for scope in resource.scope_spans for span in scope.spans]
     assert all('string_value: "mine"' in str(resource.resource) for resource in resources)
     assert sorted(name for name in names if "journal" not in name) == ["POST /v1/chat/completions", "chat function"]
