@@ -1,67 +1,39 @@
-"""A server whose one model gives what a test says, and readers of its answers."""
+"""A service that answers as a test says, the client that asks it, and readers of its answers."""
 
 import asyncio
 import json
-import re
-from collections.abc import AsyncIterator, Iterator, Sequence
-from dataclasses import dataclass
-from typing import Any, Literal, TypeAlias
+from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
+from typing import TypeAlias
 
+import pytest
 from httpx import Response
-from litestar import Litestar
-from litestar.testing import TestClient
 from openai.lib.streaming.chat import ChatCompletionStreamState
 from openai.types.chat import ChatCompletionChunk
 
 from app.services import Body, Messages
-from tests.conftest import ask
-from tests.template.chat.forms import bare
-from tests.template.chat.samples import Sample
+from schemas.chat import Json
+from tests.conftest import Client, ask, yielding
+from tests.template.chat.samples import Sample, bare
 
-Json: TypeAlias = dict[str, Any]
-Manner: TypeAlias = Literal["sync", "async", "async, one by one"]
-
-MODEL = "test"
-DONE = "[DONE]"
-_LINE_END = re.compile("[\v\f\x1c-\x1e\x85\u2028\u2029\r\n]")  # as `str.splitlines` has it
-
-
-@dataclass(frozen=True)
-class Script:
-    """The items that the model yields, and the error that it raises after them."""
-
-    items: Sequence[object]
-    manner: Manner = "sync"
-    error: Exception | None = None
-
-    def play(self) -> object:
-        return self._sync() if self.manner == "sync" else self._async()
-
-    def _sync(self) -> Iterator[object]:
-        yield from self.items
-        if self.error is not None:
-            raise self.error
-
-    async def _async(self) -> AsyncIterator[object]:
-        for item in self._sync():
-            if self.manner == "async, one by one":
-                await asyncio.sleep(0)
-            yield item
+MODELS = ["test", "other"]
 
 
 class Scripted:
-    """A service that gives the result of a test, and the client that asks it."""
+    """A service that gives a result, or what a function gives, and keeps what it was asked."""
 
-    client: TestClient[Litestar]
+    client: Client
 
-    def __init__(self) -> None:
-        self.result: object = ""  # what the model returns, or the script that it plays
+    def __init__(self, result: object = "Hello!") -> None:
+        self.result = result
+        self.asked: list[tuple[str, Messages, Body]] = []
 
     async def complete(self, model: str, messages: Messages, body: Body) -> object:
-        return self.result.play() if isinstance(self.result, Script) else self.result
+        self.asked.append((model, messages, body))
+        return self.result(model, messages, body) if callable(self.result) else self.result
 
     def list_models(self) -> list[str]:
-        return [MODEL]
+        return MODELS
 
     def ask(self, result: object, **fields: object) -> Response:
         self.result = result
@@ -78,12 +50,28 @@ class Scripted:
         """Return the chunks that become of a result, without `[DONE]`."""
         response = self.ask(result, stream=True, stream_options={"include_usage": include_usage})
         assert response.status_code == 200, response.text
-        return [json.loads(data, parse_constant=_not_json) for data in data_of(response)[:-1]]
+        return [json.loads(data, parse_constant=pytest.fail) for data in data_of(response)[:-1]]
 
 
-def script(said: Sequence[Sample], manner: Manner) -> Script:
-    """Return a script of fresh items."""
-    return Script([sample.item for sample in said], manner)
+def async_yielding(*items: object, pauses: bool = False) -> Callable[..., AsyncIterator[object]]:
+    """Return a model as `yielding` does, but an async one."""
+
+    async def complete(model: str, messages: Messages, body: Body) -> AsyncIterator[object]:
+        for item in yielding(*items)(model, messages, body):
+            if pauses:
+                await asyncio.sleep(0)
+            yield item
+
+    return complete
+
+
+Way: TypeAlias = Callable[..., Callable[..., object]]
+WAYS: list[Way] = [yielding, async_yielding, partial(async_yielding, pauses=True)]
+
+
+def played(said: Sequence[Sample], way: Way = yielding) -> Callable[..., object]:
+    """Return a model that yields new items."""
+    return way(*(sample.item for sample in said))
 
 
 def data_of(response: Response) -> list[str]:
@@ -92,7 +80,7 @@ def data_of(response: Response) -> list[str]:
     assert rest == "", f"the stream ends in the middle of a frame: {rest!r}"
     for frame in frames:
         assert frame.startswith("data: "), f"not a frame of data: {frame!r}"
-        assert not _LINE_END.search(frame), f"more than one line: {frame!r}"
+        assert frame.splitlines() == [frame], f"more than one line: {frame!r}"
     return [frame.removeprefix("data: ") for frame in frames]
 
 
@@ -110,7 +98,3 @@ def summary(completion: Json) -> Json:
     usage = completion.get("usage")
     said: Json = bare({"choices": choices, "usage": usage if usage and usage["total_tokens"] else None})
     return said
-
-
-def _not_json(constant: str) -> object:
-    raise AssertionError(f"{constant} is not JSON")

@@ -21,7 +21,8 @@ from schemas.chat import (
     Usage,
 )
 from schemas.chat import ToolCall as ToolCallStruct
-from tests.template.chat.scripted import Script, Scripted
+from tests.conftest import yielding
+from tests.template.chat.scripted import Scripted
 from tests.template.conftest import choice, chunk, completion, finish_reason_of, stream
 
 CALL: Json = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": "{}"}}
@@ -57,9 +58,9 @@ def test_a_finish_reason_is_one_of_openais(scripted: Scripted, given: Any, calls
     delta = {"content": "Hello!", "tool_calls": [{"index": 0, **call} for call in calls]}
 
     for result in (
-        Script([{"choices": [choice(delta, given)]}, "!"]),
-        Script([{"choices": [choice(delta)]}, StreamingChunk("", finish_reason=given)]),
-        Script([{"choices": [choice(delta)]}, StreamingChunk("", meta={"finish_reason": given})]),
+        yielding({"choices": [choice(delta, given)]}, "!"),
+        yielding({"choices": [choice(delta)]}, StreamingChunk("", finish_reason=given)),
+        yielding({"choices": [choice(delta)]}, StreamingChunk("", meta={"finish_reason": given})),
         {"choices": [{"message": {"content": "Hello!", "tool_calls": calls}, "finish_reason": given}]},
         ChatMessage.from_assistant(
             "Hello!", tool_calls=[ToolCall("weather", {}) for _ in calls], meta={"finish_reason": given}
@@ -71,7 +72,7 @@ def test_a_finish_reason_is_one_of_openais(scripted: Scripted, given: Any, calls
 
 
 def test_of_several_finish_reasons_the_last_goes_out(scripted: Scripted) -> None:
-    result = Script([{"choices": [choice({"content": "a"}, reason)]} for reason in ("stop", "length")])
+    result = yielding(*({"choices": [choice({"content": "a"}, reason)]} for reason in ("stop", "length")))
 
     assert finish_reason_of(scripted.ask(result, stream=True)) == finish_reason_of(scripted.ask(result)) == "length"
 
@@ -86,11 +87,11 @@ def test_numbers_of_tokens_that_nobody_reported_are_0(
     usage = {"prompt_tokens": prompt, "completion_tokens": generated, "total_tokens": prompt + generated}
     items = ["Hello!", *([{"usage": reported}] if reported else [])]
 
-    *chunks, last = scripted.chunks(Script(items), include_usage=True)
+    *chunks, last = scripted.chunks(yielding(*items), include_usage=True)
 
     assert chunks == [{**each, "usage": None} for each in stream({"content": "Hello!"})]
     assert last == chunk(usage=usage)
-    assert scripted.completion(Script(items)) == completion("Hello!") | {"usage": usage}
+    assert scripted.completion(yielding(*items)) == completion("Hello!") | {"usage": usage}
 
 
 @pytest.mark.parametrize(("total", "sent"), [({}, 7), ({"total_tokens": 9}, 9), ({"total_tokens": 0}, 0)])
@@ -100,7 +101,7 @@ def test_the_total_of_a_usage_is_the_sum_unless_given_and_its_details_are_kept(
     usage = Usage(prompt_tokens=3, completion_tokens=4, prompt_tokens_details={"cached_tokens": 1}, **total)
 
     expected = {**USAGE, "total_tokens": sent, "prompt_tokens_details": {"cached_tokens": 1}}
-    assert scripted.completion(Script(["Hello!", usage]))["usage"] == expected
+    assert scripted.completion(yielding("Hello!", usage))["usage"] == expected
 
 
 def test_each_response_has_an_id_of_its_own(scripted: Scripted) -> None:
@@ -114,7 +115,7 @@ def test_each_response_has_an_id_of_its_own(scripted: Scripted) -> None:
 def test_full_chunks_keep_the_id_and_model_they_carry_and_all_others_share_it(scripted: Scripted) -> None:
     items = [{**UPSTREAM, "choices": [choice({"role": "assistant", "content": text})]} for text in ("Hel", "lo")]
 
-    chunks = scripted.chunks(Script([*items, "!"]))
+    chunks = scripted.chunks(yielding(*items, "!"))
 
     expected = stream({"content": "Hel"}, {"content": "lo"}, {"content": "!"})
     assert chunks == [{**each, **UPSTREAM} for each in expected]
@@ -123,7 +124,7 @@ def test_full_chunks_keep_the_id_and_model_they_carry_and_all_others_share_it(sc
 @pytest.mark.parametrize(
     "kind", [dict, OpenAICompletion.model_validate, lambda whole: msgspec.convert(whole, ChatCompletion)]
 )
-@pytest.mark.parametrize("given", [lambda whole: whole, lambda whole: Script([whole])], ids=["returned", "yielded"])
+@pytest.mark.parametrize("given", [lambda whole: whole, yielding], ids=["returned", "yielded"])
 def test_a_full_completion_goes_out_as_it_is_or_split_into_chunks(
     scripted: Scripted, kind: Callable[[Json], object], given: Callable[[object], object]
 ) -> None:
@@ -151,17 +152,17 @@ def test_subclasses_of_our_structs_keep_their_fields(scripted: Scripted) -> None
     assert whole == {**expected, "citations": ["a"]}
     assert chunks[1]["choices"][0]["delta"] == {"tool_calls": [{"index": 0, **sent}]}
     assert chunks[1]["citations"] == ["a"]
-    assert scripted.chunks(Script([item])) == [
+    assert scripted.chunks(yielding(item)) == [
         *stream()[:1],
         chunk(choice({"content": "Hello!"}), citations=["a"]),
         *stream()[1:],
     ]
-    assert scripted.completion(Script([item, "!"])) == {**completion("Hello!!"), "citations": ["a"]}
+    assert scripted.completion(yielding(item, "!")) == {**completion("Hello!!"), "citations": ["a"]}
 
 
 def test_log_probabilities_of_chunks_add_up(scripted: Scripted) -> None:
     items = [{"choices": [choice({"content": text}, logprobs=LOGPROBS)]} for text in ("a", "b")]
 
-    (answer,) = scripted.completion(Script(items))["choices"]
+    (answer,) = scripted.completion(yielding(*items))["choices"]
 
     assert answer["logprobs"] == {"content": LOGPROBS["content"] * 2}

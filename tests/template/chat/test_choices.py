@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Iterator
-from typing import Any, get_args
+from typing import Any
 
 import pytest
 from hypothesis import given
@@ -14,7 +14,7 @@ from app.services import Body, Messages
 from schemas.chat import Json, Usage
 from tests.conftest import PATIENCE, Serve, ask, chunks_of, error_of
 from tests.template.chat.samples import Sample, completion_of, samples
-from tests.template.chat.scripted import Manner, Scripted, accumulated, script, summary
+from tests.template.chat.scripted import WAYS, Scripted, Way, accumulated, played, summary
 
 each_mode = pytest.mark.parametrize("stream", [False, True])
 
@@ -99,13 +99,13 @@ def test_a_model_that_handles_n_is_asked_once(serve: Serve, n: int | None, strea
     assert completion["usage"]["total_tokens"] == 5
 
 
-@given(said=samples(), manner=st.sampled_from(get_args(Manner)), n=st.integers(1, 3))
+@given(said=samples(), way=st.sampled_from(WAYS), n=st.integers(1, 3))
 def test_each_choice_says_what_the_model_says_in_its_first(
-    scripted: Scripted, said: list[Sample], manner: Manner, n: int
+    scripted: Scripted, said: list[Sample], way: Way, n: int
 ) -> None:
     fields: Json = {"n": n, "stream_options": {"include_usage": True}}
-    chunks = chunks_of(scripted.ask(script(said, manner), stream=True, **fields))
-    completion = scripted.ask(script(said, manner), n=n).json()
+    chunks = chunks_of(scripted.ask(played(said, way), stream=True, **fields))
+    completion = scripted.ask(played(said, way), n=n).json()
 
     assert summary(accumulated(chunks)) == summary(completion)
     first = completion_of(said)["choices"]

@@ -12,11 +12,8 @@ from typing import Any, TypeAlias
 import pytest
 from litestar import Litestar
 
-from app.app import create_app
-from app.registry import Pipelines
-from app.settings import Settings
 from tests.conftest import PATIENCE, SERVER_ERROR
-from tests.template.asgi import AsgiClient, until
+from tests.template.asgi import AsgiClient, running, until
 
 pytestmark = pytest.mark.anyio
 
@@ -133,10 +130,7 @@ class Exchange(AsgiClient):
 @asynccontextmanager
 async def exchange(model: Model, **settings: Any) -> AsyncIterator[Exchange]:
     """Ask a model for a stream, and leave at the end."""
-    registry = Pipelines()
-    registry.add("test", model)
-    app = create_app(settings=Settings(**{"keep_alive_interval": 0, **settings}), pipelines=registry)
-    async with app.lifespan(), Exchange(app) as asked:
+    async with running(model, **{"keep_alive_interval": 0, **settings}) as app, Exchange(app) as asked:
         yield asked
 
 
@@ -144,23 +138,6 @@ def deltas_in(frames: bytes) -> list[dict[str, Any]]:
     """Return the deltas of the chunks in some frames."""
     data = [frame.removeprefix(b"data: ") for frame in frames.split(b"\n\n") if frame.startswith(b"data: {")]
     return [choice["delta"] for each in data for choice in json.loads(each)["choices"]]
-
-
-@both
-async def test_a_chunk_is_sent_while_its_generator_is_at_work(kind: Callable[..., Model]) -> None:
-    run = Run()
-    async with exchange(kind(run, ["first", None, "second"])) as asked:
-        assert await asked.status() == 200
-        received = await asked.until(b"first")
-        await until(run.at_gate.is_set)
-        assert await asked.is_silent()
-
-        run.gate.set()
-        rest = await asked.rest()
-
-    assert deltas_in(received) == [{"role": "assistant", "content": ""}, {"content": "first"}]
-    assert deltas_in(rest) == [{"content": "second"}, {}]
-    assert rest.endswith(b"data: [DONE]\n\n")
 
 
 @both

@@ -4,22 +4,22 @@ import asyncio
 import json
 from collections.abc import AsyncIterator, Callable, Iterator
 from enum import StrEnum
-from functools import partial
 from http import HTTPStatus
 from types import SimpleNamespace
-from typing import Any
 
 import pytest
 from httpx import Response
 from hypothesis import given
 from hypothesis import strategies as st
 from litestar.exceptions import HTTPException, InternalServerException, NotFoundException, ValidationException
-from openai import APIError
+from openai import APIError, InternalServerError
 
 from app.errors import CompletionError, CompletionTimeoutError, InvalidRequestError, ModelNotFoundError, OverloadedError
 from app.services import Body, Messages
 from schemas.chat import Delta, Json
-from tests.conftest import ASKS, SERVER_ERROR, Client, Serve, ask, chunks_of, error_of, openai_of, until, yielding
+from tests.conftest import ASKS, SERVER_ERROR, Serve, ask, error_of, live, openai_of, until, yielding
+from tests.template.chat.scripted import WAYS, Scripted, Way
+from tests.template.conftest import stream as expected_stream
 
 SECRET = "postgres://admin:hunter2@db.internal"  # noqa: S105 - a text that no client may read
 UNEXPECTED = {"message": SERVER_ERROR, "type": "server_error", "param": None, "code": None}
@@ -220,40 +220,6 @@ def test_a_generator_is_closed_after_an_item_that_cannot_be_sent(serve: Serve, s
         until(lambda name=name: name in closed)  # type: ignore[misc]  # a lambda in a loop binds its name like this
 
 
-class Service:
-    """A service that answers with the model that a test sets."""
-
-    model: Callable[..., object]
-    client: Client
-
-    def complete(self, model: str, messages: Messages, body: Body) -> object:
-        return self.model(model, messages, body)
-
-    def list_models(self) -> list[str]:
-        return ["test"]
-
-
-@pytest.fixture(scope="module")
-def service(serve_all: Serve) -> Service:
-    service = Service()
-    service.client = serve_all(service)
-    return service
-
-
-def async_yielding(*items: object, pauses: bool) -> Callable[..., AsyncIterator[object]]:
-    """Return a model as `yielding` does, but an async one."""
-
-    async def complete(model: str, messages: Messages, body: Body) -> AsyncIterator[object]:
-        for item in items:
-            if pauses:
-                await asyncio.sleep(0)
-            if isinstance(item, Exception):
-                raise item
-            yield item
-
-    return complete
-
-
 def event(text: str) -> object:
     return SimpleNamespace(to_event_dict=lambda: {"type": text})
 
@@ -267,7 +233,7 @@ texts = st.text(st.sampled_from('ab \n"\\é€😀\u2028\u0085\x00'), max_size=4
 items = st.lists(
     texts | st.builds(Delta, reasoning_content=texts) | texts.map(event) | texts.map(tool_call), max_size=5
 )
-ways = st.sampled_from([yielding, partial(async_yielding, pauses=False), partial(async_yielding, pauses=True)])
+ways = st.sampled_from(WAYS)
 meant_errors = st.builds(
     CompletionError,
     texts,
@@ -289,20 +255,19 @@ invalid_items = st.sampled_from(
 
 @given(items=items, failure=meant_errors | exceptions.map(lambda kind: kind(SECRET)) | invalid_items, way=ways)
 def test_a_failure_in_a_stream_comes_after_all_items_before_it(
-    service: Service, items: list[object], failure: object, way: Callable[..., Any]
+    scripted: Scripted, items: list[object], failure: object, way: Way
 ) -> None:
-    service.model = way("Well, ", *items)
-    *expected, finish = chunks_of(ask(service.client, stream=True))
+    *expected, finish = scripted.chunks(way("Well, ", *items))
     assert finish["choices"][0]["finish_reason"]
 
-    service.model = way("Well, ", *items, failure, "never")
-    chunks, error = failed_stream(ask(service.client, stream=True))
+    failing = way("Well, ", *items, failure, "never")
+    chunks, error = failed_stream(scripted.ask(failing, stream=True))
 
     assert [(chunk["choices"], chunk.get("event")) for chunk in chunks] == [
         (chunk["choices"], chunk.get("event")) for chunk in expected
     ]
     assert error == error_from(failure)
-    whole = ask(service.client)
+    whole = scripted.ask(failing)
     assert (whole.status_code, error_of(whole)) == (getattr(failure, "status", 500), error)
 
 
@@ -324,11 +289,64 @@ def failed_stream(response: Response) -> tuple[list[Json], Json]:
     return chunks, json.loads(error.removeprefix("data: "))["error"]
 
 
-def test_an_error_in_listing_the_models_is_a_500(serve: Serve) -> None:
-    class Broken(Service):
-        def list_models(self) -> list[str]:
-            raise RuntimeError(SECRET)
+NO_CHUNKS: dict[str, Json] = {
+    "a number as a choice": {"choices": [1]},
+    "a text as a choice": {"choices": ["a"]},
+    "a number as a delta": {"choices": [{"delta": 1}]},
+    "a number as a message": {"choices": [{"message": 1}]},
+}
 
-    client = serve(Broken())
+
+@pytest.mark.parametrize("item", NO_CHUNKS.values(), ids=NO_CHUNKS)
+def test_a_dict_that_is_no_chunk_is_an_error_of_the_service(scripted: Scripted, item: Json) -> None:
+    whole, streamed = (scripted.ask(yielding("Hello", item), stream=stream) for stream in (False, True))
+
+    assert (whole.status_code, error_of(whole)) == (500, UNEXPECTED)
+    assert failed_stream(streamed) == (expected_stream({"content": "Hello"})[:2], UNEXPECTED)
+
+
+@pytest.mark.parametrize("error", [asyncio.CancelledError("secret"), SystemExit(1)], ids=repr)
+def test_an_exception_that_ends_other_programs_ends_one_stream(scripted: Scripted, error: BaseException) -> None:
+    async def generator(model: str, messages: Messages, body: Body) -> AsyncIterator[str]:
+        yield "Hello"
+        raise error
+
+    chunks, failure = failed_stream(scripted.ask(generator, stream=True))
+
+    assert ["Hello" in str(chunk) for chunk in chunks] == [False, True]
+    assert failure == error_of(scripted.ask(generator)) == UNEXPECTED
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt])
+def test_an_exception_that_stops_an_event_loop_does_not_stop_the_server_from_a_task(
+    error: type[BaseException], stream: bool
+) -> None:
+    async def fail() -> None:
+        await asyncio.sleep(0)
+        raise error
+
+    async def grouped(model: str, messages: Messages, body: Body) -> str:
+        async with asyncio.TaskGroup() as group:
+            group.create_task(fail())
+        return "never"
+
+    async def spawned(model: str, messages: Messages, body: Body) -> str:
+        task = asyncio.create_task(fail())
+        asyncio.create_task(fail()).cancel()  # before it has begun
+        await task
+        return "never"
+
+    for model in (grouped, spawned):
+        with live(model) as client:
+            for _ in range(2):  # the server still answers
+                with pytest.raises(InternalServerError) as caught:
+                    client.chat.completions.create(**ASKS, stream=stream)
+                assert caught.value.body == UNEXPECTED
+                assert caught.value.request_id
+
+
+def test_an_error_in_listing_the_models_is_a_500(serve: Serve) -> None:
+    client = serve(SimpleNamespace(complete=yielding(), list_models=lambda: 1 // 0))
     for response in (client.get("/v1/models"), client.get("/v1/models/a"), ask(client)):
         assert (response.status_code, error_of(response)) == (500, UNEXPECTED)

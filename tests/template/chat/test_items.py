@@ -23,8 +23,8 @@ from schemas.chat import (
     Usage,
 )
 from tests.conftest import SERVER_ERROR, Serve, ask, error_of, message_of, returning, streamed_text, yielding
-from tests.template.chat.forms import Markup
-from tests.template.chat.scripted import Script, Scripted
+from tests.template.chat.samples import Markup
+from tests.template.chat.scripted import Scripted
 from tests.template.conftest import choice, chunk, completion, deltas_of, stream
 
 CALL: Json = {"id": "call_1", "type": "function", "function": {"name": "weather", "arguments": '{"city":"Paris"}'}}
@@ -98,8 +98,8 @@ def haystack_message(text: str | None = None, **fields: Any) -> SimpleNamespace:
 def test_an_item_of_any_type_is_its_content_or_its_text(scripted: Scripted, item: object, text: str) -> None:
     deltas = [{"content": part} for part in (text, " Yes.") if part]
 
-    assert scripted.chunks(Script([item, " Yes."])) == stream(*deltas)
-    assert scripted.completion(Script([item, " Yes."])) == completion(f"{text} Yes.")
+    assert scripted.chunks(yielding(item, " Yes.")) == stream(*deltas)
+    assert scripted.completion(yielding(item, " Yes.")) == completion(f"{text} Yes.")
 
 
 @pytest.mark.parametrize(
@@ -122,9 +122,9 @@ def test_numbers_of_tokens_may_be_of_any_integral_type(scripted: Scripted) -> No
         {"usage": numbers | details},
         haystack_chunk(meta={"usage": numbers | details}),
     ):
-        *_, last = scripted.chunks(Script(["Hello!", usage]), include_usage=True)
+        *_, last = scripted.chunks(yielding("Hello!", usage), include_usage=True)
 
-        whole = scripted.completion(Script(["Hello!", usage]))["usage"]
+        whole = scripted.completion(yielding("Hello!", usage))["usage"]
         assert whole == last["usage"] == {**USAGE, "prompt_tokens_details": {"cached_tokens": 1}}
 
 
@@ -136,10 +136,10 @@ def test_a_field_that_is_an_empty_text_takes_no_text_from_the_content(
     monkeypatch.setattr("app.engine.chat.ChatCompletionChunk", NamedChunk)
 
     for items in (["Hello!"], [named], [Delta(content="Hello!")], [NamedDelta(content="Hello!")]):
-        _, text, *_ = scripted.chunks(Script(items))
+        _, text, *_ = scripted.chunks(yielding(*items))
         assert (text["choices"][0]["delta"]["content"], text.get("provider", "")) == ("Hello!", "")
         assert text["choices"][0]["delta"].get("note", "") == ""
-        message = scripted.completion(Script(items))["choices"][0]["message"]
+        message = scripted.completion(yielding(*items))["choices"][0]["message"]
         assert (message["content"], message.get("note", "")) == ("Hello!", "")
 
 
@@ -157,12 +157,12 @@ def test_a_field_that_is_an_empty_text_takes_no_text_from_the_content(
 def test_a_chunk_that_lacks_fields_or_has_nulls_says_nothing_by_them(scripted: Scripted, chunk: Json) -> None:
     expected = stream({"content": "a"}, {"content": "b"})
 
-    assert scripted.chunks(Script(["a", chunk, "b"])) == expected
-    assert scripted.chunks(Script(["a", chunk, "b"]), include_usage=True)[-1]["usage"] == USAGE
-    assert scripted.completion(Script(["a", chunk, "b"])) == completion("ab") | {"usage": USAGE}
+    assert scripted.chunks(yielding("a", chunk, "b")) == expected
+    assert scripted.chunks(yielding("a", chunk, "b"), include_usage=True)[-1]["usage"] == USAGE
+    assert scripted.completion(yielding("a", chunk, "b")) == completion("ab") | {"usage": USAGE}
 
 
-@pytest.mark.parametrize("given", [lambda whole: whole, lambda whole: Script([whole])], ids=["returned", "yielded"])
+@pytest.mark.parametrize("given", [lambda whole: whole, yielding], ids=["returned", "yielded"])
 def test_nulls_of_a_whole_completion_are_filled_in(scripted: Scripted, given: Callable[[Json], object]) -> None:
     message = {"role": None, "content": "Hello!", "tool_calls": None, "refusal": None}
     choice = {"index": None, "message": message, "finish_reason": None, "logprobs": None}
@@ -188,18 +188,18 @@ def test_nulls_of_a_whole_completion_are_filled_in(scripted: Scripted, given: Ca
 def test_an_error_of_an_upstream_that_is_yielded_ends_the_completion(
     scripted: Scripted, item: Json, error: tuple[str, str, str | None]
 ) -> None:
-    *text, last = scripted.chunks(Script(["Hello!", item, "never"]))
+    *text, last = scripted.chunks(yielding("Hello!", item, "never"))
 
     assert text == stream({"content": "Hello!"})[:2]
-    for found in (last["error"], *(error_of(scripted.ask(Script([item]), stream=each)) for each in (True, False))):
+    for found in (last["error"], *(error_of(scripted.ask(yielding(item), stream=each)) for each in (True, False))):
         assert (found["message"], found["type"], found["code"]) == error
 
 
 def test_an_answer_that_only_refuses_has_no_content(scripted: Scripted) -> None:
     items = [Delta(refusal="N"), Delta(refusal="o.")]
 
-    assert scripted.completion(Script(items)) == completion(None, refusal="No.")
-    assert scripted.chunks(Script(items)) == stream({"refusal": "N"}, {"refusal": "o."})
+    assert scripted.completion(yielding(*items)) == completion(None, refusal="No.")
+    assert scripted.chunks(yielding(*items)) == stream({"refusal": "N"}, {"refusal": "o."})
 
 
 @pytest.mark.parametrize(
@@ -208,9 +208,9 @@ def test_an_answer_that_only_refuses_has_no_content(scripted: Scripted) -> None:
     ids=repr,
 )
 def test_an_item_that_says_nothing_is_not_sent(scripted: Scripted, item: object) -> None:
-    assert scripted.chunks(Script(["a", item, "b"])) == stream({"content": "a"}, {"content": "b"})
-    assert scripted.chunks(Script([item])) == stream()
-    assert scripted.completion(Script([item, item])) == completion("")
+    assert scripted.chunks(yielding("a", item, "b")) == stream({"content": "a"}, {"content": "b"})
+    assert scripted.chunks(yielding(item)) == stream()
+    assert scripted.completion(yielding(item, item)) == completion("")
 
 
 def test_a_chunk_mapper_reads_only_items_of_unknown_types(serve: Serve) -> None:
@@ -258,12 +258,12 @@ def test_one_item_may_carry_several_things_which_go_out_in_this_order(scripted: 
         {"tool_calls": [{"index": 0, **CALL}]},
     ]
 
-    *chunks, last = scripted.chunks(Script([item]), include_usage=True)
+    *chunks, last = scripted.chunks(yielding(item), include_usage=True)
 
     assert chunks == [{**each, "usage": None} for each in stream(*parts, finish_reason="length")]
     assert last == chunk(usage=USAGE)
     whole = completion("Hello!", finish_reason="length", reasoning_content="Hm.", tool_calls=[CALL])
-    assert scripted.completion(Script([item])) == {**whole, "usage": USAGE}
+    assert scripted.completion(yielding(item)) == {**whole, "usage": USAGE}
 
 
 @pytest.mark.parametrize(
@@ -284,10 +284,10 @@ def test_reasoning_goes_out_in_the_fields_that_the_setting_names(serve: Serve, s
 
     for result in (
         whole,
-        Script([delta, "Yes."]),
-        Script([full_chunk, "Yes."]),
-        Script([haystack_chunk(reasoning="Hm."), "Yes."]),
-        Script([haystack_chunk(reasoning=ReasoningContent("Hm.")), "Yes."]),
+        yielding(delta, "Yes."),
+        yielding(full_chunk, "Yes."),
+        yielding(haystack_chunk(reasoning="Hm."), "Yes."),
+        yielding(haystack_chunk(reasoning=ReasoningContent("Hm.")), "Yes."),
         haystack_message("Yes.", reasoning=ReasoningContent("Hm.")),
     ):
         deltas = deltas_of(service.ask(result, stream=True))
@@ -296,7 +296,7 @@ def test_reasoning_goes_out_in_the_fields_that_the_setting_names(serve: Serve, s
 
 
 def test_a_chunk_with_nothing_but_an_extra_field_goes_out(scripted: Scripted) -> None:
-    _, sent, _ = scripted.chunks(Script([{"choices": [], "citations": ["a"]}]))
+    _, sent, _ = scripted.chunks(yielding({"choices": [], "citations": ["a"]}))
 
     assert sent == chunk(citations=["a"])
 
@@ -308,14 +308,14 @@ def test_items_of_a_service_are_not_changed_and_may_be_sent_again(scripted: Scri
     ]
     before = msgspec.json.encode(items)
 
-    first, second = (scripted.completion(Script([*items, *items]))["choices"] for _ in range(2))
+    first, second = (scripted.completion(yielding(*items, *items))["choices"] for _ in range(2))
 
     assert msgspec.json.encode(items) == before
     assert first == second
 
 
 def test_a_chunk_cannot_make_the_server_open_any_number_of_answers(scripted: Scripted) -> None:
-    response = scripted.ask(Script([{"choices": [{"index": 1_000_000, "delta": {"content": "a"}}]}]), stream=True)
+    response = scripted.ask(yielding({"choices": [{"index": 1_000_000, "delta": {"content": "a"}}]}), stream=True)
 
     assert (response.status_code, error_of(response)["message"]) == (500, SERVER_ERROR)
 

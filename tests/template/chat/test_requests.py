@@ -12,10 +12,11 @@ from msgspec import UNSET
 
 from app.app import create_app
 from app.pipelines import pipelines
-from app.services import Body, Hooks, Messages
+from app.services import Hooks
 from app.settings import Settings
 from schemas.chat import ChatCompletionRequest, Json
 from tests.conftest import Client, Serve, ask, chunks_of, error_of, message_of, returning
+from tests.template.chat.scripted import Scripted
 from tests.template.conftest import places
 
 MESSAGE: Json = {"role": "user", "content": "Hello!"}
@@ -45,28 +46,9 @@ FULL: Json = {
 SHIPPED = [name for name in ("echo", "echo-stream", "tools", "reasoning", "events") if name in pipelines.models]
 
 
-class Service:
-    """A service that keeps the last request it received."""
-
-    messages: Messages
-    body: Body
-
-    def complete(self, model: str, messages: Messages, body: Body) -> str:
-        self.messages, self.body = messages, body
-        return "Hello!"
-
-    def list_models(self) -> list[str]:
-        return ["test"]
-
-
 @pytest.fixture(scope="module")
-def service() -> Service:
-    return Service()
-
-
-@pytest.fixture(scope="module")
-def client(serve_all: Serve, service: Service) -> Client:
-    return serve_all(service)
+def client(scripted: Scripted) -> Client:
+    return scripted.client
 
 
 WRONG_VALUES: dict[str, list[Any]] = {
@@ -238,14 +220,15 @@ UNTOUCHED: dict[str, Json] = {
 
 
 @pytest.mark.parametrize("fields", UNTOUCHED.values(), ids=UNTOUCHED)
-def test_accepted_fields_reach_the_service_untouched(client: Client, service: Service, fields: Json) -> None:
+def test_accepted_fields_reach_the_service_untouched(client: Client, scripted: Scripted, fields: Json) -> None:
     for ascii_only in (True, False):
         content = json.dumps(BODY | fields, ensure_ascii=ascii_only).encode()
         response = client.post("/v1/chat/completions", content=content)
 
         assert response.status_code == 200, response.text
-        assert json.dumps(service.body) == json.dumps(json.loads(content))
-        assert service.messages == json.loads(content)["messages"]
+        _, messages, body = scripted.asked[-1]
+        assert json.dumps(body) == json.dumps(json.loads(content))
+        assert messages == json.loads(content)["messages"]
 
 
 json_values: st.SearchStrategy[Any] = st.recursive(
@@ -274,20 +257,20 @@ def mutated_requests(draw: st.DrawFn) -> Json:
 
 
 @given(body=mutated_requests() | json_values)
-def test_any_json_reaches_the_service_untouched_or_is_a_4xx(client: Client, service: Service, body: object) -> None:
+def test_any_json_reaches_the_service_untouched_or_is_a_4xx(client: Client, scripted: Scripted, body: object) -> None:
     response = client.post("/v1/chat/completions", json=body)
 
     if response.status_code == 200:
-        assert repr(service.body) == repr(body)  # in which 1, 1.0 and True differ
+        assert repr(scripted.asked[-1][2]) == repr(body)  # in which 1, 1.0 and True differ
     else:
         assert 400 <= response.status_code < 500
         assert error_of(response)["type"] == "invalid_request_error"
 
 
 @given(fields=st.dictionaries(st.text(max_size=8).map("x_{}".format), json_values))
-def test_undeclared_fields_reach_the_service_untouched(client: Client, service: Service, fields: Json) -> None:
+def test_undeclared_fields_reach_the_service_untouched(client: Client, scripted: Scripted, fields: Json) -> None:
     assert client.post("/v1/chat/completions", json=FULL | fields).status_code == 200
-    assert repr(service.body) == repr(FULL | fields)
+    assert repr(scripted.asked[-1][2]) == repr(FULL | fields)
 
 
 @pytest.fixture(scope="module")

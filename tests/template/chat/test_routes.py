@@ -5,7 +5,6 @@ import time
 import pytest
 from openai.types import Model
 
-from app.registry import Pipelines
 from schemas.chat import Json
 from tests.conftest import Client, Serve, ask, chunks_of, error_of, message_of, yielding
 from tests.factories import UsageFactory
@@ -17,10 +16,7 @@ NAMES = ["test", "a/b", "a/b/c.gguf", "org/model:7b", "with space", "é", "100%"
 
 @pytest.fixture(scope="module")
 def client(serve_all: Serve) -> Client:
-    pipelines = Pipelines()
-    for name in NAMES:
-        pipelines.add(name, yielding("Hello!", UsageFactory.build()))
-    return serve_all(pipelines, owned_by="me")
+    return serve_all(dict.fromkeys(NAMES, yielding("Hello!", UsageFactory.build())), owned_by="me")
 
 
 @PREFIXES

@@ -12,7 +12,6 @@ from litestar import Router
 
 from app.engine.results import CallbackStream
 from app.engine.run import run_sync
-from app.registry import Pipelines
 from app.services import Body, Messages
 from controllers.openai import OpenAIController
 from schemas.chat import ChatCompletion, Choice, Message
@@ -131,10 +130,7 @@ WHERE = Where()
 @pytest.fixture(scope="module")
 def client(serve_all: Serve) -> Client:
     """A client of all these services, each of which is a model."""
-    registry = Pipelines()
-    for name, service in {**SERVICES, **SIGNATURES}.items():
-        registry.add(name, service)
-    return serve_all(registry)
+    return serve_all(SERVICES | SIGNATURES)
 
 
 @pytest.mark.parametrize("name", SERVICES)

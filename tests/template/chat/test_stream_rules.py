@@ -2,7 +2,7 @@
 
 from collections import defaultdict
 from collections.abc import Iterator
-from typing import Any, get_args
+from typing import Any
 
 import openai
 import pytest
@@ -10,9 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from openai.types.chat import ChatCompletion, ChatCompletionChunk
 
-from tests.template.chat.forms import Json
+from schemas.chat import Json
 from tests.template.chat.samples import Sample, completion_of, samples
-from tests.template.chat.scripted import DONE, MODEL, Manner, Scripted, data_of, script
+from tests.template.chat.scripted import WAYS, Scripted, Way, data_of, played
 
 ROLE = {"role": "assistant", "content": ""}
 OWN_FIELDS = {
@@ -22,26 +22,26 @@ OWN_FIELDS = {
 NULLS_OF_A_CHUNK = {"choices.finish_reason"}
 NULLS_OF_A_COMPLETION = {"choices.logprobs", "choices.message.refusal", "choices.message.content"}
 
-manners = st.sampled_from(get_args(Manner))
+ways = st.sampled_from(WAYS)
 
 
-@given(said=samples(), manner=manners)
-def test_a_whole_answer_is_strictly_of_openais_type(scripted: Scripted, said: list[Sample], manner: Manner) -> None:
-    answer = scripted.completion(script(said, manner))
+@given(said=samples(), way=ways)
+def test_a_whole_answer_is_strictly_of_openais_type(scripted: Scripted, said: list[Sample], way: Way) -> None:
+    answer = scripted.completion(played(said, way))
 
     assert set(undeclared_in(ChatCompletion.model_validate(answer, strict=True))) <= OWN_FIELDS
     assert set(nulls_in(answer)) <= NULLS_OF_A_COMPLETION
 
 
 @pytest.mark.parametrize("include_usage", [False, True])
-@given(said=samples(), manner=manners)
+@given(said=samples(), way=ways)
 def test_every_frame_but_the_last_is_strictly_a_chunk_of_openais_type(
-    scripted: Scripted, said: list[Sample], manner: Manner, include_usage: bool
+    scripted: Scripted, said: list[Sample], way: Way, include_usage: bool
 ) -> None:
-    response = scripted.ask(script(said, manner), stream=True, stream_options={"include_usage": include_usage})
+    response = scripted.ask(played(said, way), stream=True, stream_options={"include_usage": include_usage})
 
     *frames, done = data_of(response)
-    assert done == DONE
+    assert done == "[DONE]"
     chunks = [ChatCompletionChunk.model_validate_json(frame, strict=True) for frame in frames]
     for chunk in chunks:
         assert set(undeclared_in(chunk)) <= OWN_FIELDS
@@ -49,15 +49,15 @@ def test_every_frame_but_the_last_is_strictly_a_chunk_of_openais_type(
         assert nulls <= NULLS_OF_A_CHUNK | ({"usage"} if include_usage else set())
         assert ("usage" in chunk.model_fields_set) == include_usage
     assert len({(chunk.id, chunk.created, chunk.model, chunk.object) for chunk in chunks}) == 1
-    assert chunks[0].model == MODEL
+    assert chunks[0].model == "test"
     assert len(chunks[0].id.removeprefix("chatcmpl-")) >= 29
 
 
-@given(said=samples(), manner=manners)
+@given(said=samples(), way=ways)
 def test_the_role_comes_first_and_the_finish_reason_last_once_in_each_answer(
-    scripted: Scripted, said: list[Sample], manner: Manner
+    scripted: Scripted, said: list[Sample], way: Way
 ) -> None:
-    chunks = scripted.chunks(script(said, manner))
+    chunks = scripted.chunks(played(said, way))
 
     assert chunks[0]["choices"][0]["delta"] == ROLE
     for first, *between, last in answers_of(chunks).values():
@@ -68,22 +68,22 @@ def test_the_role_comes_first_and_the_finish_reason_last_once_in_each_answer(
         assert last["finish_reason"] is not None
 
 
-@given(said=samples(), manner=manners)
+@given(said=samples(), way=ways)
 def test_the_usage_that_a_service_reports_is_in_the_last_chunk_alone(
-    scripted: Scripted, said: list[Sample], manner: Manner
+    scripted: Scripted, said: list[Sample], way: Way
 ) -> None:
-    *chunks, last = scripted.chunks(script(said, manner), include_usage=True)
+    *chunks, last = scripted.chunks(played(said, way), include_usage=True)
 
     assert last["choices"] == []
     assert last["usage"] == completion_of(said).get("usage", dict.fromkeys(last["usage"], 0))
     assert all(chunk["usage"] is None for chunk in chunks)
 
 
-@given(said=samples(), manner=manners)
+@given(said=samples(), way=ways)
 def test_tool_calls_are_counted_from_0_and_named_where_they_begin(
-    scripted: Scripted, said: list[Sample], manner: Manner
+    scripted: Scripted, said: list[Sample], way: Way
 ) -> None:
-    chunks = scripted.chunks(script(said, manner))
+    chunks = scripted.chunks(played(said, way))
 
     for answer in answers_of(chunks).values():
         begun: list[str] = []
@@ -98,12 +98,12 @@ def test_tool_calls_are_counted_from_0_and_named_where_they_begin(
                 assert not names
 
 
-@given(said=samples(), manner=manners)
-def test_an_event_keeps_its_place_between_the_texts(scripted: Scripted, said: list[Sample], manner: Manner) -> None:
-    chunks = scripted.chunks(script(said, manner))
+@given(said=samples(), way=ways)
+def test_an_event_keeps_its_place_between_the_texts(scripted: Scripted, said: list[Sample], way: Way) -> None:
+    chunks = scripted.chunks(played(said, way))
 
     sent = [chunk.get("event") or content_of(chunk) for chunk in chunks]
-    meant = [sample.said.event or sample.said.part.content for sample in said]
+    meant = [sample.said.event or sample.said.part.get("content", "") for sample in said]
     assert joined(sent) == joined(meant)
 
 

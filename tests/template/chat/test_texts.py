@@ -3,19 +3,17 @@
 import json
 import math
 import re
-from collections.abc import Callable
 from typing import Any
 
 import pytest
 from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
-from app.registry import Pipelines
-from tests.conftest import Serve, ask, returning
-from tests.template.chat import forms
-from tests.template.chat.forms import Event, Form, Json, Part, Said
-from tests.template.chat.samples import Sample, completion_of
-from tests.template.chat.scripted import Script, Scripted, accumulated, data_of, summary
+from schemas.chat import Json
+from tests.conftest import Serve, ask, returning, yielding
+from tests.template.chat import samples
+from tests.template.chat.samples import Form, Said, Sample, completion_of
+from tests.template.chat.scripted import Scripted, accumulated, data_of, summary
 from tests.template.conftest import chunk, deltas_of
 
 AWKWARD = 'a "quote", a \\, a\nline,\r\n\x00 \x85 \u2028 \u2029 é 日本 🎉 and halves: \ud800 \udfff'
@@ -27,20 +25,16 @@ any_value: st.SearchStrategy[Any] = st.recursive(
 )
 
 
-def call(arguments: str) -> Part:
-    return Part(calls=(forms.Call(0, "tool", arguments, "call_1"),))
-
-
-PLACES: dict[str, tuple[Form, Callable[[str], Part]]] = {
-    "content of a text": (forms.text, lambda text: Part(content=text)),
-    "content of an object": (forms.mapped_object, lambda text: Part(content=text)),
-    "content of a chunk": (forms.chunk, lambda text: Part(content=text)),
-    "reasoning": (forms.delta, lambda text: Part(reasoning=text)),
-    "refusal": (forms.delta, lambda text: Part(refusal=text)),
-    "extra field": (forms.chunk_dict, lambda text: Part(note=text)),
-    "tool arguments": (forms.delta, call),
-    "content of a completion": (forms.completion_dict, lambda text: Part(content=text)),
-    "tool arguments of a completion": (forms.completion_dict, call),
+PLACES: dict[str, tuple[Form, str]] = {
+    "content of a text": (samples.text, "content"),
+    "content of an object": (samples.mapped_object, "content"),
+    "content of a chunk": (samples.chunk, "content"),
+    "reasoning": (samples.delta, "reasoning_content"),
+    "refusal": (samples.delta, "refusal"),
+    "extra field": (samples.chunk_dict, "note"),
+    "tool arguments": (samples.delta, "tool_calls"),
+    "content of a completion": (samples.completion_dict, "content"),
+    "tool arguments of a completion": (samples.completion_dict, "tool_calls"),
 }
 
 
@@ -49,28 +43,29 @@ PLACES: dict[str, tuple[Form, Callable[[str], Part]]] = {
 @example(text=AWKWARD)
 @given(text=any_text)
 def test_any_text_of_a_service_reaches_the_client(scripted: Scripted, place: str, text: str) -> None:
-    form, part_of = PLACES[place]
-    item = form(Said({0: part_of(text)}))
-    expected = completion_of([Sample(Said({0: part_of(clean(text))}), form)])
+    form, name = PLACES[place]
 
-    assert summary(scripted.completion(Script([item]))) == expected
-    assert summary(accumulated(scripted.chunks(Script([item])))) == expected
+    def said(text: str) -> Said:
+        return Said({0: {name: [samples.call(0, "tool", text, "call_1")] if name == "tool_calls" else text}})
+
+    result = yielding(form(said(text)))
+    expected = completion_of([Sample(said(clean(text)), form)])
+
+    assert summary(scripted.completion(result)) == expected
+    assert summary(accumulated(scripted.chunks(result))) == expected
 
 
 @example(value={"text": "\ud800", "number": math.nan})
 @given(value=st.dictionaries(any_text, any_value, max_size=3))
 def test_any_event_of_a_service_reaches_the_client(scripted: Scripted, value: Json) -> None:
-    _, sent, _ = scripted.chunks(Script([Event(value)]))
+    _, sent, _ = scripted.chunks(yielding(samples.event(Said(event=value))))
 
     assert sent == chunk(event=clean(value))
 
 
 @pytest.mark.parametrize("model", ['a "b"', "é\u2028"])
 def test_any_name_of_a_model_stands_in_the_frames_of_texts(serve: Serve, model: str) -> None:
-    registry = Pipelines()
-    registry.add(model, returning("Hello!"))
-
-    response = ask(serve(registry), model=model, stream=True)
+    response = ask(serve({model: returning("Hello!")}), model=model, stream=True)
 
     assert deltas_of(response) == [{"content": "Hello!"}]
     assert {json.loads(data)["model"] for data in data_of(response)[:-1]} == {model}

@@ -6,10 +6,10 @@ from unittest.mock import ANY
 import pytest
 
 from schemas.chat import Json
-from tests.conftest import message_of
-from tests.template.chat import forms
-from tests.template.chat.forms import Call, Form, Part, Said
-from tests.template.chat.scripted import Script, Scripted
+from tests.conftest import message_of, yielding
+from tests.template.chat import samples
+from tests.template.chat.samples import Form, Said
+from tests.template.chat.scripted import Scripted
 from tests.template.conftest import deltas_of
 
 MADE: Any = ANY  # an id that the server makes
@@ -150,7 +150,7 @@ def unnumbered(call: Json) -> Json:
 def test_deltas_of_tool_calls_are_numbered_and_add_up(
     scripted: Scripted, deltas: list[list[Json]], streamed: list[list[Json]], collected: list[Json]
 ) -> None:
-    result = Script([{"choices": [{"delta": {"tool_calls": calls}}]} for calls in deltas])
+    result = yielding(*({"choices": [{"delta": {"tool_calls": calls}}]} for calls in deltas))
 
     assert deltas_of(scripted.ask(result, stream=True)) == [{"tool_calls": calls} for calls in streamed]
     message = {"role": "assistant", "content": None, "refusal": None, "tool_calls": collected}
@@ -159,7 +159,7 @@ def test_deltas_of_tool_calls_are_numbered_and_add_up(
 
 def test_an_id_that_comes_late_does_not_make_another_call(scripted: Scripted) -> None:
     first, second = unnumbered(named(0, "", "f", "{")) | {"index": 0, "id": None}, more(0, "}", id="late")
-    result = Script([{"choices": [{"delta": {"tool_calls": [call]}}]} for call in (first, second)])
+    result = yielding(*({"choices": [{"delta": {"tool_calls": [call]}}]} for call in (first, second)))
 
     streamed = [call for delta in deltas_of(scripted.ask(result, stream=True)) for call in delta["tool_calls"]]
 
@@ -172,13 +172,16 @@ def test_an_id_that_comes_late_does_not_make_another_call(scripted: Scripted) ->
 @pytest.mark.parametrize("given", [True, False], ids=["ids", "no ids"])
 @pytest.mark.parametrize(
     "form",
-    [forms.chunk_dict, forms.delta, forms.streaming_chunk, forms.completion_dict, forms.completion, forms.chat_message],
+    [
+        *(samples.chunk_dict, samples.delta, samples.streaming_chunk),
+        *(samples.completion_dict, samples.completion, samples.chat_message),
+    ],
 )
 def test_calls_of_any_form_keep_their_ids_or_get_one_each_and_have_an_index_only_in_a_stream(
     scripted: Scripted, form: Form, given: bool
 ) -> None:
-    calls = tuple(Call(number, "weather", "{}", f"mine_{number}" if given else None) for number in (1, 2))
-    result = Script([form(Said({0: Part(calls=calls, finish_reason="tool_calls")}))])
+    calls = [samples.call(number, "weather", "{}", f"mine_{number}" if given else None) for number in (1, 2)]
+    result = yielding(form(Said({0: {"tool_calls": calls, "finish_reason": "tool_calls"}})))
 
     collected = message_of(scripted.ask(result))["tool_calls"]
     streamed = [call for delta in deltas_of(scripted.ask(result, stream=True)) for call in delta["tool_calls"]]

@@ -34,8 +34,8 @@ def answer_of(response: Response) -> Answer:
     is_whole = response.headers["content-type"] == "application/json"
     completion: Json = response.json() if is_whole else accumulated(chunks_of(response))
     (message,) = (choice["message"] for choice in completion["choices"])
-    functions = {call["id"]: call["function"] for call in message.get("tool_calls") or ()}
-    calls = [(call_id, function["name"], function["arguments"]) for call_id, function in functions.items()]
+    called = [(call["id"], call["function"]) for call in message.get("tool_calls") or ()]
+    calls = [(call_id, function["name"], function["arguments"]) for call_id, function in called]
     content, reasoning = (message.get(name) or "" for name in ("content", "reasoning_content"))
     usage = completion["usage"] if is_whole else completion.get("usage") or usage_of(0, 0)
     return Answer(content, reasoning, calls, finish_reason_of(response), usage)

@@ -30,7 +30,8 @@ BEFORE = ("pre_hook", "list_models", "post_hook")  # before the first item
 SLOW = [*((place, act) for place in BEFORE for act in ("block", "wait")), ("chunk_mapper", "wait")]
 SYNC = ("pre_hook", "list_models", "post_hook", "function", "iterator")  # what runs in threads, if it is sync
 PLACES = (*SYNC, "chunk_mapper")
-FATAL = [SystemExit, KeyboardInterrupt, StopIteration, StopAsyncIteration, asyncio.CancelledError, GeneratorExit]
+FATAL = [SystemExit, KeyboardInterrupt, StopIteration, StopAsyncIteration, asyncio.CancelledError, TimeoutError]
+FATAL += [GeneratorExit]
 UNEXPECTED: Json = {"message": SERVER_ERROR, "type": "server_error", "param": None, "code": None}
 
 each_mode = pytest.mark.parametrize("stream", [False, True])

@@ -7,32 +7,19 @@ import msgspec
 import pytest
 from litestar.exceptions import PermissionDeniedException
 
-from app.services import Body, Hooks, Messages
+from app.services import Hooks
 from schemas.chat import ChatCompletionRequest, Delta, Json
 from tests.conftest import SERVER_ERROR, Serve, ask, chunks_of, error_of, message_of, returning, yielding
+from tests.template.chat.scripted import Scripted
 from tests.template.conftest import completion, stream
 
 Request = ChatCompletionRequest
 MESSAGES: list[Json] = [{"role": "user", "content": "Hello!"}]
 
 
-class Recorder:
-    """A service that keeps what it was called with."""
-
-    def __init__(self) -> None:
-        self.calls: list[tuple[str, Messages, Body]] = []
-
-    def complete(self, model: str, messages: Messages, body: Body) -> str:
-        self.calls.append((model, messages, body))
-        return "Hello!"
-
-    def list_models(self) -> list[str]:
-        return ["test", "other"]
-
-
 @pytest.fixture
-def service() -> Recorder:
-    return Recorder()
+def service() -> Scripted:
+    return Scripted()
 
 
 def rename(request: Request) -> None:
@@ -92,19 +79,19 @@ CHANGES: dict[str, tuple[Any, Json]] = {
 
 @pytest.mark.parametrize(("hook", "changed"), CHANGES.values(), ids=CHANGES)
 def test_the_service_sees_the_request_as_the_pre_hook_left_it(
-    serve: Serve, service: Recorder, hook: Any, changed: Json
+    serve: Serve, service: Scripted, hook: Any, changed: Json
 ) -> None:
     response = ask(serve(service, hooks=Hooks(pre_hook=hook)), temperature=1, mine=1, yours={"kept": True})
 
     expected = {"model": "test", "messages": MESSAGES, "temperature": 1, "mine": 1, "yours": {"kept": True}} | changed
     body = {name: value for name, value in expected.items() if value is not None}
-    assert service.calls == [(body["model"], body["messages"], body)]
+    assert service.asked == [(body["model"], body["messages"], body)]
     assert response.json()["model"] == body["model"]
 
 
 @pytest.mark.parametrize("streaming", [True, False])
 def test_a_pre_hook_that_changes_stream_changes_what_the_client_gets(
-    serve: Serve, service: Recorder, streaming: bool
+    serve: Serve, service: Scripted, streaming: bool
 ) -> None:
     def hook(request: Request) -> None:
         request.stream = not streaming
@@ -115,10 +102,10 @@ def test_a_pre_hook_that_changes_stream_changes_what_the_client_gets(
         assert response.json() == completion("Hello!")
     else:
         assert chunks_of(response) == stream({"content": "Hello!"})
-    assert service.calls[0][2]["stream"] is not streaming
+    assert service.asked[0][2]["stream"] is not streaming
 
 
-def test_the_model_is_looked_up_after_the_pre_hook(serve: Serve, service: Recorder) -> None:
+def test_the_model_is_looked_up_after_the_pre_hook(serve: Serve, service: Scripted) -> None:
     def hook(request: Request) -> None:
         request.model = {"alias": "test", "test": "nope"}[request.model]
 
@@ -127,7 +114,7 @@ def test_the_model_is_looked_up_after_the_pre_hook(serve: Serve, service: Record
     assert ask(client, model="alias").json()["model"] == "test"
     refused = ask(client, model="test")
     assert (refused.status_code, error_of(refused)["code"]) == (404, "model_not_found")
-    assert len(service.calls) == 1
+    assert len(service.asked) == 1
 
 
 def test_a_post_hook_may_be_async_and_replace_the_result(serve: Serve) -> None:
@@ -178,7 +165,7 @@ def test_an_unexpected_error_of_a_hook_is_treated_as_one_of_the_service(
 
 @pytest.mark.parametrize(("hook", "calls"), [("pre_hook", 0), ("post_hook", 1)])
 def test_a_service_is_not_called_after_its_pre_hook_failed(
-    serve: Serve, service: Recorder, hook: str, calls: int
+    serve: Serve, service: Scripted, hook: str, calls: int
 ) -> None:
     def failing(value: object) -> None:
         raise PermissionDeniedException("Not you.")
@@ -186,4 +173,4 @@ def test_a_service_is_not_called_after_its_pre_hook_failed(
     hooks: dict[str, Any] = {hook: failing}
     response = ask(serve(service, hooks=Hooks(**hooks)))
 
-    assert (response.status_code, error_of(response)["message"], len(service.calls)) == (403, "Not you.", calls)
+    assert (response.status_code, error_of(response)["message"], len(service.asked)) == (403, "Not you.", calls)

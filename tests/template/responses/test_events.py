@@ -3,7 +3,6 @@
 import json
 from collections.abc import Callable
 from functools import partial
-from typing import get_args
 
 import pytest
 from hypothesis import given
@@ -12,14 +11,13 @@ from hypothesis import strategies as st
 from app.errors import CompletionError
 from schemas.chat import Delta, Json
 from tests.conftest import SERVER_ERROR, Serve, returning, yielding
-from tests.template.chat.forms import bare
-from tests.template.chat.samples import Sample, samples, texts, whole_samples
-from tests.template.chat.scripted import MODEL, Manner, Script, Scripted, accumulated, script
+from tests.template.chat.samples import Sample, any_text, bare, samples, whole_samples
+from tests.template.chat.scripted import WAYS, Scripted, Way, accumulated, played
 from tests.template.responses.events import OWN_EVENT, events_of, respond, short
 
-manners = st.sampled_from(get_args(Manner))
+ways = st.sampled_from(WAYS)
 results = st.one_of(
-    st.builds(lambda said, manner: partial(script, said, manner), samples(), manners),
+    st.builds(lambda said, way: partial(played, said, way), samples(), ways),
     whole_samples().map(lambda said: lambda: said.item),
 )
 REASONING = {"type": "summary_text", "text": "Hm."}  # a part of a reasoning item
@@ -64,18 +62,18 @@ def test_the_events_say_what_the_whole_response_and_a_chat_say(
     scripted: Scripted, result: Callable[[], object]
 ) -> None:
     scripted.result = result()
-    last = events_of(scripted.client, model=MODEL)[-1]["response"]
+    last = events_of(scripted.client)[-1]["response"]
     scripted.result = result()
-    assert comparable(last) == comparable(respond(scripted.client, model=MODEL))
+    assert comparable(last) == comparable(respond(scripted.client))
     assert said_by(last) == said_by_chat(scripted, result())
 
 
-@given(said=samples(), manner=manners, message=texts)
+@given(said=samples(), way=ways, message=any_text)
 def test_an_error_fails_the_response_after_all_that_came_before(
-    scripted: Scripted, said: list[Sample], manner: Manner, message: str
+    scripted: Scripted, said: list[Sample], way: Way, message: str
 ) -> None:
-    scripted.result = Script(["first", *(sample.item for sample in said)], manner, RuntimeError(message))
-    failed = events_of(scripted.client, model=MODEL)[-1]
+    scripted.result = way("first", *(sample.item for sample in said), RuntimeError(message))
+    failed = events_of(scripted.client)[-1]
     assert (failed["type"], failed["response"]["status"]) == ("response.failed", "failed")
     assert failed["response"]["error"] == {"code": "server_error", "message": SERVER_ERROR}
     assert said_by(failed["response"])["content"].startswith("first")
