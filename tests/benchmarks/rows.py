@@ -2,6 +2,7 @@
 
 from collections.abc import Callable, Mapping
 from functools import partial
+from typing import Any
 
 from msgspec import Struct
 
@@ -51,6 +52,15 @@ class Row(Struct, frozen=True, kw_only=True):
     logs: bool = False
 
 
+def _rates(model: str, name: str, *goals: float, **options: Any) -> Row:
+    """Return the row of a model that is asked again and again, with its goals as multiples of the others."""
+    is_stream = MODELS[model].stream
+    rate = Figure(name, "streams/s" if is_stream else "requests/s", times(*goals) if goals else ())
+    cpu = Figure(f"{name}: CPU", "µs", less=True)  # which a busy machine distorts less
+    chunks = (Figure(name, "chunks/s"),) if is_stream else ()
+    return Row(measure=partial(_throughput, model=model), figures=(rate, cpu, *chunks), **options)
+
+
 def _throughput(server: Server, quick: bool, *, model: str) -> Sample:
     before = server.cpu
     report = measure_throughput(server, model, seconds=1 if quick else 2)
@@ -80,95 +90,59 @@ def _trickle(server: Server, quick: bool) -> Sample:
     return Sample((cpu * 1e6, report.first_p99 * 1e3), report.load_cpu)
 
 
-def _together(server: Server, quick: bool, *, model: str, streams: int) -> Sample:
-    report = run(Together(port=server.port, model=model, connections=streams, watch=True))
-    return Sample((report.seconds, report.first_p99 * 1e3, report.models_p99 * 1e3), report.load_cpu)
+def _bulk(model: str, name: str, least: float) -> Row:
+    def measure(server: Server, quick: bool) -> Sample:
+        report = run(Together(port=server.port, model=model, connections=1))
+        return Sample((MEGABYTES / report.seconds,), report.load_cpu)
+
+    return Row(measure=measure, figures=(Figure(name, "MB/s", absolute(least)),))
 
 
-def _bulk(server: Server, quick: bool, *, model: str) -> Sample:
-    report = run(Together(port=server.port, model=model, connections=1))
-    return Sample((MEGABYTES / report.seconds,), report.load_cpu)
+def _memory(model: str, name: str, most: float, **options: Any) -> Row:
+    """Return the row of idle streams: some are open before, as what these took is not there to be used again."""
+
+    def measure(server: Server, quick: bool) -> Sample:
+        with holding(Hold(port=server.port, model=model, connections=WARM)):
+            before = server.memory
+            with holding(Hold(port=server.port, model=model, connections=IDLE)):
+                return Sample(((server.memory - before) / IDLE / 1024,))
+
+    return Row(measure=measure, figures=(Figure(name, "KiB", absolute(most), less=True),), once=True, **options)
 
 
-def _memory(server: Server, quick: bool, *, model: str) -> Sample:
-    """Some streams stay open while it is measured: what they took is not there to be used again."""
-    with holding(Hold(port=server.port, model=model, connections=WARM)):
-        before = server.memory
-        with holding(Hold(port=server.port, model=model, connections=IDLE)):
-            return Sample(((server.memory - before) / IDLE / 1024,))
+def _together(
+    model: str, count: int, name: str, *, done: float, models: float, first: float = 0, **options: Any
+) -> Row:
+    """Return the row of so many answers at once, with limits of the seconds and milliseconds that they take."""
 
+    def measure(server: Server, quick: bool) -> Sample:
+        report = run(Together(port=server.port, model=model, connections=count, watch=True))
+        return Sample((report.seconds, report.first_p99 * 1e3, report.models_p99 * 1e3), report.load_cpu)
 
-def _answers(name: str, *goals: float) -> tuple[Figure, ...]:
-    return (Figure(name, "requests/s", times(*goals) if goals else ()), _cpu(name))
-
-
-def _bursts(name: str, *goals: float) -> tuple[Figure, ...]:
-    return (Figure(name, "streams/s", times(*goals) if goals else ()), _cpu(name), Figure(name, "chunks/s"))
-
-
-def _cpu(name: str) -> Figure:
-    """What a busy machine distorts less than it does the requests a second."""
-    return Figure(f"{name}: CPU", "µs", less=True)
-
-
-def _streams(name: str, *, done: float, models: float, first: float | None = None) -> tuple[Figure, ...]:
-    return (
+    figures = (
         Figure(f"{name}: all done", "s", absolute(done), less=True),
         Figure(f"{name}: first chunk p99", "ms", absolute(first) if first else (), less=True),
         Figure(f"{name}: /v1/models p99", "ms", absolute(models), less=True),
     )
-
-
-def _rate(name: str, least: float) -> tuple[Figure, ...]:
-    return (Figure(name, "MB/s", absolute(least)),)
-
-
-def _size(name: str, most: float) -> tuple[Figure, ...]:
-    return (Figure(name, "KiB", absolute(most), less=True),)
+    return Row(measure=measure, figures=figures, once=True, **options)
 
 
 ROWS = {
-    "burst-async": Row(measure=partial(_throughput, model="burst-async"), figures=_bursts("200 chunks, async", 10, 3)),
-    "burst-sync": Row(measure=partial(_throughput, model="burst-sync"), figures=_bursts("200 chunks, sync", 30, 2.5)),
-    "answer-async": Row(
-        measure=partial(_throughput, model="answer-async"), figures=_answers("not streaming, async", 1.5)
-    ),
-    "answer-sync": Row(measure=partial(_throughput, model="answer-sync"), figures=_answers("not streaming, sync", 1.5)),
-    "answer-providers": Row(
-        measure=partial(_throughput, model="answer-async"),
-        figures=_answers("not streaming, both services replaced", 1.5),
-        way="providers",
-    ),
-    "answer-readme": Row(
-        measure=partial(_throughput, model="answer-sync"),
-        figures=_answers("not streaming, as each README shows", 1.5),
-        way="readme",
-    ),
-    "answer-log": Row(
-        measure=partial(_throughput, model="answer-async"),
-        figures=_answers("not streaming, with the access log", 1.3),
-        logs=True,
-    ),
+    "burst-async": _rates("burst-async", "200 chunks, async", 10, 3),
+    "burst-sync": _rates("burst-sync", "200 chunks, sync", 30, 2.5),
+    "answer-async": _rates("answer-async", "not streaming, async", 1.5),
+    "answer-sync": _rates("answer-sync", "not streaming, sync", 1.5),
+    "answer-providers": _rates("answer-async", "not streaming, both services replaced", 1.5, way="providers"),
+    "answer-readme": _rates("answer-sync", "not streaming, as each README shows", 1.5, way="readme"),
+    "answer-log": _rates("answer-async", "not streaming, with the access log", 1.3, logs=True),
     "structured": Row(
         measure=_structured,
         figures=tuple(Figure(f"200 of {name}: CPU", "× text", absolute(3), less=True) for name in STRUCTURED),
         missing={PEER: "takes no Delta", BARE: "takes text alone"},
     ),
-    "answers-1000-sync": Row(
-        measure=partial(_together, model="answer-sync", streams=1000),
-        figures=_streams("1,000 sync answers at once", done=6.5, first=1000, models=250),
-        once=True,
-    ),
-    "responses-async": Row(
-        measure=partial(_throughput, model="responses-async"),
-        figures=_bursts("200 chunks, Responses API"),
-        missing=CHAT_ALONE,
-    ),
-    "response-async": Row(
-        measure=partial(_throughput, model="response-async"),
-        figures=_answers("not streaming, Responses API"),
-        missing=CHAT_ALONE,
-    ),
+    "answers-1000-sync": _together("answer-sync", 1000, "1,000 sync answers at once", done=6.5, first=1000, models=250),
+    "responses-async": _rates("responses-async", "200 chunks, Responses API", missing=CHAT_ALONE),
+    "response-async": _rates("response-async", "not streaming, Responses API", missing=CHAT_ALONE),
     "first-chunk": Row(
         measure=_first_chunk,
         figures=(Figure("first chunk p50", "ms", less=True), Figure("first chunk p99", "ms", less=True)),
@@ -180,38 +154,33 @@ ROWS = {
             Figure("trickle, first chunk p99", "ms", less=True),
         ),
     ),
-    "bulk-async": Row(measure=partial(_bulk, model="bulk-async"), figures=_rate("50 MB, async", 60)),
-    "bulk-sync": Row(measure=partial(_bulk, model="bulk-sync"), figures=_rate("50 MB, sync", 40)),
-    "memory-async": Row(
-        measure=partial(_memory, model="idle-async"), figures=_size("memory per idle stream, async", 60), once=True
-    ),
-    "memory-sync": Row(
-        measure=partial(_memory, model="idle-sync"),
-        figures=_size("memory per idle stream, sync", 120),
-        once=True,
+    "bulk-async": _bulk("bulk-async", "50 MB, async", 60),
+    "bulk-sync": _bulk("bulk-sync", "50 MB, sync", 40),
+    "memory-async": _memory("idle-async", "memory per idle stream, async", 60),
+    "memory-sync": _memory(
+        "idle-sync",
+        "memory per idle stream, sync",
+        120,
         missing=BLOCKS | {PEER: f"{FORTY}, so no more than 40 can be idle"},
     ),
-    "streams-500-async": Row(
-        measure=partial(_together, model="long-async", streams=500),
-        figures=_streams("500 streams of 5 s, async", done=6.5, first=1000, models=250),
-        once=True,
-    ),
-    "streams-500-sync": Row(
-        measure=partial(_together, model="long-sync", streams=500),
-        figures=_streams("500 streams of 5 s, sync", done=6.5, first=1000, models=250),
-        once=True,
+    "streams-500-async": _together("long-async", 500, "500 streams of 5 s, async", done=6.5, first=1000, models=250),
+    "streams-500-sync": _together(
+        "long-sync",
+        500,
+        "500 streams of 5 s, sync",
+        done=6.5,
+        first=1000,
+        models=250,
         missing=BLOCKS,
         slow={PEER: f"{FORTY}, so these would take a minute"},
     ),
-    "streams-2000-async": Row(
-        measure=partial(_together, model="long-async", streams=2000),
-        figures=_streams("2,000 streams of 5 s, async", done=8, models=1000),
-        once=True,
-    ),
-    "streams-1000-sync": Row(
-        measure=partial(_together, model="long-sync", streams=1000),
-        figures=_streams("1,000 streams of 5 s, sync", done=8, models=1000),
-        once=True,
+    "streams-2000-async": _together("long-async", 2000, "2,000 streams of 5 s, async", done=8, models=1000),
+    "streams-1000-sync": _together(
+        "long-sync",
+        1000,
+        "1,000 streams of 5 s, sync",
+        done=8,
+        models=1000,
         missing=BLOCKS | {PEER: f"{FORTY}, so these would take two minutes"},
         sync_workers=1000,
     ),
