@@ -2,7 +2,6 @@
 
 from collections.abc import Iterator
 from contextlib import ExitStack
-from typing import Any
 from unittest.mock import ANY
 from uuid import uuid4
 
@@ -11,7 +10,7 @@ from httpx import Response
 from hypothesis import HealthCheck, settings
 
 from schemas.chat import Json
-from tests.conftest import Serve, chunks_of
+from tests.conftest import SERVER_ERROR, Serve, chunks_of
 from tests.template.chat.scripted import Scripted
 
 settings.register_profile("server", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
@@ -44,12 +43,14 @@ def scripted(serve_all: Serve) -> Scripted:
     return service
 
 
-def places(value: Any) -> Iterator[tuple[Any, Any]]:
-    """Yield each container in a JSON value with each of its keys."""
-    keys = value if isinstance(value, dict) else range(len(value)) if isinstance(value, list) else ()
-    for key in keys:
-        yield value, key
-        yield from places(value[key])
+def error_object(
+    message: str, *, type: str = "invalid_request_error", param: str | None = None, code: str | None = None
+) -> Json:
+    """Return the error object that a response is expected to have."""
+    return {"message": message, "type": type, "param": param, "code": code}
+
+
+UNEXPECTED = error_object(SERVER_ERROR, type="server_error")
 
 
 def deltas_of(response: Response) -> list[Json]:

@@ -25,7 +25,6 @@ from tests.conftest import (
     error_of,
     given,
     message_of,
-    openai_of,
     returning,
     streamed_text,
 )
@@ -85,15 +84,6 @@ def test_a_subclass_of_the_controller_replaces_services_at_its_path(serve: Serve
     assert message_of(client.post("/mine/v1/chat/completions", json=ASKS))["content"] == "Mine"
     assert [model["id"] for model in client.get("/mine/models").json()["data"]] == ["test", "mine/large"]
     assert [model["id"] for model in client.get("/v1/models").json()["data"]] == ["test"]
-
-
-def test_a_completion_service_that_lists_models_is_the_model_service_too(serve: Serve) -> None:
-    async def list_models() -> list[str | Model]:
-        return ["test", MINE]
-
-    client = serve(service(complete=returning("Mine"), list_models=list_models))
-    model = openai_of(client).models.retrieve("mine/large").to_dict()
-    assert model == {"id": "mine/large", "object": "model", "created": 7, "owned_by": "me"}
 
 
 def test_either_service_alone_can_be_replaced(serve: Serve) -> None:

@@ -35,6 +35,16 @@ class Scripted:
     def list_models(self) -> list[str]:
         return MODELS
 
+    @property
+    def messages(self) -> Messages:
+        """The messages of the last request."""
+        return self.asked[-1][1]
+
+    @property
+    def body(self) -> Body:
+        """The body of the last request."""
+        return self.asked[-1][2]
+
     def ask(self, result: object, **fields: object) -> Response:
         self.result = result
         return ask(self.client, **fields)

@@ -19,10 +19,10 @@ from app.services import Body, Messages
 from schemas.chat import Delta, Json
 from tests.conftest import ASKS, SERVER_ERROR, Serve, ask, error_of, live, openai_of, until, yielding
 from tests.template.chat.scripted import WAYS, Scripted, Way
+from tests.template.conftest import UNEXPECTED
 from tests.template.conftest import stream as expected_stream
 
 SECRET = "postgres://admin:hunter2@db.internal"  # noqa: S105 - a text that no client may read
-UNEXPECTED = {"message": SERVER_ERROR, "type": "server_error", "param": None, "code": None}
 
 
 def fields(type: str, *, message: str = "A.", param: str | None = None, code: str | None = None) -> Json:

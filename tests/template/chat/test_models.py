@@ -39,6 +39,7 @@ def test_models_are_listed_by_name_or_in_full_and_what_is_left_out_is_filled_in(
             {"id": "old", "object": "model", "created": 7, "owned_by": "the owner"},
         ],
     }
+    assert [client.get(f"/v1/models/{model['id']}").json() for model in body["data"]] == body["data"]
     for model in ("plain", "a/b", "old"):
         assert message_of(ask(client, model=model))["content"] == model
 

@@ -8,7 +8,7 @@ from uuid import uuid4
 import pytest
 
 from tests.conftest import until
-from tests.template.e2e.connection import Connection, chat
+from tests.template.e2e.connection import PATH, Connection, chat
 from tests.template.e2e.server import Server
 
 CLIENTS = 48
@@ -27,6 +27,16 @@ def leaves_nothing_behind(server: Server) -> Iterator[None]:
     server.wait_until_idle()
 
 
+def check_line(server: Server, key: str, model: str, *, stream: bool) -> None:
+    """Check that the line of a request says that its client has left, which is no error."""
+    (line,) = server.lines_of(key)
+    assert (line["method"], line["path"], line["level"]) == ("POST", PATH, "INFO")
+    assert (line["model"], line["stream"], line["ended"]) == (model, stream, "client_left")
+    assert "error" not in line
+    if model == "late-async-generator":  # whose client left before the first item
+        assert (line["status"], line.get("chunks")) == (499, 0 if stream else None)
+
+
 @EITHER
 @pytest.mark.parametrize("model", STOPPED)
 def test_a_model_is_stopped_when_its_client_leaves(server: Server, key: str, model: str, stream: bool) -> None:
@@ -35,6 +45,7 @@ def test_a_model_is_stopped_when_its_client_leaves(server: Server, key: str, mod
     events = server.wait_for(key, "closed")
     assert [event for event in events if event != "finished"] == ["started", "closed"]
     assert ("finished" in events) is (model == "blocking-function")  # which was told, and returned
+    check_line(server, key, model, stream=stream)
 
 
 def test_an_async_generator_that_waits_between_items_may_await_while_it_is_closed(server: Server, key: str) -> None:
@@ -54,8 +65,7 @@ def test_a_blocked_generator_is_closed_as_soon_as_it_goes_on(
         connection.post(chat(model, key, stream=stream), request_id=key)
         server.wait_for(key, BLOCKED[model][-1])
 
-    (line,) = server.lines_of(key)
-    assert line["ended"] == "client_left"
+    check_line(server, key, model, stream=stream)
     assert server.events(key) == BLOCKED[model]
     server.open_gate(key)
     assert server.wait_for(key, "closed") == [*BLOCKED[model], "closed"]
@@ -64,8 +74,7 @@ def test_a_blocked_generator_is_closed_as_soon_as_it_goes_on(
 def test_a_function_that_ignores_its_cancellation_does_not_hold_the_request(server: Server, key: str) -> None:
     server.ask_and_leave("stubborn-function", key, stream=False)
 
-    (line,) = server.lines_of(key)
-    assert line["ended"] == "client_left"
+    check_line(server, key, "stubborn-function", stream=False)
     assert server.wait_for(key, "cancelled")[-1] == "cancelled"
     server.open_gate(key)
     server.wait_for(key, "closed")
@@ -108,6 +117,8 @@ def test_a_model_that_outlives_its_client_runs_to_its_end(server: Server, key: s
     assert server.events(key) == ["started"]
     server.open_gate(key)
     assert server.wait_for(key, "closed") == ["started", "finished", "closed"]
+    if model == "faithful-generator":
+        check_line(server, key, model, stream=stream)
 
 
 def test_nothing_is_left_of_many_clients_that_leave_at_once(server: Server, key: str) -> None:

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 from app.haystack.model import haystack_component
 from schemas.chat import Json
 from tests.conftest import Client, Serve, ask, error_of
-from tests.template.conftest import places
 from tests.template.haystack.generators import AsyncGenerator, says
+from tests.template.mutations import json_values, mutations_of
 
 SCHEMA = {
     "type": "object",
@@ -28,11 +28,6 @@ some = st.text(st.sampled_from('ab \n"\\é€😀'), min_size=1, max_size=4)
 ids = st.sampled_from(["call_1", "call_2"])  # few, so that results find their calls
 names = st.none() | some
 data = st.binary(max_size=4).map(lambda raw: base64.b64encode(raw).decode())
-json_values: st.SearchStrategy[Any] = st.recursive(
-    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | texts,
-    lambda values: st.lists(values, max_size=3) | st.dictionaries(some, values, max_size=3),
-    max_leaves=8,
-)
 
 
 def text(value: str) -> Json:
@@ -87,20 +82,6 @@ CONVERSATION: Json = {
         {"type": "function", "function": {"name": "g"}},
     ],
 }
-
-
-@st.composite
-def mutations_of(draw: st.DrawFn, request: Json) -> Json:
-    """The request with one or two of its values, at any depth, replaced or removed."""
-    mutated: Json = json.loads(json.dumps(request))
-    for parent, key in draw(st.lists(st.sampled_from([*places(mutated)]), min_size=1, max_size=2)):
-        if draw(st.booleans()):
-            parent[key] = draw(json_values)
-        elif isinstance(parent, dict):
-            parent.pop(key, None)
-        else:
-            parent.append(draw(json_values))
-    return mutated
 
 
 def leaves_of(value: object) -> Iterator[object]:

@@ -15,14 +15,14 @@ from haystack.dataclasses import ChatMessage
 from app.errors import CompletionError
 from app.haystack.model import HaystackModel, haystack_component, haystack_pipeline
 from schemas.chat import Json
-from tests.conftest import SERVER_ERROR, Serve, ask, chunks_of, error_of
+from tests.conftest import Serve, ask, chunks_of, error_of
+from tests.template.conftest import UNEXPECTED, error_object
 from tests.template.haystack.generators import AsyncGenerator, Kind, Step, each_kind, each_mode, says
 
 SECRET = "sk-1234 of the organization org-5678"  # noqa: S105 - which no client may ever read
 REQUEST: Any = httpx.Request(  # newer versions of OpenAI's client have an httpx of their own
     "POST", "https://upstream.test/v1/chat/completions"
 )
-FAILURE = {"message": SERVER_ERROR, "type": "server_error", "param": None, "code": None}
 
 Place: TypeAlias = Callable[..., HaystackModel]
 
@@ -68,7 +68,7 @@ def test_a_component_that_fails_at_once_is_a_500_with_its_traceback_in_the_log_o
 
     response = ask(serve(place(kind, error)), stream=stream)
 
-    assert (response.status_code, error_of(response)) == (500, FAILURE)
+    assert (response.status_code, error_of(response)) == (500, UNEXPECTED)
     (record,) = logged(caplog)
     assert record.exc_info is not None
     assert isinstance(record.exc_info[1], RuntimeError)
@@ -89,10 +89,10 @@ def test_a_component_that_fails_later_sends_what_it_said_and_one_error(
 
     assert [chunk["choices"][0]["delta"]["content"] for chunk in chunks] == ["", "One", " two"]
     assert not [chunk for chunk in chunks if chunk["choices"][0]["finish_reason"]]
-    assert error == {"error": FAILURE}
+    assert error == {"error": UNEXPECTED}
     assert len(logged(caplog)) == 1
     whole = ask(client)
-    assert (whole.status_code, error_of(whole)) == (500, FAILURE)
+    assert (whole.status_code, error_of(whole)) == (500, UNEXPECTED)
 
 
 @each_kind
@@ -111,16 +111,12 @@ def test_an_error_for_the_client_reaches_it_as_it_is(
     assert not logged(caplog)
 
 
-TOP_K = {"message": "Unknown parameter: top_k", "type": "invalid_request_error", "param": "top_k", "code": "unknown"}
-REFUSED = {**TOP_K, "message": "The upstream model refused the request.", "param": None, "code": None}
-FAILED = {"message": "The upstream model failed.", "type": "server_error", "param": None, "code": "upstream_error"}
-SLOW = {"message": "The upstream model took too long.", "type": "server_error", "param": None, "code": "timeout"}
-LIMITED = {
-    "message": "The upstream model is over its rate limit. Try again later.",
-    "type": "rate_limit_error",
-    "param": None,
-    "code": "rate_limit_exceeded",
-}
+TOP_K = error_object("Unknown parameter: top_k", param="top_k", code="unknown")
+REFUSED = error_object("The upstream model refused the request.")
+FAILED = error_object("The upstream model failed.", type="server_error", code="upstream_error")
+SLOW = error_object("The upstream model took too long.", type="server_error", code="timeout")
+OVER = "The upstream model is over its rate limit. Try again later."
+LIMITED = error_object(OVER, type="rate_limit_error", code="rate_limit_exceeded")
 HIDDEN = {"message": SECRET, "type": SECRET, "param": SECRET, "code": SECRET}
 NUMBERS = {"message": "Too long.", "param": 400, "code": {"a": 1}}
 WITHOUT_NUMBERS = {**REFUSED, "message": "Too long."}

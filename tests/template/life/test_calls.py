@@ -17,9 +17,9 @@ from app.app import create_app
 from app.registry import Pipelines
 from app.services import Hooks
 from app.settings import Settings
-from schemas.chat import Json
-from tests.conftest import ASKS, PATIENCE, SERVER_ERROR, error_of, given
+from tests.conftest import ASKS, PATIENCE, error_of, given
 from tests.template.asgi import AsgiClient, until
+from tests.template.conftest import UNEXPECTED
 
 pytestmark = pytest.mark.anyio
 
@@ -32,7 +32,6 @@ SYNC = ("pre_hook", "list_models", "post_hook", "function", "iterator")  # what 
 PLACES = (*SYNC, "chunk_mapper")
 FATAL = [SystemExit, KeyboardInterrupt, StopIteration, StopAsyncIteration, asyncio.CancelledError, TimeoutError]
 FATAL += [GeneratorExit]
-UNEXPECTED: Json = {"message": SERVER_ERROR, "type": "server_error", "param": None, "code": None}
 
 each_mode = pytest.mark.parametrize("stream", [False, True])
 

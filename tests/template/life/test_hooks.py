@@ -9,9 +9,9 @@ from litestar.exceptions import PermissionDeniedException
 
 from app.services import Hooks
 from schemas.chat import ChatCompletionRequest, Delta, Json
-from tests.conftest import SERVER_ERROR, Serve, ask, chunks_of, error_of, message_of, returning, yielding
+from tests.conftest import Serve, ask, chunks_of, error_of, message_of, returning, yielding
 from tests.template.chat.scripted import Scripted
-from tests.template.conftest import completion, stream
+from tests.template.conftest import UNEXPECTED, completion, stream
 
 Request = ChatCompletionRequest
 MESSAGES: list[Json] = [{"role": "user", "content": "Hello!"}]
@@ -160,7 +160,7 @@ def test_an_unexpected_error_of_a_hook_is_treated_as_one_of_the_service(
     response = ask(serve(yielding(object()), hooks=Hooks(**hooks)), stream=streaming)
 
     assert response.status_code == 500
-    assert error_of(response) == {"message": SERVER_ERROR, "type": "server_error", "param": None, "code": None}
+    assert error_of(response) == UNEXPECTED
 
 
 @pytest.mark.parametrize(("hook", "calls"), [("pre_hook", 0), ("post_hook", 1)])

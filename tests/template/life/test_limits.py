@@ -13,16 +13,11 @@ from httpx import Response
 
 from app.engine.run import run_sync
 from app.services import Body, Hooks, Messages
-from schemas.chat import ChatCompletionRequest, Json
+from schemas.chat import ChatCompletionRequest
 from tests.conftest import PATIENCE, Client, Serve, ask, error_of, message_of, returning
-from tests.template.conftest import completion
+from tests.template.conftest import completion, error_object
 
-OVERLOADED: Json = {
-    "message": "The server is overloaded. Try again in a moment.",
-    "type": "server_error",
-    "param": None,
-    "code": "overloaded",
-}
+OVERLOADED = error_object("The server is overloaded. Try again in a moment.", type="server_error", code="overloaded")
 TIMEOUT = OVERLOADED | {"message": "The completion took longer than 0.05 s.", "code": "timeout"}
 
 

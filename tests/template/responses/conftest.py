@@ -1,33 +1,16 @@
-"""A service that the tests of the Responses API ask."""
+"""A service that repeats the last message, and the client that asks it."""
 
 import pytest
 
-from app.responses.request import responses_request
-from schemas.chat import Json
 from tests.conftest import Client, Serve
-
-
-class Repeating:
-    """A service that repeats the last message, and notes what it was asked."""
-
-    def __init__(self) -> None:
-        self.messages: list[Json] = []
-        self.body: Json = {}
-        self.request: Json | None = None
-
-    def list_models(self) -> list[str]:
-        return ["test"]
-
-    def complete(self, model: str, messages: list[Json], body: Json) -> str:
-        self.messages, self.body, self.request = messages, body, responses_request()
-        return str(messages[-1]["content"])
+from tests.template.chat.scripted import Scripted
 
 
 @pytest.fixture(scope="module")
-def service() -> Repeating:
-    return Repeating()
+def service() -> Scripted:
+    return Scripted(lambda model, messages, body: str(messages[-1]["content"]))
 
 
 @pytest.fixture(scope="module")
-def client(serve_all: Serve, service: Repeating) -> Client:
+def client(serve_all: Serve, service: Scripted) -> Client:
     return serve_all(service)

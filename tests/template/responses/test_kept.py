@@ -15,8 +15,8 @@ from app.app import create_app
 from app.keys import Keys
 from app.settings import Secret, Settings, SettingsError
 from schemas.chat import Json
-from tests.conftest import Client, Serve, error_of, until
-from tests.template.responses.conftest import Repeating
+from tests.conftest import Client, Serve, error_of, returning, until
+from tests.template.chat.scripted import Scripted
 from tests.template.responses.events import create, events_of, respond
 
 KEPT = "/v1/responses"
@@ -39,7 +39,7 @@ def test_a_response_is_kept_as_it_was_sent_until_it_is_deleted(client: Client, p
 
 
 def test_a_conversation_goes_on_without_the_instructions_and_even_without_input(
-    client: Client, service: Repeating
+    client: Client, service: Scripted
 ) -> None:
     first = respond(client, "One", instructions="Be brief.")
     second = respond(client, "Two", previous_response_id=first["id"])
@@ -69,7 +69,7 @@ def test_the_items_come_in_pages(client: Client) -> None:
         assert (answer.status_code, error_of(answer)["param"]) == (400, *wrong)
 
 
-def test_an_item_that_is_kept_may_be_referred_to(client: Client, service: Repeating) -> None:
+def test_an_item_that_is_kept_may_be_referred_to(client: Client, service: Scripted) -> None:
     made = respond(client, "One")
     reference = {"type": "item_reference", "id": made["output"][0]["id"]}
 
@@ -95,7 +95,7 @@ def test_an_item_of_the_conversation_that_goes_on_is_there_once(client: Client) 
 
 
 def test_no_key_can_read_or_continue_the_responses_of_another(serve: Serve) -> None:
-    client = serve(Repeating(), api_keys=Keys.parse("sk-mine, sk-yours"))
+    client = serve(returning("Hi"), api_keys=Keys.parse("sk-mine, sk-yours"))
     client.headers["authorization"] = "Bearer sk-mine"
     made = respond(client)
     path = f"{KEPT}/{made['id']}"
@@ -113,13 +113,13 @@ def test_no_key_can_read_or_continue_the_responses_of_another(serve: Serve) -> N
 
 
 def test_nothing_is_kept_unless_the_settings_say_so(serve: Serve) -> None:
-    client = serve(Repeating(), store_responses=False)
+    client = serve(returning("Hi"), store_responses=False)
     made = respond(client, store=True)
     assert (made["store"], is_kept(client, made)) == (False, False)
 
 
 def test_a_response_is_forgotten_after_the_time_that_the_settings_say(serve: Serve) -> None:
-    client = serve(Repeating(), responses_expire=1)
+    client = serve(returning("Hi"), responses_expire=1)
     made = respond(client)
     until(lambda: not is_kept(client, made))
 
@@ -127,7 +127,7 @@ def test_a_response_is_forgotten_after_the_time_that_the_settings_say(serve: Ser
 @pytest.fixture
 def store(serve: Serve) -> Store:
     """The store of an application in which two values of 10,000 bytes have room, but not three."""
-    store: Store = serve(Repeating(), responses_memory=25_000).app.stores.get("responses")
+    store: Store = serve(returning("Hi"), responses_memory=25_000).app.stores.get("responses")
     return store
 
 
