@@ -6,6 +6,7 @@ from collections.abc import AsyncIterator, Callable, Iterator
 from enum import StrEnum
 from http import HTTPStatus
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from httpx import Response

@@ -25,10 +25,10 @@ from app.services import Body, Messages
 from schemas.chat import ChatCompletion, Choice, Delta, Json, Message
 from tests.conftest import PATIENCE, returning
 from tests.template.chat.test_requests import FULL
-from tests.template.conftest import places
 from tests.template.e2e.connection import PATH, Connection, chat, head_of
 from tests.template.e2e.journal import JournalController
 from tests.template.e2e.server import Server
+from tests.template.mutations import places
 
 COUNT, FIRST = int(os.environ.get("FAULTS", "300")), int(os.environ.get("FAULTS_SEED", "1"))
 GROWTH = 200 * 2**20  # bytes

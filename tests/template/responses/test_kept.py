@@ -197,7 +197,7 @@ def test_a_redis_that_does_not_answer_is_not_waited_for_by_each_request(
     clock.monotonic = lambda: clock.now
     monkeypatch.setattr(app.responses.pausing, "time", clock)
     monkeypatch.setattr(Redis, "execute_command", execute_command)
-    client = serve(Repeating(), redis_url=Secret("redis://localhost"))
+    client = serve(Scripted(), redis_url=Secret("redis://localhost"))
 
     def statuses() -> list[int]:
         made = client.post("/v1/responses", json={"model": "test", "input": "Hello!"})
