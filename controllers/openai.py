@@ -37,7 +37,7 @@ class OpenAIController(Controller):
         self, request: Request[Any, Any, Any], model_service: NamedDependency[SkipValidation[ModelService]]
     ) -> ModelList:
         """List the models that a request may name."""
-        return ModelList(data=await _engine(request).list_models(model_service))
+        return ModelList(data=await engine_of(request).list_models(model_service))
 
     @get(
         ["/v1/models/{model_id:path}", "/models/{model_id:path}"],
@@ -53,7 +53,7 @@ class OpenAIController(Controller):
     ) -> Model:
         """Return one model by its id, which may contain slashes."""
         name = model_id.removeprefix("/")
-        models = {model.id: model for model in await _engine(request).list_models(model_service)}
+        models = {model.id: model for model in await engine_of(request).list_models(model_service)}
         if name not in models:
             raise ModelNotFoundError(name, known=models)
         return models[name]
@@ -99,7 +99,7 @@ async def complete(
 ) -> Response[Any]:
     """Run the chat completion that a body asks for, and return its answer as rendered: whole or as a stream."""
     headers = Headers(request.scope["headers"])
-    completion = _engine(request).start(body, services, headers, partial(client_left, request.receive), renderer)
+    completion = engine_of(request).start(body, services, headers, partial(client_left, request.receive), renderer)
     request.scope["state"]["completion"] = completion.record
     is_sent = False
     try:
@@ -113,6 +113,7 @@ async def complete(
             await completion.close()
 
 
-def _engine(request: Request[Any, Any, Any]) -> Engine:
+def engine_of(request: Request[Any, Any, Any]) -> Engine:
+    """Return the engine of the application."""
     engine: Engine = request.app.state.engine
     return engine

@@ -11,14 +11,13 @@ from litestar.params import FromPath, FromQuery, QueryParameter, RawBody, SkipVa
 from litestar.status_codes import HTTP_200_OK
 
 from app.engine.completion import Services
-from app.engine.frames import encode
 from app.engine.request import validate
 from app.responses.renderer import ResponseRenderer
-from app.responses.request import current_request, input_items, to_chat
-from app.responses.store import KeptResponses
+from app.responses.request import count_items, current_request, input_items, to_chat
+from app.responses.store import History, KeptResponses
 from app.services import CompletionService, Hooks, ModelService
 from app.web.logs import COMPLETES
-from controllers.openai import complete, json_body
+from controllers.openai import complete, engine_of, json_body
 from controllers.openapi import COMPLETION_ERRORS, ERRORS, describe, errors, spec
 from schemas.responses import DeletedResponse, ResponseItemList, ResponseRequest
 from schemas.responses import Response as ResponseObject
@@ -68,14 +67,18 @@ class ResponsesController(Controller):
         """Make a response: one JSON object, or with `stream` a stream of events."""
         sent = json_body(request, body)
         asked, kept = validate(sent, ResponseRequest), _kept_responses(request)
-        history = await kept.history(asked.previous_response_id) if asked.previous_response_id else []
+        services, count = Services(completion_service, model_service, hooks), count_items(asked)
+        kept.check_length(count, len(body))
+        await engine_of(request).check(services, asked.model)
+        previous, size = asked.previous_response_id, len(body)
+        history = await kept.history(previous, count, size) if previous else History(size=size)
         items = await kept.resolve(input_items(asked), history)
-        chat = to_chat(asked, history, items)
+        chat = to_chat(asked, history.items, items)
         keeps = request.app.state.settings.store_responses and asked.store is not False
-        renderer = partial(ResponseRenderer, asked, partial(kept.keep, [*history, *items]) if keeps else None)
+        renderer = partial(ResponseRenderer, asked, partial(kept.keep, history, items) if keeps else None)
         token = current_request.set(sent)
         try:
-            return await complete(request, chat, Services(completion_service, model_service, hooks), renderer)
+            return await complete(request, chat, services, renderer)
         finally:  # uvicorn starts a pipelined request in the context of the one before it
             current_request.reset(token)
 
@@ -83,7 +86,7 @@ class ResponsesController(Controller):
     async def retrieve_response(self, request: Request[Any, Any, Any], response_id: FromPath[str]) -> Response[bytes]:
         """Return a kept response."""
         kept = await _kept_responses(request).get(response_id)
-        return Response(encode(kept.response), media_type=MediaType.JSON)
+        return Response(kept.response, media_type=MediaType.JSON)
 
     @delete(
         KEPT,
@@ -112,10 +115,10 @@ class ResponsesController(Controller):
         after: FromQuery[str] = "",
     ) -> ResponseItemList:
         """Return the items that a response was made from, those of earlier responses too."""
-        kept = await _kept_responses(request).get(response_id)
-        return kept.page(limit=limit, newest_first=order == "desc", after=after)
+        kept = _kept_responses(request)
+        return await kept.page(response_id, limit=limit, newest_first=order == "desc", after=after)
 
 
 def _kept_responses(request: Request[Any, Any, Any]) -> KeptResponses:
     owner: str | None = request.scope.get("user")
-    return KeptResponses(request.app.stores.get("responses"), owner, request.app.state.settings.responses_expire)
+    return KeptResponses(request.app.stores.get("responses"), owner, request.app.state.settings)

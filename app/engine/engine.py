@@ -14,7 +14,7 @@ from app.engine.observers import Observer, Record
 from app.engine.request import validate
 from app.engine.run import Run
 from app.engine.threads import Workers
-from app.errors import InvalidRequestError, ModelNotFoundError, OverloadedError
+from app.errors import CompletionTimeoutError, InvalidRequestError, ModelNotFoundError, OverloadedError
 from app.services import Body, ModelService
 from schemas.chat import ChatCompletionRequest
 from schemas.models import Model
@@ -95,10 +95,7 @@ class Engine:
         Raises:
             CompletionError: The request is wrong, or the server full.
         """
-        if self.draining:
-            raise OverloadedError(SHUTTING_DOWN)
-        if len(self._running) >= self._limits.concurrent:
-            raise OverloadedError
+        self._check_room()
         request = validate(body, ChatCompletionRequest)
         if 0 < self._limits.messages < (count := len(request.messages)):
             message = f"There are {count} messages: at most {self._limits.messages} are taken."
@@ -122,6 +119,16 @@ class Engine:
             self._clock = asyncio.get_running_loop().call_later(CLOCK, self._check)
         return completion
 
+    async def check(self, services: Services, model: str) -> None:
+        """Raise what can be known before a long request is read: the server is full, or no model has this name."""
+        self._check_room()
+        if services.hooks.pre_hook is None:  # it may ask another model
+            try:
+                async with asyncio.timeout(self._limits.timeout or None):
+                    await self._check_model(services.models, model)
+            except TimeoutError:
+                raise CompletionTimeoutError(self._limits.timeout) from None
+
     def drain(self, grace: float) -> None:
         """Refuse new completions; stop the running ones after `grace` seconds, with an error to their clients."""
         if not self.draining:
@@ -133,6 +140,12 @@ class Engine:
         running = tuple(self._running)
         self._stop()
         await asyncio.gather(*(completion.stop() for completion in running))
+
+    def _check_room(self) -> None:
+        if self.draining:
+            raise OverloadedError(SHUTTING_DOWN)
+        if len(self._running) >= self._limits.concurrent:
+            raise OverloadedError
 
     async def _check_model(self, service: ModelService, name: str) -> None:
         """Raise ModelNotFoundError unless the service lists the model, or has just listed it."""

@@ -109,7 +109,10 @@ class Events:
         for text in self._open_texts():
             is_last = text.position == len(response.output) - 1
             self._end_item(text, response.status if is_last else "completed")
-        self._send(f"response.{response.status}", response=response)
+
+    def send_end(self) -> None:
+        """Send the last event, which holds the response."""
+        self._send(f"response.{self.response.status}", response=self.response)
 
     def fail(self, error: CompletionError) -> None:
         """End the response by an error; its output so far stays."""

@@ -23,7 +23,7 @@ class ResponseRenderer:
 
     Args:
         asked: The request for the response.
-        keep: Awaited with the response before the client gets the end of it; None if it is not kept.
+        keep: Awaited with the response before the client gets the end of it, returns whether it is kept; None if not.
         request: The request that the service gets.
         reader: Reads the service's items.
     """
@@ -33,7 +33,7 @@ class ResponseRenderer:
     def __init__(
         self,
         asked: ResponseRequest,
-        keep: Callable[[Response], Awaitable[None]] | None,
+        keep: Callable[[Response], Awaitable[bool]] | None,
         request: ChatCompletionRequest,
         reader: ItemReader,
     ) -> None:
@@ -73,7 +73,8 @@ class ResponseRenderer:
             self.answer.finish_reasons = [self._finish_reason]
         self._events.complete(self.answer.finish_reasons[0], _response_usage(self.answer.reported_usage))
         if self._keep is not None:
-            await self._keep(self._events.response)
+            self._events.response.store = await self._keep(self._events.response)
+        self._events.send_end()
 
     def fail(self, error: CompletionError) -> bytes:
         """Return the event of a failed response."""

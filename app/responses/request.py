@@ -30,6 +30,11 @@ def responses_request() -> Json | None:
     return current_request.get()
 
 
+def count_items(request: ResponseRequest) -> int:
+    """Return the number of items of a request."""
+    return len(request.input) if isinstance(request.input, list) else 1
+
+
 def input_items(request: ResponseRequest) -> list[Json]:
     """Return the items of a request, each in its long form and with an id."""
     if request.input is UNSET and not request.previous_response_id:

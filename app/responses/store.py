@@ -1,16 +1,18 @@
 """Kept responses, for the key that asked for them and for a limited time."""
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from typing import Any
 
 import msgspec
 from litestar.stores.base import Store
-from msgspec import Struct
+from msgspec import Raw, Struct
 
 from app.engine.frames import encode
 from app.errors import CompletionError, InvalidRequestError, OverloadedError
 from app.responses.ids import response_id_of
+from app.settings import Settings
 from schemas.chat import Json
 from schemas.responses import Response, ResponseItemList
 
@@ -19,80 +21,121 @@ logger = logging.getLogger("app.responses")
 MAX_ECHO = 100  # characters of an id that an error repeats
 
 
-class KeptResponse(Struct):
-    """A response, and the items it was made from, those of earlier responses included."""
+class KeptResponse(Struct, frozen=True, array_like=True):
+    """A response, encoded; `length` counts the items of its input and its output.
 
-    response: Json
-    input: list[Json]
+    The input, of `input_size` bytes, is kept under a key of its own.
+    """
+
+    response: bytes
+    length: int
+    input_size: int
 
     @property
-    def conversation(self) -> list[Json]:
-        """The items up to the end of the response."""
-        return [*self.input, *self.response["output"]]
+    def output(self) -> list[Json]:
+        """The items of the response."""
+        return msgspec.json.decode(self.response, type=_Output).output
 
-    def page(self, *, limit: int, newest_first: bool, after: str) -> ResponseItemList:
-        """Return a page of the items it was made from, beginning after the item with the id `after`, if given."""
-        items = self.input[::-1] if newest_first else self.input
-        if after:
-            ids = [item["id"] for item in items]
-            if after not in ids:
-                raise InvalidRequestError(f"There is no item with id '{after[:MAX_ECHO]}'.", param="after")
-            items = items[ids.index(after) + 1 :]
-        page = items[:limit]
-        first_id, last_id = (page[0]["id"], page[-1]["id"]) if page else (None, None)
-        return ResponseItemList(data=page, first_id=first_id, last_id=last_id, has_more=len(items) > limit)
+
+class History(Struct, frozen=True):
+    """The items of a conversation up to the end of a response, decoded and each encoded.
+
+    Its size is in bytes, and includes the request that continues it.
+    """
+
+    items: list[Json] = []
+    encoded: list[bytes] = []
+    size: int = 0
 
 
 class KeptResponses:
     """The kept responses of one caller.
 
-    Where a method raises a CompletionError, there is no such response (404) or the store fails (503).
+    Where a method raises a CompletionError, there is no such response (404), the store fails (503), or a conversation
+    is longer than a request may be (400).
 
     Args:
         store: The store of all callers.
         owner: The id of the caller's key; None where there are no keys.
-        expire: Seconds until a response is forgotten; 0 is never.
+        settings: How long a response is kept, and how long a conversation may be.
     """
 
-    def __init__(self, store: Store, owner: str | None, expire: int) -> None:
+    def __init__(self, store: Store, owner: str | None, settings: Settings) -> None:
         self._store = store
         self._prefix = f"{owner or 'all'}:"
-        self._expire = expire or None
+        self._settings = settings
 
     async def get(self, response_id: str) -> KeptResponse:
         """Return a response, or raise a CompletionError."""
         if (kept := await self._find(response_id)) is None:
-            raise CompletionError(f"Response with id '{response_id[:MAX_ECHO]}' not found.", status=404)
+            raise _not_found(response_id)
         return kept
 
-    async def history(self, previous_response_id: str) -> list[Json]:
-        """Return the conversation up to the end of a response, or raise a CompletionError."""
-        if (kept := await self._find(previous_response_id)) is None:
-            raise CompletionError(
-                f"Previous response with id '{previous_response_id[:MAX_ECHO]}' not found.",
-                status=404,
-                code="previous_response_not_found",
-                param="previous_response_id",
-            )
-        return kept.conversation
+    async def page(self, response_id: str, *, limit: int, newest_first: bool, after: str) -> ResponseItemList:
+        """Return a page of the items a response was made from, beginning after the item with the id `after`, if given.
 
-    async def keep(self, items: list[Json], response: Response) -> None:
-        """Keep a response and the items it was made from. A failure is only logged: the client gets its response."""
-        data = encode({"response": response, "input": items})
+        Raises:
+            CompletionError: There is no such response, or no such item.
+        """
+        if (items := await self._find_input(response_id)) is None:
+            raise _not_found(response_id)
+        if newest_first:
+            items.reverse()
+        start = _position(items, after) + 1 if after else 0
+        page = items[start : start + limit]
+        first_id, last_id = (_id_of(page[0]), _id_of(page[-1])) if page else (None, None)
+        data: Any = [Raw(item) for item in page]
+        return ResponseItemList(data=data, first_id=first_id, last_id=last_id, has_more=len(items) > start + limit)
+
+    async def history(self, previous_response_id: str, items: int, size: int) -> History:
+        """Return the conversation that a request of some items and bytes continues, or raise a CompletionError."""
+        if (kept := await self._find(previous_response_id)) is not None:
+            size += kept.input_size + len(kept.response)
+            self.check_length(items + kept.length, size)
+            if (encoded := await self._find_input(previous_response_id)) is not None:
+                output = kept.output
+                earlier: list[Json] = msgspec.json.decode(b"[%b]" % b",".join(encoded))
+                return History([*earlier, *output], [*encoded, *map(encode, output)], size)
+        raise CompletionError(
+            f"Previous response with id '{previous_response_id[:MAX_ECHO]}' not found.",
+            status=404,
+            code="previous_response_not_found",
+            param="previous_response_id",
+        )
+
+    async def keep(self, history: History, items: Sequence[Json], response: Response) -> bool:
+        """Keep a response and the items it was made from, and return whether that was possible."""
+        key, expire = self._prefix + response.id, self._settings.responses_expire or None
         try:
-            await self._store.set(self._prefix + response.id, data, expires_in=self._expire)
+            encoded = [*history.encoded, *map(encode, items)]
+            kept = KeptResponse(encode(response), len(encoded) + len(response.output), sum(map(len, encoded)))
+            await self._store.set(f"{key}:input", msgspec.msgpack.encode(encoded), expires_in=expire)
+            await self._store.set(key, msgspec.msgpack.encode(kept), expires_in=expire)
+            if await self._store.exists(f"{key}:input"):
+                return True
+            await self._store.delete(key)  # there was no room for both
+        except ValueError as error:
+            logger.warning("A response could not be kept: %s", error)
         except Exception:
             logger.exception("A response could not be kept")
+        return False
 
     async def delete(self, response_id: str) -> None:
         """Delete a response, or raise a CompletionError."""
-        await self.get(response_id)
+        key = self._prefix + response_id
         with _store_errors():
-            await self._store.delete(self._prefix + response_id)
+            if exists := await self._store.exists(key):
+                await self._store.delete(key)
+                await self._store.delete(f"{key}:input")
+        if not exists:
+            raise _not_found(response_id)
 
-    async def resolve(self, items: list[Json], history: list[Json]) -> list[Json]:
-        """Return the items that follow `history`, each reference replaced by the kept item that it names."""
-        seen = {item["id"] for item in history}
+    async def resolve(self, items: list[Json], history: History) -> list[Json]:
+        """Return the items that follow `history`, each reference replaced by the output item that it names.
+
+        The responses that are referred to count as bytes of the conversation, or a CompletionError is raised.
+        """
+        seen, size = {item["id"] for item in history.items}, history.size
         known: dict[str, Json] = {}
         resolved = []
         for item in items:
@@ -102,7 +145,9 @@ class KeptResponses:
             seen.add(item_id)
             if item.get("type") == "item_reference":
                 if item_id not in known and (kept := await self._find(response_id_of(item_id))):
-                    known |= {each["id"]: each for each in kept.conversation}
+                    size += len(kept.response)
+                    self.check_length(len(history.items) + len(items), size)
+                    known |= {each["id"]: each for each in kept.output}
                 if item_id not in known:
                     message = (
                         f"Item with id '{item_id[:MAX_ECHO]}' not found. Items are not kept when 'store' is false."
@@ -112,10 +157,48 @@ class KeptResponses:
             resolved.append(item)
         return resolved
 
+    def check_length(self, items: int, size: int) -> None:
+        """Raise a CompletionError if a conversation has more items or bytes than a request may have."""
+        limits = self._settings
+        for count, limit, unit in ((items, limits.max_messages, "items"), (size, limits.max_body_size, "bytes")):
+            if 0 < limit < count:
+                message = f"The conversation has {count} {unit}: at most {limit} are taken. Begin a new one."
+                raise CompletionError(message, status=400, code="context_length_exceeded", param="input")
+
     async def _find(self, response_id: str) -> KeptResponse | None:
         with _store_errors():
             data = await self._store.get(self._prefix + response_id)
-        return None if data is None else msgspec.json.decode(data, type=KeptResponse)
+            return None if data is None else msgspec.msgpack.decode(data, type=KeptResponse)
+
+    async def _find_input(self, response_id: str) -> list[bytes] | None:
+        with _store_errors():
+            data = await self._store.get(f"{self._prefix}{response_id}:input")
+            return None if data is None else msgspec.msgpack.decode(data, type=list[bytes])
+
+
+class _Output(Struct):
+    output: list[Json]
+
+
+class _Identified(Struct):
+    id: str
+
+
+def _id_of(item: bytes) -> str:
+    return msgspec.json.decode(item, type=_Identified).id
+
+
+def _position(items: list[bytes], item_id: str) -> int:
+    """Return the position of an item, and decode no other that does not contain the id."""
+    encoded_id = encode(item_id)
+    for position, item in enumerate(items):
+        if encoded_id in item and _id_of(item) == item_id:
+            return position
+    raise InvalidRequestError(f"There is no item with id '{item_id[:MAX_ECHO]}'.", param="after")
+
+
+def _not_found(response_id: str) -> CompletionError:
+    return CompletionError(f"Response with id '{response_id[:MAX_ECHO]}' not found.", status=404)
 
 
 @contextmanager

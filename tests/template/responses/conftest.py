@@ -2,13 +2,18 @@
 
 import pytest
 
+from app.services import Body, Messages
 from tests.conftest import Client, Serve
 from tests.template.chat.scripted import Scripted
 
 
+def repeat(model: str, messages: Messages, body: Body) -> str:
+    return str(messages[-1]["content"])
+
+
 @pytest.fixture(scope="module")
 def service() -> Scripted:
-    return Scripted(lambda model, messages, body: str(messages[-1]["content"]))
+    return Scripted(repeat)
 
 
 @pytest.fixture(scope="module")

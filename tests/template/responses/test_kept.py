@@ -1,8 +1,11 @@
 """Responses that are kept: who can read and continue them, for how long, and where they are."""
 
 import asyncio
+from collections.abc import Iterator
+from contextlib import suppress
 from datetime import timedelta
 from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from litestar.stores.base import Store
@@ -13,10 +16,14 @@ from redis.exceptions import TimeoutError as RedisTimeoutError
 import app.responses.pausing
 from app.app import create_app
 from app.keys import Keys
+from app.services import Hooks
 from app.settings import Secret, Settings, SettingsError
 from schemas.chat import Json
 from tests.conftest import Client, Serve, error_of, returning, until
 from tests.template.chat.scripted import Scripted
+from tests.template.e2e.redis import Redis as RedisServer
+from tests.template.e2e.redis import needs_redis
+from tests.template.responses.conftest import repeat
 from tests.template.responses.events import create, events_of, respond
 
 KEPT = "/v1/responses"
@@ -124,6 +131,126 @@ def test_a_response_is_forgotten_after_the_time_that_the_settings_say(serve: Ser
     until(lambda: not is_kept(client, made))
 
 
+@pytest.fixture(params=["memory", pytest.param("redis", marks=needs_redis)])
+def stored(request: pytest.FixtureRequest) -> Iterator[Json]:
+    """The settings that keep responses in memory, or in Redis."""
+    if request.param == "memory":
+        yield {}
+        return
+    with RedisServer() as redis:
+        yield {"redis_url": Secret(redis.url)}
+
+
+class Reads(list[str]):
+    """What is read from the store of an application: `response` or `input`, in order."""
+
+    def __init__(self, client: Client, monkeypatch: pytest.MonkeyPatch) -> None:
+        store: Any = type(client.app.stores.get("responses"))
+        read = store.get
+
+        def get(store: Store, key: str) -> Any:
+            self.append("input" if key.endswith(":input") else "response")
+            return read(store, key)
+
+        monkeypatch.setattr(store, "get", get)
+
+
+TOO_LONG = (400, "context_length_exceeded", "input")
+
+
+@pytest.mark.parametrize(
+    ("limits", "text", "turns"),
+    [({"max_messages": 4}, "Hi", 2), ({"max_body_size": 3500}, "x" * 1000, 1)],
+    ids=["messages", "bytes"],
+)
+def test_a_conversation_is_as_long_as_a_request_may_be(
+    serve: Serve, stored: Json, monkeypatch: pytest.MonkeyPatch, limits: Json, text: str, turns: int
+) -> None:
+    client = serve(service := Scripted(repeat), **limits, **stored)
+    made = respond(client, text)
+    for _ in range(turns - 1):
+        made = respond(client, text, previous_response_id=made["id"])
+    asked, reads = service.messages, Reads(client, monkeypatch)
+
+    refused = create(client, text, previous_response_id=made["id"])
+    error = error_of(refused)
+    assert (refused.status_code, error["code"], error["param"]) == TOO_LONG
+    assert (reads, service.messages is asked) == (["response"], True)
+    assert is_kept(client, made)
+
+
+def test_responses_that_are_referred_to_count_as_parts_of_a_conversation(serve: Serve, stored: Json) -> None:
+    client = serve(Scripted(repeat), max_body_size=5000, **stored)
+    references = [{"type": "item_reference", "id": respond(client, "x" * 2000)["output"][0]["id"]} for _ in range(2)]
+
+    respond(client, references[:1])
+    error = error_of(refused := create(client, references))
+    assert (refused.status_code, error["code"], error["param"]) == TOO_LONG
+
+
+def test_items_are_counted_and_the_model_is_looked_up_before_anything_is_read(
+    serve: Serve, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    client = serve(Scripted(repeat), max_messages=2)
+    made, reads = respond(client), Reads(client, monkeypatch)
+
+    for fields, expected in (
+        ({"input": [{"role": "user", "content": "Hi"}] * 3}, TOO_LONG),
+        ({"input": "Hi"}, (404, "model_not_found", "model")),
+    ):
+        answer = client.post(KEPT, json={"model": "none", "previous_response_id": made["id"], **fields})
+        error = error_of(answer)
+        assert (answer.status_code, error["code"], error["param"]) == expected
+    assert reads == []
+
+
+def test_a_hook_may_still_replace_a_model_that_is_not_listed(serve: Serve) -> None:
+    def rename(request: Any) -> None:
+        request.model = "test"
+
+    client = serve(Scripted(repeat), hooks=Hooks(pre_hook=rename))
+    assert client.post(KEPT, json={"model": "alias", "input": "Hi"}).json()["status"] == "completed"
+
+
+def test_only_what_is_asked_for_is_read(serve: Serve, monkeypatch: pytest.MonkeyPatch, stored: Json) -> None:
+    client = serve(Scripted(repeat), **stored)
+    sent = create(client, [{"role": "user", "content": str(number)} for number in range(3)])
+    path, reads = f"{KEPT}/{sent.json()['id']}", Reads(client, monkeypatch)
+
+    assert (client.get(path).content, reads) == (sent.content, ["response"])
+    assert client.get(f"{path}/input_items", params={"limit": 1}).json()["data"][0]["content"][0]["text"] == "2"
+    assert (client.delete(path).status_code, reads) == (200, ["response", "input"])
+    assert client.get(f"{path}/input_items").status_code == 404
+
+
+def test_no_key_drives_out_the_responses_of_a_key_that_has_fewer(serve: Serve) -> None:
+    client = serve(Scripted(repeat), api_keys=Keys.parse("sk-few, sk-many"), responses_memory=50_000)
+
+    def responses_of(key: str, count: int) -> list[Json]:
+        client.headers["authorization"] = f"Bearer {key}"
+        return [respond(client, "x" * 2000) for _ in range(count)]
+
+    def kept_of(key: str, made: list[Json]) -> list[bool]:
+        client.headers["authorization"] = f"Bearer {key}"
+        return [is_kept(client, response) for response in made]
+
+    many = responses_of("sk-many", 15)
+    few = responses_of("sk-few", 2)  # there is room for them, although the other key has taken all
+    assert kept_of("sk-few", few) == [True, True]
+    many += responses_of("sk-many", 15)
+    assert kept_of("sk-few", few) == [True, True]
+    assert (kept := kept_of("sk-many", many)) == sorted(kept)
+    assert (kept[0], kept[-1]) == (False, True)
+
+
+@pytest.mark.parametrize("stream", [False, True])
+@pytest.mark.parametrize(("size", "is_small"), [(10_000, False), (4500, False), (1000, True)])
+def test_a_response_that_is_too_large_to_keep_says_so(serve: Serve, stream: bool, size: int, is_small: bool) -> None:
+    client = serve(Scripted(repeat), responses_memory=10_000)  # of 4,500 the text alone has room, but not its input too
+    made = events_of(client, "x" * size)[-1]["response"] if stream else respond(client, "x" * size)
+    assert (made["store"], is_kept(client, made)) == (is_small, is_small)
+
+
 @pytest.fixture
 def store(serve: Serve) -> Store:
     """The store of an application in which two values of 10,000 bytes have room, but not three."""
@@ -166,7 +293,8 @@ async def test_the_store_makes_room(store: Store, steps: list[tuple[str, bytes |
     for key, step in steps:
         match step:
             case bytes():
-                await store.set(key, step)
+                with suppress(ValueError):  # it is too large
+                    await store.set(key, step)
             case timedelta():
                 await store.set(key, VALUE, step)
                 await asyncio.sleep(2 * step.total_seconds())
@@ -187,17 +315,17 @@ def test_a_redis_that_does_not_answer_is_not_waited_for_by_each_request(
     waits: list[str] = []
     is_silent = True
 
-    async def execute_command(_: object, name: str, *arguments: object, **options: object) -> bytes | None:
+    async def execute_command(_: object, name: str, *arguments: object, **options: object) -> int | None:
         waits.append(name)
         if is_silent:
             raise RedisTimeoutError
-        return None
+        return 1 if name == "EXISTS" else None
 
     clock = SimpleNamespace(now=0.0)
     clock.monotonic = lambda: clock.now
     monkeypatch.setattr(app.responses.pausing, "time", clock)
     monkeypatch.setattr(Redis, "execute_command", execute_command)
-    client = serve(Scripted(), redis_url=Secret("redis://localhost"))
+    client = serve(Scripted(repeat), redis_url=Secret("redis://localhost"))
 
     def statuses() -> list[int]:
         made = client.post("/v1/responses", json={"model": "test", "input": "Hello!"})
@@ -207,4 +335,4 @@ def test_a_redis_that_does_not_answer_is_not_waited_for_by_each_request(
     clock.now += app.responses.pausing.PAUSE
     assert (statuses(), waits) == ([200, 503], ["SET", "SET"])
     clock.now, is_silent = clock.now + app.responses.pausing.PAUSE, False
-    assert (statuses(), waits[2:]) == ([200, 404], ["SET", "GET"])
+    assert (statuses(), waits[2:]) == ([200, 404], ["SET", "SET", "EXISTS", "GET"])
