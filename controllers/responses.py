@@ -12,8 +12,9 @@ from litestar.status_codes import HTTP_200_OK
 
 from app.engine.completion import Services
 from app.engine.request import validate
-from app.responses.renderer import ResponseRenderer
-from app.responses.request import count_items, current_request, input_items, to_chat
+from app.errors import CODES, CompletionError
+from app.responses.renderer import ResponseRenderer, replay
+from app.responses.request import count_items, current_request, echo_of, input_items, renamed, to_chat
 from app.responses.store import History, KeptResponses
 from app.services import CompletionService, Hooks, ModelService
 from app.web.logs import COMPLETES
@@ -75,18 +76,36 @@ class ResponsesController(Controller):
         items = await kept.resolve(input_items(asked), history)
         chat = to_chat(asked, history.items, items)
         keeps = request.app.state.settings.store_responses and asked.store is not False
-        renderer = partial(ResponseRenderer, asked, partial(kept.keep, history, items) if keeps else None)
+        keep = partial(kept.keep, history, items) if keeps else None
+        renderer = partial(ResponseRenderer, asked, echo_of(asked), keep)
         token = current_request.set(sent)
         try:
             return await complete(request, chat, services, renderer)
+        except CompletionError as error:
+            raise renamed(error) from error
         finally:  # uvicorn starts a pipelined request in the context of the one before it
             current_request.reset(token)
 
+    @post([f"{path}/compact" for path in PATHS], include_in_schema=False)
+    async def compact(self) -> None:
+        """Refuse to compact a conversation; without this route, the path would be that of a response."""
+        raise CompletionError("Conversations are not compacted here.", status=404, code=CODES[404])
+
     @get(KEPT, summary="Retrieve a response", responses=RESPONSE | KEPT_ERRORS)
-    async def retrieve_response(self, request: Request[Any, Any, Any], response_id: FromPath[str]) -> Response[bytes]:
-        """Return a kept response."""
+    async def retrieve_response(
+        self,
+        request: Request[Any, Any, Any],
+        response_id: FromPath[str],
+        stream: FromQuery[bool] = False,
+        starting_after: FromQuery[int] = -1,
+    ) -> Response[bytes]:
+        """Return a kept response, or with `stream` its events, from the one after the number `starting_after`."""
         kept = await _kept_responses(request).get(response_id)
-        return Response(kept.response, media_type=MediaType.JSON)
+        if not stream:
+            return Response(kept.response, media_type=MediaType.JSON)
+        events = b"".join(replay(kept.response, max(starting_after, -1)))
+        headers = {"cache-control": "no-cache", "x-accel-buffering": "no"}
+        return Response(events, media_type="text/event-stream", headers=headers)
 
     @delete(
         KEPT,

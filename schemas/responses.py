@@ -8,29 +8,29 @@ from typing import Annotated, Literal, NotRequired, TypedDict
 
 from msgspec import UNSET, Meta, Struct, UnsetType, field
 
-from schemas.chat import Json, Request, Role, ToolChoice
+from schemas.chat import Json, Penalty, Request, Role, ToolChoice
 
 
 class ContentPart(TypedDict, total=False):
     """Part of a message, of a tool's output or of reasoning; other keys pass."""
 
     type: Annotated[str, Meta(examples=["input_text", "input_image", "input_file", "output_text", "refusal"])]
-    text: str
-    refusal: str
+    text: str | None
+    refusal: str | None
     image_url: str | Json | None
 
 
 class InputItem(TypedDict, total=False):
     """Item of a conversation, a message by default; undeclared keys are kept."""
 
-    type: Annotated[str, Meta(examples=["message", "function_call", "function_call_output", "reasoning"])]
+    type: Annotated[str | None, Meta(examples=["message", "function_call", "function_call_output", "reasoning"])]
     id: str | None
-    role: Role
+    role: Role | None
     content: str | list[ContentPart] | None
-    call_id: str
-    name: str
+    call_id: str | None
+    name: str | None
     arguments: str | Json | None
-    input: str
+    input: str | Json | None
     output: str | list[ContentPart] | Json | None
     summary: list[ContentPart] | None
 
@@ -39,7 +39,7 @@ class ResponseTool(TypedDict):
     """Tool that the model may call; unlike in a chat, a function is not nested."""
 
     type: Annotated[str, Meta(examples=["function"])]
-    name: NotRequired[str]
+    name: NotRequired[str | None]
     parameters: NotRequired[Json | None]
 
 
@@ -47,6 +47,7 @@ class Reasoning(TypedDict):
     """Options of reasoning."""
 
     effort: NotRequired[str | None]
+    summary: NotRequired[str | None]
 
 
 class TextOptions(TypedDict):
@@ -77,6 +78,13 @@ class ResponseRequest(Request):
     metadata: Annotated[dict[str, str], Meta(max_length=16)] | UnsetType | None = UNSET
     service_tier: str | UnsetType | None = UNSET
     user: str | UnsetType | None = UNSET
+    truncation: str | UnsetType | None = UNSET
+    include: list[str] | UnsetType | None = UNSET
+    presence_penalty: Penalty | UnsetType | None = UNSET
+    frequency_penalty: Penalty | UnsetType | None = UNSET
+    top_logprobs: Annotated[int, Meta(ge=0, le=20)] | UnsetType | None = UNSET
+    safety_identifier: str | UnsetType | None = UNSET
+    prompt_cache_key: str | UnsetType | None = UNSET
 
 
 Status = Literal["in_progress", "completed", "incomplete", "failed"]
@@ -103,6 +111,12 @@ class SummaryText(Struct, kw_only=True, tag_field="type", tag="summary_text"):
     text: str = ""
 
 
+class ReasoningText(Struct, kw_only=True, tag_field="type", tag="reasoning_text"):
+    """Reasoning, or a part of it."""
+
+    text: str = ""
+
+
 class OutputMessage(Struct, kw_only=True, tag_field="type", tag="message"):
     """Answer of the assistant. As with all items, one without an id gets one."""
 
@@ -118,6 +132,7 @@ class ReasoningItem(Struct, kw_only=True, tag_field="type", tag="reasoning"):
     id: str = ""
     status: Status = "completed"
     summary: list[SummaryText] = []
+    content: list[ReasoningText] = []
 
 
 class FunctionToolCall(Struct, kw_only=True, tag_field="type", tag="function_call"):
@@ -128,6 +143,7 @@ class FunctionToolCall(Struct, kw_only=True, tag_field="type", tag="function_cal
     call_id: str
     name: str = ""
     arguments: str = ""
+    namespace: str | UnsetType = UNSET
 
 
 class CustomToolCall(Struct, kw_only=True, tag_field="type", tag="custom_tool_call"):
@@ -200,14 +216,20 @@ class Response(Struct, kw_only=True):
     output: list[OutputItem] = []
     parallel_tool_calls: bool = True
     previous_response_id: str | None = None
-    reasoning: Json = {}
-    service_tier: str | UnsetType = UNSET
+    reasoning: Json = field(default_factory=lambda: {"effort": None, "summary": None})
+    service_tier: str = "default"
     store: bool = True
-    temperature: float | None = None
+    temperature: float = 1
     text: Json = field(default_factory=lambda: {"format": {"type": "text"}})
     tool_choice: str | Json = "auto"
     tools: list[Json] = []
-    top_p: float | None = None
+    top_p: float = 1
+    presence_penalty: float = 0
+    frequency_penalty: float = 0
+    top_logprobs: int = 0
+    max_tool_calls: int | None = None
+    safety_identifier: str | None = None
+    prompt_cache_key: str | None = None
     truncation: str = "disabled"
     usage: ResponseUsage | None = None
     user: str | None = None

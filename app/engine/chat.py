@@ -37,7 +37,7 @@ class Renderer(Protocol):
         """Append the frames that end a stream without an error."""
         ...
 
-    def fail(self, error: CompletionError) -> bytes:
+    async def fail(self, error: CompletionError) -> bytes:
         """Return the frames that end a stream with an error."""
         ...
 
@@ -75,7 +75,7 @@ class ChatRenderer:
         if self._include_usage:
             frames.append(frame(self._chunk({}, []) | {"usage": self.answer.usage}))
 
-    def fail(self, error: CompletionError) -> bytes:
+    async def fail(self, error: CompletionError) -> bytes:
         """Return a frame with the error."""
         return frame(error.to_response())
 

@@ -128,7 +128,7 @@ class Completion:
                 self._has_ended = True
                 if not self._has_begun and not frames:
                     raise error from None
-                frames += [self._renderer.fail(error), self._renderer.last]
+                frames += [await self._renderer.fail(error), self._renderer.last]
             if frames:
                 self._has_begun = True
                 return b"".join(frames)

@@ -1,7 +1,10 @@
 """Translation of the items of a conversation into the messages of a chat."""
 
+from typing import Any
+
 import msgspec
 
+from app.engine.items import set_fields
 from schemas.chat import PART_FIELDS, Json
 
 Content = str | list[Json] | None
@@ -22,7 +25,7 @@ class Conversation:
             ValueError, msgspec.ValidationError: A field has the wrong type.
         """
         match item["type"]:
-            case "message" if item["role"] == "assistant":
+            case "message" if _required(item, "role") == "assistant":
                 message = self._assistant_message(new_after_text=True)
                 message["content"] = _joined(message["content"], _translated(item.get("content")))
             case "message":
@@ -32,9 +35,11 @@ class Conversation:
             case "custom_tool_call":
                 self._add_call(item, "custom", "input")
             case "function_call_output" | "custom_tool_call_output":
-                self._add_message("tool", item["output"], tool_call_id=item["call_id"])
+                self._add_message("tool", _required(item, "output"), tool_call_id=_required(item, "call_id"))
             case "reasoning":
-                self._reasoning += _text(item.get("summary")) + _text(item.get("content"))
+                self._reasoning += _text(item.get("content")) or _text(item.get("summary"))
+            case "compaction":
+                raise ValueError("An item of the type 'compaction' is not served here")
             case _:
                 return False
         return True
@@ -46,10 +51,10 @@ class Conversation:
         self.messages.append({"role": role, **fields, "content": _translated(content)})
 
     def _add_call(self, item: Json, type: str, argument: str) -> None:
-        called = {"name": item["name"], argument: item[argument]}
+        called = {"name": _required(item, "name"), argument: _required(item, argument)}
         if not isinstance(item[argument], str):
             raise ValueError(f"The {argument} of a call must be a string")
-        call = {"id": item["call_id"], "type": type, type: called}
+        call = {"id": _required(item, "call_id"), "type": type, type: called}
         self._assistant_message(new_after_text=False).setdefault("tool_calls", []).append(call)
 
     def _assistant_message(self, *, new_after_text: bool) -> Json:
@@ -77,16 +82,23 @@ def _translated(content: Content) -> Content:
 def _part(part: Json) -> Json:
     match part["type"]:
         case "input_text" | "output_text":
-            return {"type": "text", "text": part["text"]}
+            return {"type": "text", "text": _required(part, "text")}
         case "input_image":
             if not isinstance(url := part.get("image_url"), str):
                 raise ValueError("An image must come as an 'image_url'")
             return {"type": "image_url", "image_url": {"url": url, "detail": part.get("detail") or "auto"}}
         case "input_file":
-            return {"type": "file", "file": {name: value for name, value in part.items() if name != "type"}}
+            return {"type": "file", "file": set_fields(part, ("type",))}
         case name if name in PART_FIELDS:
             msgspec.convert(part[name], PART_FIELDS[name])
-    return {**part}
+    return set_fields(part)
+
+
+def _required(item: Json, name: str) -> Any:
+    """Return a field, or raise a KeyError if it is missing or null."""
+    if item.get(name) is None:
+        raise KeyError(name)
+    return item[name]
 
 
 def _text(content: Content) -> str:

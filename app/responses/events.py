@@ -3,16 +3,28 @@
 Source: https://platform.openai.com/docs/api-reference/responses-streaming
 """
 
-from collections.abc import Iterator
+from collections import deque
+from collections.abc import Sequence
+from copy import deepcopy
 from time import time
 from typing import Any
-
-from msgspec import Struct
 
 from app.engine.frames import encode, encode_text, named_frame
 from app.engine.parts import ChoiceDelta, ChunkFields
 from app.errors import CompletionError
 from app.responses.ids import output_item_id
+from app.responses.open_items import (
+    ARGUMENTS,
+    INPUT,
+    REASONING,
+    REFUSAL,
+    SUMMARY,
+    TEXT,
+    NativeItem,
+    OpenItem,
+    OpenText,
+    TextKind,
+)
 from schemas.chat import Json
 from schemas.responses import (
     CustomToolCall,
@@ -21,14 +33,11 @@ from schemas.responses import (
     IncompleteDetails,
     OutputItem,
     OutputMessage,
-    OutputRefusal,
     OutputText,
-    ReasoningItem,
     Response,
     ResponseError,
     ResponseUsage,
     Status,
-    SummaryText,
 )
 
 INCOMPLETE = {  # by the finish reason
@@ -41,35 +50,36 @@ ERROR_CODES: dict[str, ErrorCode] = {  # by the type of the error; OpenAI's clie
 }
 
 
-class TextKind(Struct, frozen=True):
-    """Kind of text in a response: the item that holds it, or the part of an item, and the names in its events."""
-
-    item: type[OutputItem]
-    field: str  # of the item or the part
-    event: str
-    part: type[OutputText | OutputRefusal | SummaryText] | None = None
-    part_event: str = ""
-    parts: str = ""  # the item's field that lists its parts
-    more: Json = {}  # further fields of the text's events
-
-
-TEXT = TextKind(OutputMessage, "text", "output_text", OutputText, "content_part", "content", {"logprobs": []})
-REFUSAL = TextKind(OutputMessage, "refusal", "refusal", OutputRefusal, "content_part", "content")
-REASONING = TextKind(ReasoningItem, "text", "reasoning_summary_text", SummaryText, "reasoning_summary_part", "summary")
-ARGUMENTS = TextKind(FunctionToolCall, "arguments", "function_call_arguments")
-INPUT = TextKind(CustomToolCall, "input", "custom_tool_call_input")
-
-
 class Events:
-    """Adds parts to a response, and an event to `frames` for each step."""
+    """Adds parts to a response, and an event to `frames` for each step.
 
-    def __init__(self, response: Response) -> None:
+    Items are sent one after another: one that begins before the end of another waits.
+
+    Args:
+        response: The response, without output.
+        summarizes: Whether reasoning is sent as a summary too.
+        has_logprobs: Whether log probabilities are sent.
+        namespaces: The namespaces of functions, by name.
+    """
+
+    def __init__(
+        self,
+        response: Response,
+        *,
+        summarizes: bool = False,
+        has_logprobs: bool = False,
+        namespaces: Json = {},  # noqa: B006 - it is only read
+    ) -> None:
         self.response = response
         self.frames: list[bytes] | None = None  # None if the client does not read events
+        self._reasoning = (REASONING, SUMMARY) if summarizes else (REASONING,)
+        self._has_logprobs = has_logprobs
+        self._namespaces = namespaces
         self._number = 0
-        self._text: _OpenText | None = None  # until another item begins
-        self._calls: dict[int, _OpenText] = {}  # until the response ends, as their deltas may interleave
-        self._native_items: dict[object, int] = {}  # positions of the service's own items, by id
+        self._text: OpenText | None = None  # the last text, until something else begins
+        self._items: deque[OpenItem] = deque()  # the first is being sent, the others wait for its end
+        self._calls: dict[int, OpenItem] = {}
+        self._native_items: dict[object, NativeItem] = {}  # the service's own items, by id
 
     def begin(self) -> None:
         """Send the first events, once."""
@@ -84,152 +94,240 @@ class Events:
             case str():
                 self._add_text(TEXT, part)
             case ChunkFields({"event": event}):
-                self._send("custom:event", event=event)  # clients skip types that they do not know
-            case ChoiceDelta(0, delta):
-                self._add_delta(delta)
+                self._send("keepalive", event=event)  # the one type that all clients skip; openai-node fails by others
+            case ChoiceDelta(0, delta, _, extra):
+                self._add_delta(delta, (extra.get("logprobs") or {}).get("content") or [])
+
+    def continue_text(self, piece: str) -> bool:
+        """Add a text if the one before it goes on, or return False."""
+        if self._text is None or self._text.kind is not TEXT:
+            return False
+        self._send_piece(self._text, piece)
+        return True
 
     def add_native(self, event: Json) -> None:
         """Add an event of the service's own: it gets a new number, and its item a place in the output."""
         self.begin()
-        if event["type"] in ("response.output_item.added", "response.output_item.done"):
-            self._add_native_item(event["item"], done=event["type"] == "response.output_item.done")
+        name, native = event["type"], self._native_items.get(event.get("item_id"))
+        if name in ("response.output_item.added", "response.output_item.done"):
+            self._add_native_item(event["item"], is_done=name == "response.output_item.done")
             return
-        fields = {name: value for name, value in event.items() if name not in ("type", "sequence_number")}
-        if event.get("item_id") in self._native_items:
-            fields["output_index"] = self._native_items[event["item_id"]]
-        self._send(event["type"], **fields)
+        fields = {key: value for key, value in event.items() if key not in ("type", "sequence_number")}
+        if name in ("response.output_text.delta", "response.output_text.done"):
+            fields["logprobs"] = fields.get("logprobs") or []
+        if native is not None:
+            fields["output_index"] = native.position
+            if name == "response.function_call_arguments.done":
+                fields["name"] = native.item.get("name")
+            if not native.is_done:
+                native.add(event)
+        self._send(name, **fields)
 
-    def complete(self, finish_reason: str, usage: ResponseUsage | None) -> None:
+    def knows(self, item: Json) -> bool:
+        """Return whether an item of a service's whole response is in the output already."""
+        if self._native_items:
+            return item.get("id") in self._native_items
+        return bool(self.response.output)
+
+    def complete(self, finish_reason: str, usage: ResponseUsage) -> None:
         """End the response: completed, or incomplete if the finish reason says so."""
         self.begin()
         response = self.response
         response.usage, response.incomplete_details = usage, INCOMPLETE.get(finish_reason)
         response.status = "incomplete" if response.incomplete_details else "completed"
         response.completed_at = None if response.incomplete_details else int(time())
-        for text in self._open_texts():
-            is_last = text.position == len(response.output) - 1
-            self._end_item(text, response.status if is_last else "completed")
+        self._end_items(response.status)
 
     def send_end(self) -> None:
         """Send the last event, which holds the response."""
         self._send(f"response.{self.response.status}", response=self.response)
 
     def fail(self, error: CompletionError) -> None:
-        """End the response by an error; its output so far stays."""
+        """End the response by an error; its output so far stays, and no item that is cut off is done."""
         self.begin()
         code = ERROR_CODES.get(error.type, "server_error")
         self.response.status, self.response.error = "failed", ResponseError(code=code, message=error.message)
-        for text in self._open_texts():
-            text.settle()
-            text.item.status = "incomplete"
+        for item in self._items:
+            if item.position < 0:
+                self._open(item)
+            for text in item.texts:
+                text.settle()
+            item.item.status = "incomplete"
+        for native in self._native_items.values():
+            if not native.is_done:
+                native.item["status"] = "incomplete"
         self._send("response.failed", response=self.response)
+
+    def end_as(self, response: Json) -> None:
+        """End with the event of a response as it was kept."""
+        self._send(f"response.{response['status']}", response=response)
 
     def _send(self, type: str, /, **fields: object) -> None:
         if self.frames is not None:
             self.frames.append(named_frame(type, {"type": type, **fields, "sequence_number": self._number}))
         self._number += 1
 
-    def _open_texts(self) -> Iterator["_OpenText"]:
-        return filter(None, (self._text, *self._calls.values()))
-
-    def _add_delta(self, delta: Json) -> None:
+    def _add_delta(self, delta: Json, logprobs: list[Json]) -> None:
         reasoning = delta.get("reasoning_content", delta.get("reasoning"))  # a setting sends both
-        for kind, text in ((REASONING, reasoning), (TEXT, delta.get("content")), (REFUSAL, delta.get("refusal"))):
-            if text and isinstance(text, str):
-                self._add_text(kind, text)
+        for kind, content in ((REASONING, reasoning), (TEXT, delta.get("content")), (REFUSAL, delta.get("refusal"))):
+            for field, text in _texts(content):
+                self._add_text(REFUSAL if field == "refusal" else kind, text, logprobs if kind is TEXT else ())
+                logprobs = logprobs if kind is not TEXT else []
         for call in delta.get("tool_calls") or ():
             self._add_call(call)
+        last = self._items[-1].texts[-1:] if self._items else []
+        if last and last[0].kind is TEXT:
+            self._add_to_text(last[0], logprobs, delta.get("annotations") or ())
 
-    def _add_text(self, kind: TextKind, piece: str) -> None:
-        text = self._text
-        if text is None or text.kind is not kind:
-            if text is not None and text.kind.item is kind.item:  # another part of the same item
-                self._end_text(text)
-                text = _OpenText(kind, text.item, text.position)
-            else:
-                text = self._begin_item(kind)
-            self._text = text
-            self._send(f"response.{kind.part_event}.added", **text.place, part=text.holder)
-        self._add_piece(text, piece)
+    def _add_to_text(self, text: OpenText, logprobs: Sequence[Json], annotations: Sequence[Json]) -> None:
+        """Add log probabilities that came after their text, and annotations, which a chat nests."""
+        part: Any = text.holder
+        if self._has_logprobs:
+            part.logprobs = [*part.logprobs, *logprobs]
+        for nested in annotations:
+            annotation = {"type": nested["type"], **nested.get(nested["type"], nested)}
+            place = {**text.place, "annotation_index": len(part.annotations)}
+            part.annotations = [*part.annotations, annotation]
+            self._send("response.output_text.annotation.added", **place, annotation=annotation)
+
+    def _add_text(self, kind: TextKind, piece: str, logprobs: Sequence[Json] = ()) -> None:
+        item = self._items[-1] if self._items else None
+        if item is None or item.type is not kind.item:
+            item = self._begin_item(kind.item)
+        for each in self._reasoning if kind is REASONING else (kind,):
+            self._add_piece(item, each, piece, logprobs)
 
     def _add_call(self, call: Json) -> None:
-        text = self._calls.get(call["index"])
+        item = self._calls.get(call["index"])
         called = call.get("function") or call.get("custom") or {}
         name = called.get("name") or ""
-        if text is None:
-            kind = INPUT if call["type"] == "custom" else ARGUMENTS
-            text = self._calls[call["index"]] = self._begin_item(kind, call_id=call["id"], name=name)
-        elif name and isinstance(text.item, FunctionToolCall | CustomToolCall):
-            text.item.name += name
-        if piece := called.get(text.kind.field):
-            self._add_piece(text, piece)
+        if item is None:
+            is_custom, fields = call["type"] == "custom", {"call_id": call["id"], "name": name}
+            if not is_custom and name in self._namespaces:
+                fields["namespace"] = self._namespaces[name]
+            item = self._begin_item(CustomToolCall if is_custom else FunctionToolCall, **fields)
+            self._calls[call["index"]] = item
+        elif item.item.status != "in_progress":
+            return  # its arguments were whole
+        elif name and isinstance(item.item, FunctionToolCall | CustomToolCall):
+            item.item.name += name
+        kind = INPUT if item.type is CustomToolCall else ARGUMENTS
+        if piece := called.get(kind.field):
+            self._add_piece(item, kind, piece)
+            self._send_waiting_items()
 
-    def _add_piece(self, text: "_OpenText", piece: str) -> None:
+    def _add_piece(self, item: OpenItem, kind: TextKind, piece: str, logprobs: Sequence[Json] = ()) -> None:
+        if item.position < 0:
+            item.waiting.append((kind, piece, logprobs))
+            return
+        text = item.text_of(kind)
+        if text is None:
+            text = self._begin_text(item, kind)
+        if logprobs and self._has_logprobs:
+            text.pieces.append(piece)
+            self._add_to_text(text, logprobs, ())
+            self._send(f"response.{kind.event}.delta", **text.place, delta=piece, logprobs=logprobs)
+        else:
+            self._send_piece(text, piece)
+
+    def _send_piece(self, text: OpenText, piece: str) -> None:
         text.pieces.append(piece)
         if self.frames is not None:
             self.frames.append(b'%b%d,"delta":%b}\n\n' % (text.delta_head, self._number, encode_text(piece)))
         self._number += 1
 
-    def _add_native_item(self, item: Json, *, done: bool) -> None:
+    def _begin_text(self, item: OpenItem, kind: TextKind) -> OpenText:
+        if item.type is OutputMessage:  # the parts of a message follow each other
+            self._end_texts(item)
+        text = OpenText(kind, item.item, item.position)
+        item.texts.append(text)
+        self._text = text if self._items and item is self._items[-1] else None
+        if kind.part is not None:
+            self._send(f"response.{kind.part_event}.added", **text.place, part=text.holder)
+        return text
+
+    def _begin_item(self, type: type[OutputItem], **fields: Any) -> OpenItem:
+        self._end_native_items()
+        self._text = None
+        item = OpenItem(type, type(status="in_progress", **fields))
+        self._items.append(item)
+        self._send_waiting_items()
+        return item
+
+    def _send_waiting_items(self) -> None:
+        """Go on to the items that wait, as far as those before them have ended."""
+        while len(self._items) > 1 and self._items[0].has_ended():
+            self._end_item(self._items.popleft(), "completed")
+            self._open(self._items[0])
+        if self._items[0].position < 0:
+            self._open(self._items[0])
+
+    def _open(self, item: OpenItem) -> None:
+        output, item.position = self.response.output, len(self.response.output)
+        item.item.id = output_item_id(str(item.type.__struct_config__.tag), self.response.id, item.position)
+        output.append(item.item)
+        self._send("response.output_item.added", output_index=item.position, item=item.item)
+        for kind, piece, logprobs in item.waiting:
+            self._add_piece(item, kind, piece, logprobs)
+
+    def _end_items(self, status: Status) -> None:
+        """End all items; the last has this status."""
+        self._end_native_items()
+        while self._items:
+            item = self._items.popleft()
+            if item.position < 0:
+                self._open(item)
+            self._end_item(item, "completed" if self._items else status)
+
+    def _end_texts(self, item: OpenItem) -> None:
+        for text in item.texts:
+            kind = text.kind
+            whole: Json = {kind.field: text.settle()}
+            if isinstance(text.holder, OutputText):
+                whole["logprobs"] = text.holder.logprobs
+            if isinstance(text.holder, FunctionToolCall):
+                whole["name"] = text.holder.name
+            self._send(f"response.{kind.event}.done", **text.place, **whole)
+            if kind.part is not None:
+                self._send(f"response.{kind.part_event}.done", **text.place, part=text.holder)
+        item.texts = []
+
+    def _end_item(self, item: OpenItem, status: Status) -> None:
+        """Send the events that end an item, which has been taken from those that are open."""
+        if item.type in (FunctionToolCall, CustomToolCall) and not item.texts:
+            self._begin_text(item, INPUT if item.type is CustomToolCall else ARGUMENTS)
+        self._end_texts(item)
+        self._text = None
+        item.item.status = status
+        self._send("response.output_item.done", output_index=item.position, item=item.item)
+
+    def _add_native_item(self, item: Json, *, is_done: bool) -> None:
         encode(item)  # if that fails, it must do so before `response.failed` would contain the item
         output: list[Any] = self.response.output  # annotated with our own items, for the API's documentation
-        position = self._native_items.setdefault(item["id"], len(output))
-        if position == len(output):
-            self._end_last_text()
-            output.append(item)
-            self._send("response.output_item.added", output_index=position, item=item)
-        if done:
-            output[position] = item
-            self._send("response.output_item.done", output_index=position, item=item)
+        native = self._native_items.get(item["id"])
+        if native is None:
+            self._end_items("completed")
+            native = self._native_items[item["id"]] = NativeItem(len(output), deepcopy(item))
+            output.append(native.item)
+            self._send("response.output_item.added", output_index=native.position, item=item)
+        if is_done and not native.is_done:
+            native.is_done, native.item = True, item
+            output[native.position] = item
+            self._send("response.output_item.done", output_index=native.position, item=item)
 
-    def _begin_item(self, kind: TextKind, **fields: Any) -> "_OpenText":
-        self._end_last_text()
-        output, position = self.response.output, len(self.response.output)
-        item_id = output_item_id(str(kind.item.__struct_config__.tag), self.response.id, position)
-        item = kind.item(id=item_id, status="in_progress", **fields)
-        output.append(item)
-        self._send("response.output_item.added", output_index=position, item=item)
-        return _OpenText(kind, item, position)
-
-    def _end_last_text(self) -> None:
-        if self._text is not None:
-            self._end_item(self._text, "completed")
-            self._text = None
-
-    def _end_text(self, text: "_OpenText") -> None:
-        kind = text.kind
-        whole = {kind.field: text.settle()}
-        self._send(f"response.{kind.event}.done", **text.place, **kind.more, **whole)
-        if kind.part is not None:
-            self._send(f"response.{kind.part_event}.done", **text.place, part=text.holder)
-
-    def _end_item(self, text: "_OpenText", status: Status) -> None:
-        self._end_text(text)
-        text.item.status = status
-        self._send("response.output_item.done", output_index=text.position, item=text.item)
+    def _end_native_items(self) -> None:
+        """End the service's own items that it has not ended."""
+        for native in self._native_items.values():
+            if not native.is_done:
+                native.is_done = True
+                if "status" in native.item:
+                    native.item["status"] = "completed"
+                self._send("response.output_item.done", output_index=native.position, item=native.item)
 
 
-class _OpenText:
-    """Text whose end has not come yet."""
-
-    def __init__(self, kind: TextKind, item: OutputItem, position: int) -> None:
-        self.kind = kind
-        self.item = item
-        self.position = position  # of the item in the output
-        self.pieces: list[str] = []
-        self.place: Json = {"item_id": item.id, "output_index": position}
-        self.holder: Struct = item
-        if kind.part is not None:
-            self.holder = kind.part()
-            parts: list[Struct] = getattr(item, kind.parts)
-            self.place[f"{kind.parts}_index"] = len(parts)
-            parts.append(self.holder)
-        event = f"response.{kind.event}.delta"  # encoded once, but for its number and its text
-        frame = named_frame(event, {"type": event, **self.place, **kind.more})
-        self.delta_head = frame.removesuffix(b"}\n\n") + b',"sequence_number":'
-
-    def settle(self) -> str:
-        """Set the field that holds the text, and return the text."""
-        text = "".join(self.pieces)
-        setattr(self.holder, self.kind.field, text)
-        return text
+def _texts(content: object) -> list[tuple[str, str]]:
+    """Return the texts of a string or a list of parts, each after the name of its field."""
+    if isinstance(content, str):
+        return [("text", content)] if content else []
+    parts = [part for part in content if isinstance(part, dict)] if isinstance(content, list) else []
+    return [(name, part[name]) for part in parts for name in ("text", "refusal") if isinstance(part.get(name), str)]

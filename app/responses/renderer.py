@@ -1,21 +1,19 @@
 """Renderer of the Responses API."""
 
-from collections.abc import Awaitable, Callable, Iterator, Sequence
-from typing import Any
+from collections.abc import Awaitable, Callable, Sequence
 
 import msgspec
-from msgspec import UNSET
 
-from app.engine.answer import Answer
-from app.engine.items import Item, ItemReader, is_response, is_response_event
+from app.engine.answer import NO_USAGE, Answer
+from app.engine.frames import DONE
+from app.engine.items import Item, ItemReader
 from app.errors import CompletionError
-from app.responses.events import REFUSAL, TEXT, Events
-from app.responses.ids import new_item_id, new_response_id
+from app.responses.events import Events
+from app.responses.ids import new_response_id
+from app.responses.native import events_of_item, failure_of, native_events
+from app.responses.request import LOGPROBS, namespaces_of
 from schemas.chat import ChatCompletionRequest, Json
 from schemas.responses import InputTokensDetails, OutputTokensDetails, Response, ResponseRequest, ResponseUsage
-
-ECHOED = {*ResponseRequest.__struct_fields__} & {*Response.__struct_fields__} - {"model", "store"}
-ENDINGS = ("incomplete", "failed", "cancelled")  # statuses besides `completed`
 
 
 class ResponseRenderer:
@@ -23,33 +21,38 @@ class ResponseRenderer:
 
     Args:
         asked: The request for the response.
+        echo: The fields of the response that repeat the request.
         keep: Awaited with the response before the client gets the end of it, returns whether it is kept; None if not.
         request: The request that the service gets.
         reader: Reads the service's items.
     """
 
-    last = b""  # the last event ends the stream: OpenAI sends no `[DONE]`
+    last = DONE
 
     def __init__(
         self,
         asked: ResponseRequest,
+        echo: Json,
         keep: Callable[[Response], Awaitable[bool]] | None,
         request: ChatCompletionRequest,
         reader: ItemReader,
     ) -> None:
         self.answer = Answer(request.model, reader, id=new_response_id())
-        echoed = {name: value for name in ECHOED if (value := getattr(asked, name)) is not None and value is not UNSET}
-        text = {name: value for name, value in echoed.pop("text", {}).items() if value is not None}
         response = Response(
             id=self.answer.id,
             created_at=self.answer.created,
             status="in_progress",
             model=request.model,
             store=keep is not None,
-            text={"format": {"type": "text"}} | text,
-            **echoed,
+            usage=_response_usage(NO_USAGE),
+            **echo,
         )
-        self._events = Events(response)
+        self._events = Events(
+            response,
+            summarizes=bool(response.reasoning["summary"]),
+            has_logprobs=LOGPROBS in (asked.include or ()),
+            namespaces=namespaces_of(response.tools),
+        )
         self._keep = keep
         self._finish_reason: str | None = None  # given by an event of the service's own
 
@@ -57,7 +60,9 @@ class ResponseRenderer:
         """Append the events of some items."""
         self._events.frames = frames
         for item in items:
-            if (native := _native_events(item)) is not None:
+            if type(item) is str and self._events.continue_text(item):  # as most are
+                continue
+            if (native := native_events(item)) is not None:
                 for event in native:
                     self._add_native(event)
                 continue
@@ -71,15 +76,17 @@ class ResponseRenderer:
             self._events.add(part)
         if self._finish_reason is not None:
             self.answer.finish_reasons = [self._finish_reason]
-        self._events.complete(self.answer.finish_reasons[0], _response_usage(self.answer.reported_usage))
+        self._events.complete(self.answer.finish_reasons[0], _response_usage(self.answer.usage))
         if self._keep is not None:
             self._events.response.store = await self._keep(self._events.response)
         self._events.send_end()
 
-    def fail(self, error: CompletionError) -> bytes:
-        """Return the event of a failed response."""
+    async def fail(self, error: CompletionError) -> bytes:
+        """Return the event of a failed response, and keep the response."""
         self._events.frames = frames = list[bytes]()
         self._events.fail(error)
+        if self._keep is not None:
+            await self._keep(self._events.response)
         return b"".join(frames)
 
     async def whole(self, items: Sequence[Item]) -> Response:
@@ -97,10 +104,13 @@ class ResponseRenderer:
             case {"type": "response.created" | "response.in_progress" | "response.queued"}:
                 self._events.begin()
             case {"type": "error", **error}:
-                raise _failure(error)
+                raise failure_of(error)
             case {"type": "response.failed" | "response.cancelled", **fields}:
-                raise _failure((fields.get("response") or {}).get("error") or {})
+                raise failure_of((fields.get("response") or {}).get("error") or {})
             case {"type": "response.completed" | "response.incomplete", "response": response}:
+                missing = [item for item in response.get("output") or () if not self._events.knows(item)]
+                for each in (event for item in missing for event in events_of_item(item)):
+                    self._events.add_native(each)
                 if usage := _chat_usage(response.get("usage")):
                     self.answer.add_usage(usage)
                 reason = (response.get("incomplete_details") or {}).get("reason")
@@ -109,44 +119,24 @@ class ResponseRenderer:
                 self._events.add_native(event)
 
 
-def _failure(error: Json) -> CompletionError:
-    return CompletionError(error.get("message") or "The model failed to respond.", code=error.get("code"))
-
-
-def _native_events(item: Item) -> list[Json] | None:
-    """Return the events that an item is or stands for, or None if it is something else."""
-    if type(item) is str:
-        return None
-    if is_response_event(item):
-        return [_to_dict(item)]
-    return list(_events_of(_to_dict(item))) if is_response(item) else None
-
-
-def _events_of(response: Json) -> Iterator[Json]:
-    for item in response["output"]:
-        item = item if item.get("id") else item | {"id": new_item_id(item["type"])}
-        is_message = item["type"] == "message"
-        begun = {"status": "in_progress", "content": []} if is_message else {}
-        yield {"type": "response.output_item.added", "item": item | begun}
-        for index, part in enumerate(item["content"] if is_message else ()):
-            place = {"item_id": item["id"], "content_index": index}
-            kind = REFUSAL if part["type"] == "refusal" else TEXT
-            yield {"type": "response.content_part.added", **place, "part": part | {kind.field: ""}}
-            yield {"type": f"response.{kind.event}.delta", **place, "delta": part[kind.field], **kind.more}
-            yield {"type": f"response.{kind.event}.done", **place, kind.field: part[kind.field], **kind.more}
-            yield {"type": "response.content_part.done", **place, "part": part}
-        yield {"type": "response.output_item.done", "item": item}
-    status = response.get("status")
-    yield {"type": f"response.{status if status in ENDINGS else 'completed'}", "response": response}
-
-
-def _to_dict(value: Any) -> Json:
-    if isinstance(value, Response):
-        value = msgspec.to_builtins(value)
-    elif not isinstance(value, dict):  # an object of the `openai` package
-        value = value.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    fields: Json = value
-    return fields
+def replay(response: bytes, after: int) -> list[bytes]:
+    """Return the events of a kept response whose numbers are greater than `after`, and always the last."""
+    kept: Json = msgspec.json.decode(response)
+    begun: Json = {
+        "output": [],
+        "status": "in_progress",
+        "completed_at": None,
+        "error": None,
+        "incomplete_details": None,
+    }
+    events = Events(msgspec.convert(kept | begun, Response))
+    events.frames = frames = list[bytes]()
+    events.begin()
+    for item in kept["output"]:
+        for event in events_of_item(item):
+            events.add_native(event)
+    events.end_as(kept)
+    return [*frames[after + 1 : -1], frames[-1], DONE]
 
 
 def _chat_usage(usage: Json | None) -> Json | None:
@@ -160,10 +150,8 @@ def _chat_usage(usage: Json | None) -> Json | None:
     }
 
 
-def _response_usage(usage: object) -> ResponseUsage | None:
-    """Return the usage of a chat under the names of a response; None unless the service reported any."""
-    if not isinstance(usage, dict):
-        return None
+def _response_usage(usage: Json) -> ResponseUsage:
+    """Return the usage of a chat under the names of a response."""
     prompt, completion = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
     of_prompt, of_completion = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
     return ResponseUsage(

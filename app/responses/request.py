@@ -1,17 +1,23 @@
 """Translation of a request for a response into a request for a chat completion."""
 
+import logging
+import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import Any
 
+import msgspec
 from msgspec import UNSET, ValidationError
 
-from app.errors import InvalidRequestError
+from app.engine.items import set_fields
+from app.errors import CompletionError, InvalidRequestError
 from app.responses.conversation import Conversation
 from app.responses.ids import new_item_id
 from schemas.chat import Json
-from schemas.responses import ResponseRequest
+from schemas.responses import Response, ResponseRequest
+
+logger = logging.getLogger("app.responses")
 
 current_request: ContextVar[Json | None] = ContextVar("current_request", default=None)
 
@@ -22,7 +28,18 @@ NOT_IN_A_CHAT = frozenset(
         *("stream_options", "max_output_tokens", "text", "reasoning", "tools", "tool_choice", *NOT_SERVED),
     }
 )
-HOSTED = ("_call", "_call_output")  # endings of the types of items that belong to the server's own tools
+NAMES = {  # of parameters, by their names in a chat
+    "messages": "input",
+    "max_completion_tokens": "max_output_tokens",
+    "reasoning_effort": "reasoning.effort",
+    "verbosity": "text.verbosity",
+    "response_format": "text.format",
+}
+LOGPROBS = "message.output_text.logprobs"  # of `include`
+ECHOED = {*ResponseRequest.__struct_fields__} & {*Response.__struct_fields__} - {"model", "store"}
+WITH_STATUS = ("message", "function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output")
+MAX_TYPE = 100  # characters of a type that a line of the log repeats
+IN_A_CHAT = ("function", "custom")  # types of tools
 
 
 def responses_request() -> Json | None:
@@ -33,6 +50,37 @@ def responses_request() -> Json | None:
 def count_items(request: ResponseRequest) -> int:
     """Return the number of items of a request."""
     return len(request.input) if isinstance(request.input, list) else 1
+
+
+def echo_of(request: ResponseRequest) -> Json:
+    """Return the fields of a response that repeat its request, as a copy."""
+    sent = {name: value for name in ECHOED if (value := getattr(request, name)) is not None and value is not UNSET}
+    echo: Json = msgspec.json.decode(msgspec.json.encode(sent))
+    if echo.get("service_tier") == "auto":
+        del echo["service_tier"]
+    echo["text"] = {"format": {"type": "text"}} | set_fields(echo.get("text", {}))
+    echo["reasoning"] = {"effort": None, "summary": None} | echo.get("reasoning", {})
+    echo["reasoning"]["summary"] = echo["reasoning"].get("summary") or echo["reasoning"].get("generate_summary")
+    echo["tools"] = [
+        dict.fromkeys(("description", "parameters", "strict")) | tool if tool["type"] == "function" else tool
+        for tool in echo.get("tools", ())
+    ]
+    return echo
+
+
+def namespaces_of(tools: Sequence[Json]) -> dict[str, str]:
+    """Return the namespaces of the functions that are in one, by the names of the functions."""
+    spaces = [tool for tool in tools if tool["type"] == "namespace"]
+    return {each.get("name", ""): space.get("name", "") for space in spaces for each in space.get("tools") or ()}
+
+
+def renamed(error: CompletionError) -> CompletionError:
+    """Return an error about the chat that a request became as one about the request."""
+    first, separator, rest = re.split(r"([.\[]|$)", error.param or "", maxsplit=1)
+    if first not in NAMES:
+        return error
+    param = NAMES[first] + separator + rest
+    return InvalidRequestError(error.message.replace(f"'{error.param}'", f"'{param}'"), param=param)
 
 
 def input_items(request: ResponseRequest) -> list[Json]:
@@ -50,6 +98,8 @@ def to_chat(request: ResponseRequest, history: Sequence[Json], items: Sequence[J
         if sent.get(name):
             raise InvalidRequestError(f"'{name}' is not served here. Leave it out.", param=name)
     body = {name: value for name, value in sent.items() if name not in NOT_IN_A_CHAT} | _chat_parameters(sent)
+    if LOGPROBS in (request.include or ()):
+        body["logprobs"] = True
     if request.stream:
         body["stream_options"] = {"include_usage": True}
     return body | {"messages": _messages(request, history, items)}
@@ -62,33 +112,43 @@ def _messages(request: ResponseRequest, history: Sequence[Json], items: Sequence
             conversation.add(item)
     for position, item in enumerate(items):
         with _errors_at(f"input[{position}]"):
-            if not conversation.add(item) and not item["type"].endswith(HOSTED):
-                raise ValueError(f"An item of the type '{item['type']}' is not served here")
+            if not conversation.add(item):
+                logger.info("An item of the type %r is not in the chat that the model gets", item["type"][:MAX_TYPE])
     if not conversation.messages:
         raise InvalidRequestError("There is no message in the input.", param="input")
     return conversation.messages
 
 
 def _long_form(item: Mapping[str, Any]) -> Json:
-    item = {"type": "message", **item} if "role" in item else {**item}
-    item["id"] = item.get("id") or new_item_id(item.get("type", ""))
-    if item.get("type") == "message" and isinstance(item.get("content"), str):
-        is_output = item.get("role") == "assistant"
-        part = {"type": "output_text", "annotations": []} if is_output else {"type": "input_text"}
-        item |= {"status": "completed", "content": [{**part, "text": item["content"]}]}
-    return item
+    is_reference = item.get("id") and not set_fields(item, ("id", "type"))
+    kind = item.get("type") or ("item_reference" if is_reference else "message")
+    long = {**item, "type": kind, "id": item.get("id") or new_item_id(kind)}
+    if kind in WITH_STATUS:
+        long["status"] = item.get("status") or "completed"
+    if kind == "message":
+        is_output, content = item.get("role") == "assistant", item.get("content")
+        if isinstance(content, str):
+            content = [{"type": "output_text" if is_output else "input_text", "text": content}]
+        long["content"] = [_long_part(part) for part in content] if content else content
+    return long
+
+
+def _long_part(part: Json) -> Json:
+    if part.get("type") != "output_text":
+        return part
+    return {**part, "annotations": part.get("annotations") or [], "logprobs": part.get("logprobs") or []}
 
 
 def _chat_parameters(sent: Json) -> Json:
     """Return the parameters that have another name or another form in a chat."""
-    text, tools = sent.get("text") or {}, sent.get("tools")
+    text, tools = sent.get("text") or {}, _chat_tools(sent.get("tools") or (), "tools")
     parameters = {
         "max_completion_tokens": sent.get("max_output_tokens"),
         "reasoning_effort": (sent.get("reasoning") or {}).get("effort") or None,
         "verbosity": text.get("verbosity") or None,
         "response_format": _response_format(text.get("format")),
-        "tool_choice": _tool_choice(sent.get("tool_choice")),
-        "tools": tools and [_nested(tool, f"tools[{position}]") for position, tool in enumerate(tools)],
+        "tool_choice": _tool_choice(sent.get("tool_choice")) if tools or not sent.get("tools") else None,
+        "tools": tools or None,
     }
     return {name: value for name, value in parameters.items() if value is not None}
 
@@ -102,20 +162,37 @@ def _response_format(format: Json | None) -> Json | None:
     return None
 
 
+def _chat_tools(tools: Sequence[Json], place: str) -> list[Json]:
+    """Return the tools that a chat can hold, those of a namespace among them."""
+    chat_tools = []
+    for position, tool in enumerate(tools):
+        if tool["type"] in IN_A_CHAT:
+            chat_tools.append(_nested(tool, f"{place}[{position}]"))
+        elif tool["type"] == "namespace":
+            chat_tools += _chat_tools(tool.get("tools") or (), f"{place}[{position}].tools")
+        else:
+            logger.info("A tool of the type %r is not in the chat that the model gets", tool["type"][:MAX_TYPE])
+    return chat_tools
+
+
 def _tool_choice(choice: Any) -> Any:
     match choice:
         case {"type": "allowed_tools", "tools": list(tools)}:
-            allowed = {"mode": choice.get("mode") or "auto", "tools": [_nested(tool, "tool_choice") for tool in tools]}
-            return {"type": "allowed_tools", "allowed_tools": allowed}
+            if not (allowed := _chat_tools(tools, "tool_choice.tools")):
+                return None
+            return {"type": "allowed_tools", "allowed_tools": {"mode": choice.get("mode") or "auto", "tools": allowed}}
+        case {"type": type} if type not in IN_A_CHAT:
+            return None
     return _nested(choice, "tool_choice")
 
 
 def _nested(tool: Any, place: str) -> Any:
-    """Return a function or a custom tool in the nested form of a chat, and another tool as it is."""
+    """Return a function or a custom tool in the nested form of a chat, and another value as it is."""
     match tool:
-        case {"type": "function" | "custom" as type, **fields} if type not in tool:
-            if "name" not in fields:
+        case {"type": "function" | "custom" as type, **rest} if type not in tool:
+            if not rest.get("name"):
                 raise _missing(f"{place}.name")
+            fields = set_fields({**tool}, ("type",))
             match fields.get("format"):
                 case {"type": "grammar", **grammar} if "grammar" not in grammar:
                     fields["format"] = {"type": "grammar", "grammar": grammar}

@@ -98,7 +98,7 @@ class KeptResponses:
                 return History([*earlier, *output], [*encoded, *map(encode, output)], size)
         raise CompletionError(
             f"Previous response with id '{previous_response_id[:MAX_ECHO]}' not found.",
-            status=404,
+            status=400,
             code="previous_response_not_found",
             param="previous_response_id",
         )

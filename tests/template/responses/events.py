@@ -10,10 +10,10 @@ from pydantic import TypeAdapter
 
 from schemas.chat import Json
 
-__all__ = ["EVENTS", "OWN_EVENT", "create", "events_of", "respond", "short"]
+__all__ = ["EVENTS", "OWN_EVENT", "checked", "create", "events_of", "respond", "short"]
 
 EVENTS: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
-OWN_EVENT = "custom:event"  # the type of an event that a service sends beside its text
+OWN_EVENT = "keepalive"  # the type of an event that a service sends beside its text
 TEXTS = ("delta", "text", "refusal", "arguments", "input")  # fields with a text, of events, items and their parts
 
 
@@ -35,8 +35,13 @@ def events_of(client: httpx.Client, input: object = "Hi", **fields: object) -> l
     """Return the events of a stream: named, numbered, each of OpenAI's type, and of the items of one response."""
     answer = create(client, input, stream=True, **fields)
     assert (answer.status_code, answer.headers["content-type"]) == (200, "text/event-stream; charset=utf-8")
-    *frames, rest = answer.content.decode().split("\n\n")
-    assert rest == ""
+    return checked(answer)
+
+
+def checked(answer: httpx.Response) -> list[Json]:
+    """Return the events of a stream."""
+    *frames, last, rest = answer.content.decode().split("\n\n")
+    assert (last, rest) == ("data: [DONE]", "")
     events: list[Json] = []
     for number, frame in enumerate(frames):
         name, data = frame.splitlines()
@@ -65,12 +70,15 @@ def _check_items(events: list[Json], response: Json) -> None:
     assert [(index, item["id"]) for index, item in added.items()] == [(index, output[index]["id"]) for index in output]
     assert sorted(done) == list(output) or response["status"] == "failed"
     assert all(output[index] == item for index, item in done.items())
+    steps = [event["type"] for event in events if event["type"].startswith("response.output_item.")]
+    is_whole = response["status"] != "failed"
+    assert steps == ["response.output_item.added", "response.output_item.done"] * len(output) or not is_whole
     for index, item in output.items():
-        text = "".join(_text(part) for part in [item, *item.get("content", []), *item.get("summary", [])])
+        text = "".join(_text(part) for part in [item, *(item.get("content") or ())])
         own = [event for event in events if event.get("item_id") == item["id"]]
         assert {event["output_index"] for event in own} <= {index}
         for step in (".delta", ".done") if index in done else (".delta",):
-            told = [_text(event) for event in own if event["type"].endswith(step)]
+            told = [_text(event) for event in own if event["type"].endswith(step) and "summary" not in event["type"]]
             assert "".join(told) == text or not own  # a service sends items of its own whole
 
 

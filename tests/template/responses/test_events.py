@@ -20,7 +20,7 @@ results = st.one_of(
     st.builds(lambda said, way: partial(played, said, way), samples(), ways),
     whole_samples().map(lambda said: lambda: said.item),
 )
-REASONING = {"type": "summary_text", "text": "Hm."}  # a part of a reasoning item
+REASONING = {"type": "reasoning_text", "text": "Hm."}  # a part of a reasoning item
 CHAT_NAMES = {"output_text": "content", "refusal": "refusal", REASONING["type"]: "reasoning_content"}
 
 
@@ -36,13 +36,12 @@ def said_by_chat(scripted: Scripted, result: object) -> Json:
 
 def said_by(response: Json) -> Json:
     """Return the same, by the items of a response."""
-    usage = response["usage"] or dict.fromkeys(("input_tokens", "output_tokens", "total_tokens"), 0)
-    tokens = [usage[name] for name in ("input_tokens", "output_tokens", "total_tokens")]
+    tokens = [response["usage"][name] for name in ("input_tokens", "output_tokens", "total_tokens")]
     said: Json = dict.fromkeys(CHAT_NAMES.values(), "") | {"calls": [], "tokens": tokens}
     for item in response["output"]:
         if item["type"] == "function_call":
             said["calls"].append({"name": item["name"], "arguments": item["arguments"]})
-        for part in [*item.get("content", []), *item.get("summary", [])]:
+        for part in [*item.get("content", [])]:
             said[CHAT_NAMES[part["type"]]] += part.get("text") or part.get("refusal") or ""
     held: Json = bare(said)
     return held
@@ -89,14 +88,14 @@ def call(index: int, type: str = "function", *, id: str | None = None, **called:
 
 TEXT = "output_item.added content_part.added output_text.delta output_text.done content_part.done output_item.done"
 THINKING = (
-    "output_item.added reasoning_summary_part.added reasoning_summary_text.delta reasoning_summary_text.delta "
-    "reasoning_summary_text.done reasoning_summary_part.done output_item.done"
+    "output_item.added content_part.added reasoning_text.delta reasoning_text.delta "
+    "reasoning_text.done content_part.done output_item.done"
 )
 CALL = "output_item.added function_call_arguments.delta function_call_arguments.done output_item.done"
-CALLS = (  # two
-    "output_item.added function_call_arguments.delta output_item.added function_call_arguments.delta "
-    "function_call_arguments.delta function_call_arguments.delta "
-    "function_call_arguments.done output_item.done function_call_arguments.done output_item.done"
+CALLS = (  # two, of which the second waits until the arguments of the first are whole
+    "output_item.added function_call_arguments.delta function_call_arguments.delta "
+    "function_call_arguments.done output_item.done output_item.added function_call_arguments.delta "
+    "function_call_arguments.delta function_call_arguments.done output_item.done"
 )
 ITEMS: dict[str, tuple[list[object], str, list[Json]]] = {
     "nothing": ([], "", []),
@@ -104,12 +103,12 @@ ITEMS: dict[str, tuple[list[object], str, list[Json]]] = {
     "reasoning before the text": (
         [Delta(reasoning_content="H"), Delta(reasoning_content="m."), "Hi"],
         f"{THINKING} {TEXT}",
-        [{"type": "reasoning", "summary": [REASONING]}, {"type": "message", "content": ["Hi"]}],
+        [{"type": "reasoning", "content": [REASONING]}, {"type": "message", "content": ["Hi"]}],
     ),
     "reasoning in two fields is told once": (
         [delta(reasoning_content=piece, reasoning=piece) for piece in ("H", "m.")],
         THINKING,
-        [{"type": "reasoning", "summary": [REASONING]}],
+        [{"type": "reasoning", "content": [REASONING]}],
     ),
     "interleaved calls": (
         [
@@ -195,7 +194,7 @@ def test_an_event_of_a_service_keeps_its_place_and_is_no_item(serve: Serve) -> N
     [
         ({"prompt_tokens": 3, "completion_tokens": 2, "prompt_tokens_details": {"cached_tokens": 1}}, (3, 1, 2, 5)),
         ({"prompt_tokens": "5", "completion_tokens": 2, "completion_tokens_details": [1]}, (0, 0, 2, 2)),
-        ([1], None),
+        ([1], (0, 0, 0, 0)),
     ],
     ids=["numbers", "wrong types", "a list"],
 )
@@ -203,23 +202,123 @@ def test_usage_has_the_names_of_a_response(serve: Serve, usage: object, tokens: 
     client = serve(yielding("Hi", {"choices": [], "usage": usage}))
 
     for response in (respond(client), events_of(client)[-1]["response"]):
-        assert response["usage"] == (
-            tokens
-            and {
-                "input_tokens": tokens[0],
-                "input_tokens_details": {"cached_tokens": tokens[1], "cache_write_tokens": 0},
-                "output_tokens": tokens[2],
-                "output_tokens_details": {"reasoning_tokens": 0},
-                "total_tokens": tokens[3],
-            }
-        )
+        assert response["usage"] == {
+            "input_tokens": tokens[0],
+            "input_tokens_details": {"cached_tokens": tokens[1], "cache_write_tokens": 0},
+            "output_tokens": tokens[2],
+            "output_tokens_details": {"reasoning_tokens": 0},
+            "total_tokens": tokens[3],
+        }
 
 
-def test_a_response_repeats_the_parameters_that_it_was_asked_with(serve: Serve) -> None:
-    sent: Json = {"temperature": 0.5, "metadata": {"a": "b"}, "tools": [{"type": "function", "name": "f"}]}
-    sent |= {"text": {"format": {"type": "text"}, "verbosity": "low"}, "store": False}
-    client = serve(returning("Hi"))
+FUNCTION = {"type": "function", "name": "f"}
+SENT: Json = {
+    "temperature": 0.5,
+    "metadata": {"a": "b"},
+    "tools": [{**FUNCTION, "description": "F.", "parameters": {}, "strict": False}, {"type": "web_search"}],
+    "text": {"format": {"type": "text"}, "verbosity": "low"},
+    "reasoning": {"effort": "low", "summary": "auto"},
+    "truncation": "auto",
+    "max_tool_calls": 3,
+    "safety_identifier": "me",
+    "prompt_cache_key": "k",
+    "presence_penalty": 0.5,
+    "frequency_penalty": -0.5,
+    "top_logprobs": 2,
+    "service_tier": "flex",
+    "store": False,
+}
+UNSENT: Json = {
+    "temperature": 1,
+    "top_p": 1,
+    "presence_penalty": 0,
+    "frequency_penalty": 0,
+    "top_logprobs": 0,
+    "service_tier": "default",
+    "reasoning": {"effort": None, "summary": None},
+    "truncation": "disabled",
+    **dict.fromkeys(("max_tool_calls", "safety_identifier", "prompt_cache_key", "max_output_tokens", "instructions")),
+    "tools": [{**FUNCTION, "description": None, "parameters": None, "strict": None}],
+}
 
-    for response in (respond(client, **sent), events_of(client, **sent)[0]["response"]):
+
+def spoiling(model: str, messages: list[Json], body: Json) -> str:
+    """Change what the service was given."""
+    body.get("metadata", {}).clear()
+    return "Hi"
+
+
+@pytest.mark.parametrize(
+    ("sent", "echo"), [(SENT, SENT), ({"tools": [FUNCTION], "service_tier": "auto"}, UNSENT)], ids=["sent", "defaults"]
+)
+def test_a_response_repeats_the_parameters_that_it_was_asked_with(serve: Serve, sent: Json, echo: Json) -> None:
+    client = serve(spoiling)
+    events = events_of(client, **sent)
+
+    for response in (respond(client, **sent), events[0]["response"], events[-1]["response"]):
         assert response["id"].startswith("resp_")
-        assert response | sent == response
+        assert response | echo == response
+
+
+def test_reasoning_is_summarized_if_the_request_asks_for_it(serve: Serve) -> None:
+    client = serve(yielding(Delta(reasoning_content="Hm."), "Hi"))
+    events = events_of(client, reasoning={"summary": "auto"})
+
+    assert short(events[:-6]) == (
+        "output_item.added content_part.added reasoning_text.delta "
+        "reasoning_summary_part.added reasoning_summary_text.delta reasoning_text.done content_part.done "
+        "reasoning_summary_text.done reasoning_summary_part.done output_item.done"
+    )
+    for response in (respond(client, reasoning={"summary": "auto"}), events[-1]["response"]):
+        reasoning = response["output"][0]
+        assert (reasoning["content"], reasoning["summary"]) == ([REASONING], [{"type": "summary_text", "text": "Hm."}])
+
+
+def test_what_begins_within_a_call_waits_for_its_end(serve: Serve) -> None:
+    first, rest = call(0, id="a", name="f", arguments="{"), call(0, arguments="}")
+    events = events_of(serve(yielding(first, "Text", call(1, "custom", id="b", name="p"), rest)))
+
+    types = [item["type"] for item in events[-1]["response"]["output"]]
+    assert types == ["function_call", "message", "custom_tool_call"]
+    done = next(event for event in events if event["type"] == "response.function_call_arguments.done")
+    assert (done["name"], done["arguments"]) == ("f", "{}")
+
+
+def test_what_waits_when_the_response_fails_is_told(serve: Serve) -> None:
+    items = [call(0, id="a", name="f", arguments="{"), "Text", RuntimeError()]
+    failed = events_of(serve(yielding(*items)))[-1]["response"]
+    assert [item["status"] for item in failed["output"]] == ["incomplete", "incomplete"]
+    assert failed["output"][1]["content"][0]["text"] == "Text"
+
+
+CITED: Json = {"type": "url_citation", "start_index": 0, "end_index": 2, "title": "T", "url": "https://example.com"}
+LOGPROB: Json = {"token": "Hi", "logprob": -0.5, "bytes": [72, 105], "top_logprobs": []}
+
+
+def test_annotations_and_log_probabilities_of_a_chat_are_those_of_its_text(serve: Serve) -> None:
+    nested = {"type": "url_citation", "url_citation": {name: CITED[name] for name in CITED if name != "type"}}
+    told = {"choices": [{"delta": {"content": "Hi"}, "logprobs": {"content": [LOGPROB]}}]}
+    client = serve(yielding(told, delta(annotations=[nested])))
+    events = events_of(client, include=["message.output_text.logprobs"])
+
+    added = [event for event in events if event["type"] == "response.output_text.annotation.added"]
+    assert [(event["annotation_index"], event["annotation"]) for event in added] == [(0, CITED)]
+    assert [event["logprobs"] for event in events if "output_text.d" in event["type"]] == [[LOGPROB], [LOGPROB]]
+    for response in (events[-1]["response"], respond(client, include=["message.output_text.logprobs"])):
+        assert (
+            response["output"][0]["content"][0] | {"annotations": [CITED], "logprobs": [LOGPROB]}
+            == (response["output"][0]["content"][0])
+        )
+    assert respond(client)["output"][0]["content"][0]["logprobs"] == []
+
+
+def test_a_content_that_is_a_list_of_parts_is_its_texts(serve: Serve) -> None:
+    parts = [{"type": "text", "text": "H"}, {"type": "text", "text": "i"}, {"type": "refusal", "refusal": "No."}, 5]
+    (message,) = events_of(serve(yielding(delta(content=parts))))[-1]["response"]["output"]
+    assert [part.get("text") or part["refusal"] for part in message["content"]] == ["Hi", "No."]
+
+
+def test_a_call_of_a_function_in_a_namespace_names_it(serve: Serve) -> None:
+    client = serve(yielding(call(0, id="a", name="f", arguments="{}")))
+    tools = [{"type": "namespace", "name": "crm", "description": "C.", "tools": [FUNCTION]}]
+    assert respond(client, tools=tools)["output"][0]["namespace"] == "crm"

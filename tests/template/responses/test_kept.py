@@ -19,12 +19,12 @@ from app.keys import Keys
 from app.services import Hooks
 from app.settings import Secret, Settings, SettingsError
 from schemas.chat import Json
-from tests.conftest import Client, Serve, error_of, returning, until
+from tests.conftest import Client, Serve, error_of, returning, until, yielding
 from tests.template.chat.scripted import Scripted
 from tests.template.e2e.redis import Redis as RedisServer
 from tests.template.e2e.redis import needs_redis
 from tests.template.responses.conftest import repeat
-from tests.template.responses.events import create, events_of, respond
+from tests.template.responses.events import checked, create, events_of, respond
 
 KEPT = "/v1/responses"
 
@@ -109,11 +109,9 @@ def test_no_key_can_read_or_continue_the_responses_of_another(serve: Serve) -> N
     reference = [{"type": "item_reference", "id": made["output"][0]["id"]}]
 
     client.headers["authorization"] = "Bearer sk-yours"
-    for refused in (
-        *(client.get(path), client.delete(path), client.get(f"{path}/input_items")),
-        *(create(client, previous_response_id=made["id"]), create(client, reference)),
-    ):
-        assert refused.status_code == 404
+    refused = [client.get(path), client.delete(path), client.get(f"{path}/input_items"), create(client, reference)]
+    assert [answer.status_code for answer in refused] == [404] * 4
+    assert create(client, previous_response_id=made["id"]).status_code == 400
 
     client.headers["authorization"] = "Bearer sk-mine"
     assert client.get(path).json() == made
@@ -336,3 +334,42 @@ def test_a_redis_that_does_not_answer_is_not_waited_for_by_each_request(
     assert (statuses(), waits) == ([200, 503], ["SET", "SET"])
     clock.now, is_silent = clock.now + app.responses.pausing.PAUSE, False
     assert (statuses(), waits[2:]) == ([200, 404], ["SET", "SET", "EXISTS", "GET"])
+
+
+def test_the_events_of_a_kept_response_are_sent_again(client: Client) -> None:
+    made = respond(client)
+    path = f"{KEPT}/{made['id']}"
+    events = checked(client.get(path, params={"stream": "true"}))
+
+    assert events[-1] | {"type": "response.completed", "response": made} == events[-1]
+    rest = client.get(path, params={"stream": "true", "starting_after": len(events) - 3})
+    assert rest.headers["content-type"] == "text/event-stream; charset=utf-8"
+    assert [f'"sequence_number":{number}}}' in rest.text for number in range(len(events))][-3:] == [False, True, True]
+
+
+def test_a_response_that_fails_is_kept(serve: Serve) -> None:
+    client = serve(yielding("one", ValueError("secret")))
+    failed = events_of(client)[-1]["response"]
+    path = f"{KEPT}/{failed['id']}"
+
+    assert failed["status"] == "failed"
+    assert client.get(path).json() == failed
+    assert checked(client.get(path, params={"stream": "true"}))[-1]["type"] == "response.failed"
+
+
+def test_kept_items_have_all_that_their_types_require(client: Client) -> None:
+    call = {"type": "function_call", "call_id": "a", "name": "f", "arguments": "{}"}
+    output = {"type": "function_call_output", "call_id": "a", "output": "Rain."}
+    said = {"role": "assistant", "content": [{"type": "output_text", "text": "Hi"}]}
+    made = respond(client, [call, output, said, {"role": "user", "content": "Hi"}])
+    items = client.get(f"{KEPT}/{made['id']}/input_items", params={"order": "asc"}).json()["data"]
+
+    ResponseItemList.model_validate_json(client.get(f"{KEPT}/{made['id']}/input_items").text, strict=True)
+    assert [item["status"] for item in items] == ["completed"] * 4
+    assert items[2]["content"] == [{"type": "output_text", "text": "Hi", "annotations": [], "logprobs": []}]
+
+
+def test_an_id_alone_is_a_reference(client: Client, service: Scripted) -> None:
+    made = respond(client, "One")
+    respond(client, [{"id": made["output"][0]["id"], "type": None}, {"role": "user", "content": "And?"}])
+    assert service.messages[0] == {"role": "assistant", "content": "One"}

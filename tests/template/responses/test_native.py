@@ -46,7 +46,7 @@ def test_a_whole_response_keeps_its_items_and_gets_an_id_that_it_is_kept_by(
         assert response["output"] == [SEARCH, MESSAGE]
     assert short(events) == (
         "output_item.added output_item.done output_item.added "
-        "content_part.added output_text.delta output_text.done content_part.done "
+        "content_part.added output_text.delta output_text.annotation.added output_text.done content_part.done "
         "content_part.added refusal.delta refusal.done content_part.done output_item.done"
     )
 
@@ -147,3 +147,40 @@ def test_a_response_goes_on_from_an_item_that_a_chat_has_no_message_for(serve: S
     client = serve(yielding({"type": "response.output_item.done", "item": listed}, "Hi"))
 
     assert respond(client, previous_response_id=respond(client)["id"])["output"]
+
+
+ADDED = {"type": "response.output_item.added", "item": {**MESSAGE, "status": "in_progress", "content": []}}
+DELTA = {"type": "response.output_text.delta", "item_id": "msg_1", "content_index": 0, "delta": "Hi"}
+TOLD = {**DELTA, "type": "response.output_text.done", "text": "Hi"}
+
+
+def test_an_item_that_the_service_does_not_end_is_ended_with_what_its_events_told(serve: Serve) -> None:
+    client = serve(yielding(ADDED, DELTA, TOLD, "more"))
+    events = events_of(client)
+    first, second = events[-1]["response"]["output"]
+
+    assert short(events).startswith(
+        "output_item.added output_text.delta output_text.done output_item.done output_item.added"
+    )
+    assert (first["content"][0]["text"], first["status"], second["content"][0]["text"]) == ("Hi", "completed", "more")
+
+
+@pytest.mark.parametrize(
+    ("before", "output"),
+    [
+        ((), [SEARCH, MESSAGE]),
+        (({"type": "response.output_item.done", "item": SEARCH},), [SEARCH, MESSAGE]),
+    ],
+    ids=["nothing before it", "an item before it"],
+)
+def test_the_event_that_completes_a_response_supplies_its_output(
+    serve: Serve, before: tuple[Json, ...], output: list[Json]
+) -> None:
+    client = serve(yielding(*before, {"type": "response.completed", "response": WHOLE}))
+    for response in (respond(client), events_of(client)[-1]["response"]):
+        assert response["output"] == output
+
+
+def test_the_output_that_completes_a_response_is_not_told_twice(serve: Serve) -> None:
+    client = serve(yielding("Hi", {"type": "response.completed", "response": WHOLE}))
+    assert len(respond(client)["output"]) == 1

@@ -82,6 +82,31 @@ ITEMS: dict[str, tuple[object, list[Json]]] = {
         ],
         [assistant(None, tool_calls=[{"id": "call_1", "type": "custom", "custom": PATCH}]), tool("Done.")],
     ),
+    "items of services with tools of their own": (
+        [
+            {"type": "mcp_list_tools", "id": "mcpl_1", "server_label": "x", "tools": [], "error": None},
+            {"type": "tool_search_call", "id": "ts_1", "call_id": None, "arguments": {}, "status": "completed"},
+            HI,
+        ],
+        [HI],
+    ),
+    "nulls": (
+        [
+            {"type": None, "id": None, "status": None, **user({**A, "refusal": None})},
+            {**THOUGHT, "content": None, "encrypted_content": None, "status": None},
+            {**CALL, "id": None, "status": None, "namespace": None},
+            {**OUTPUT, "id": None, "status": None, "output": [{"type": "input_file", **FILE, "file_id": None}]},
+        ],
+        [
+            {"role": "user", "content": "A"},
+            assistant(None, reasoning_content="Hm.", tool_calls=[CALLED]),
+            tool([{"type": "file", "file": FILE}]),
+        ],
+    ),
+    "reasoning and its summary": (
+        [{**THOUGHT, "content": [{"type": "reasoning_text", "text": "Hm."}]}, assistant("Yes.")],
+        [assistant("Yes.", reasoning_content="Hm.")],
+    ),
     "a call of the server's own tool": ([{"type": "web_search_call", "id": "ws_1", "status": "completed"}, HI], [HI]),
 }
 
@@ -101,6 +126,8 @@ SAME: Json = {"temperature": 0.5, "top_p": 1, "user": "me", "metadata": {"a": "b
 SCHEMA = {"name": "s", "schema": {"type": "object"}, "strict": True}
 FUNCTION = {"name": "f", "description": "F.", "parameters": {"type": "object"}, "strict": True}
 FUNCTION_IN_CHAT = {"type": "function", "function": FUNCTION}
+MCP = {"type": "mcp", "server_label": "x"}
+SPACE = {"type": "namespace", "name": "n", "description": "N."}
 CUSTOM = {"name": "patch", "format": {"type": "text"}}
 GRAMMAR = {"syntax": "lark", "definition": "start: WORD"}
 CHOICE, CHOICE_IN_CHAT = {"type": "function", "name": "f"}, {"type": "function", "function": {"name": "f"}}
@@ -118,8 +145,20 @@ PARAMETERS: dict[str, tuple[Json, Json]] = {
     "json": ({"text": {"format": {"type": "json_object"}}}, {"response_format": {"type": "json_object"}}),
     "tools": (
         {"tools": [{"type": "function", **FUNCTION}, {"type": "custom", **CUSTOM}, {"type": "web_search"}]},
-        {"tools": [FUNCTION_IN_CHAT, {"type": "custom", "custom": CUSTOM}, {"type": "web_search"}]},
+        {"tools": [FUNCTION_IN_CHAT, {"type": "custom", "custom": CUSTOM}]},
     ),
+    "only tools that a chat cannot hold": (
+        {
+            "tools": [{"type": "web_search"}, {"type": "mcp", "server_label": "x"}],
+            "tool_choice": {"type": "mcp", "server_label": "x"},
+        },
+        {},
+    ),
+    "a namespace": (
+        {"tools": [{**SPACE, "tools": [{"type": "function", **FUNCTION, "defer_loading": None}]}]},
+        {"tools": [FUNCTION_IN_CHAT]},
+    ),
+    "log probabilities": ({"include": ["message.output_text.logprobs"]}, {"logprobs": True}),
     "a tool with a grammar": (
         {"tools": [{"type": "custom", "name": "patch", "format": {"type": "grammar", **GRAMMAR}}]},
         {"tools": [{"type": "custom", "custom": {"name": "patch", "format": {"type": "grammar", "grammar": GRAMMAR}}}]},
@@ -177,7 +216,7 @@ WRONG: list[tuple[str, Json]] = [
     ("input", {"input": None}),
     ("input", {"input": []}),
     ("input", {"input": [{"type": "reasoning", "summary": []}]}),
-    ("input[0].type", {"input": [{}]}),
+    ("input[0].role", {"input": [{}]}),
     ("input[0].role", {"input": [{"type": "message", "content": "Hi"}]}),
     ("input[0].content", {"input": [{"role": "user", "content": 5}]}),
     ("input[0].type", {"input": [user({"text": "Hi"}, {"text": "Hi"})]}),
@@ -227,7 +266,7 @@ TOO_LONG = CompletionError("Too long.", status=400, code="context_length_exceede
     [
         (TOO_LONG, {}, (400, "context_length_exceeded", "input")),
         (ValueError("secret"), {}, (500, None, None)),
-        (TOO_LONG, {"previous_response_id": "resp_1"}, (404, "previous_response_not_found", "previous_response_id")),
+        (TOO_LONG, {"previous_response_id": "resp_1"}, (400, "previous_response_not_found", "previous_response_id")),
         (TOO_LONG, {"model": "x"}, (404, "model_not_found", "model")),
     ],
     ids=["of the service", "unexpected", "no previous response", "no model"],
@@ -239,3 +278,20 @@ def test_an_error_before_the_first_item_is_one_of_http(
     told = error_of(refused)
     assert (refused.status_code, told["code"], told["param"]) == expected
     assert (told["message"] == SERVER_ERROR) == (expected[0] == 500)
+
+
+def test_too_many_messages_are_an_error_of_the_input(serve: Serve, service: Scripted) -> None:
+    refused = create(serve(service, max_messages=1), [HI, HI])
+    assert (refused.status_code, error_of(refused)["param"]) == (400, "input")
+
+
+@pytest.mark.parametrize("path", ["/v1/responses/compact", "/responses/compact"])
+def test_conversations_are_not_compacted(client: Client, path: str) -> None:
+    refused = client.post(path, json={"model": "test", "input": "Hi"})
+    assert (refused.status_code, error_of(refused)["code"]) == (404, "not_found")
+
+
+def test_tools_that_a_chat_cannot_hold_are_logged(client: Client, caplog: pytest.LogCaptureFixture) -> None:
+    with caplog.at_level("INFO", "app.responses"):
+        respond(client, tools=[{"type": "web_search"}])
+    assert "A tool of the type 'web_search' is not in the chat that the model gets" in caplog.messages
