@@ -129,4 +129,4 @@ def test_a_request_and_both_forms_of_its_answer_are_documented(
 def test_no_dependency_of_the_server_is_documented_as_a_parameter(operations: dict[tuple[str, str], Json]) -> None:
     names = {each["name"] for operation in operations.values() for each in operation.get("parameters") or []}
 
-    assert names == {"model_id", "response_id", "limit", "order", "after"}
+    assert names == {"model_id", "response_id", "limit", "order", "after", "stream", "starting_after"}
