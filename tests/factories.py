@@ -3,6 +3,7 @@
 from typing import TypeVar
 
 from msgspec import UNSET, Struct
+from polyfactory import Use
 from polyfactory.factories.msgspec_factory import MsgspecFactory
 
 from schemas.chat import ChatCompletion, ChatCompletionRequest, Choice, Usage
@@ -16,31 +17,10 @@ class StructFactory(MsgspecFactory[T]):
     __random_seed__ = 1
 
 
-class ChatCompletionRequestFactory(StructFactory[ChatCompletionRequest]):
-    __model__ = ChatCompletionRequest
-
-
-class UsageFactory(StructFactory[Usage]):
-    __model__ = Usage
-
-    total_tokens = UNSET  # the sum of the others
-
-
-class ChoiceFactory(StructFactory[Choice]):
-    __model__ = Choice
-
-    index = 0
-
-
-class ChatCompletionFactory(StructFactory[ChatCompletion]):
-    __model__ = ChatCompletion
-
-    usage = UsageFactory
-
-    @classmethod
-    def choices(cls) -> list[Choice]:
-        return [ChoiceFactory.build()]
-
-
-class ModelFactory(StructFactory[Model]):
-    __model__ = Model
+ChatCompletionRequestFactory = StructFactory.create_factory(ChatCompletionRequest)
+UsageFactory = StructFactory.create_factory(Usage, total_tokens=UNSET)  # which is the sum of the others
+ChoiceFactory = StructFactory.create_factory(Choice, index=0)
+ChatCompletionFactory = StructFactory.create_factory(
+    ChatCompletion, usage=UsageFactory, choices=Use(lambda: [ChoiceFactory.build()])
+)
+ModelFactory = StructFactory.create_factory(Model)

@@ -111,7 +111,7 @@ def test_any_text_survives_the_wire(serve: Serve) -> None:
 
 
 def test_a_request_reaches_the_model_as_it_was_sent_with_unknown_fields(serve: Serve) -> None:
-    known: Any = ChatCompletionRequestFactory.build(model="test", stream=False).to_body()
+    known: Any = ChatCompletionRequestFactory.build(model="test", stream=False, n=1).to_body()
     request = known | ASKS | {"top_k": 3, "provider": {"order": ["a"]}}
     client = serve(lambda model, messages, body: json.dumps([model, messages, body]))
     answer = client.post("/chat/completions", json=request)

@@ -52,20 +52,12 @@ class Markup(str):
         return f"<{self.upper()}>"
 
 
-def markup(said: Said) -> object:
-    return Markup(text(said))
-
-
 def mapped_object(said: Said) -> object:
     return SimpleNamespace(content=text(said))
 
 
 def delta(said: Said) -> object:
     return convert(_delta(said.part), Delta)
-
-
-def usage(said: Said) -> object:
-    return convert(said.usage, Usage)
 
 
 def event(said: Said) -> object:
@@ -86,10 +78,6 @@ def unnumbered_chunk(said: Said) -> Json:
 
 def chunk(said: Said) -> object:
     return convert(chunk_dict(said), ChatCompletionChunk)
-
-
-def chunk_of_openai(said: Said) -> object:
-    return OpenAIChunk.model_validate({**UPSTREAM, "object": "chat.completion.chunk", **chunk_dict(said)})
 
 
 def completion_dict(said: Said) -> Json:
@@ -141,20 +129,16 @@ def _whole_calls(part: Json) -> Json:
 
 def _of_haystack(said: Said) -> Json:
     reasoning = said.part.get("reasoning_content")
-    calls = [
-        SimpleNamespace(
-            index=call["index"],
-            id=call.get("id"),
-            tool_name=call["function"].get("name"),
-            arguments=call["function"]["arguments"],
-        )
-        for call in said.part.get("tool_calls", ())
-    ]
     return {
         "reasoning": SimpleNamespace(reasoning_text=reasoning) if reasoning else None,
-        "tool_calls": calls,
+        "tool_calls": [_haystack_call(call) for call in said.part.get("tool_calls", ())],
         "meta": {"usage": said.usage} if said.usage else {},
     }
+
+
+def _haystack_call(call: Json) -> object:
+    function = {"tool_name": call["function"].get("name"), "arguments": call["function"]["arguments"]}
+    return SimpleNamespace(index=call["index"], id=call.get("id"), **function)
 
 
 @dataclass(frozen=True)
@@ -278,14 +262,16 @@ _whole = st.one_of(
     _formed(chat_message, st.builds(Said, _one(*_HAYSTACK), _usage)),
 )
 _samples = st.one_of(
-    *(_formed(form, st.builds(Said, _one("content"))) for form in (text, markup, mapped_object)),
+    *(_formed(form, st.builds(Said, _one("content"))) for form in (text, mapped_object)),
+    _formed(lambda said: Markup(text(said)), st.builds(Said, _one("content"))),
     _formed(delta, st.builds(Said, _one(*_OPENAI))),
-    _formed(usage, st.builds(Said, usage=_tokens)),
+    _formed(lambda said: convert(said.usage, Usage), st.builds(Said, usage=_tokens)),
     _formed(event, st.builds(Said, event=st.dictionaries(any_text, any_text, max_size=2))),
     _formed(chunk, st.builds(Said, _several(*_OPENAI, "finish_reason"), _usage)),
-    *(
-        _formed(form, st.builds(Said, _several(*_OPENAI, "note", "finish_reason"), _usage))
-        for form in (chunk_dict, chunk_of_openai)
+    _formed(chunk_dict, st.builds(Said, _several(*_OPENAI, "note", "finish_reason"), _usage)),
+    _formed(
+        lambda said: OpenAIChunk.model_validate({**UPSTREAM, "object": "chat.completion.chunk", **chunk_dict(said)}),
+        st.builds(Said, _several(*_OPENAI, "note", "finish_reason"), _usage),
     ),
     _formed(unnumbered_chunk, st.builds(Said, _one(*_OPENAI, "note", "finish_reason"), _usage)),
     _formed(streaming_chunk, st.builds(Said, _one(*_HAYSTACK), _usage)),

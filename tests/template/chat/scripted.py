@@ -16,8 +16,6 @@ from schemas.chat import Json
 from tests.conftest import Client, ask, yielding
 from tests.template.chat.samples import Sample, bare
 
-MODELS = ["test", "other"]
-
 
 class Scripted:
     """A service that gives a result, or what a function gives, and keeps what it was asked."""
@@ -33,7 +31,7 @@ class Scripted:
         return self.result(model, messages, body) if callable(self.result) else self.result
 
     def list_models(self) -> list[str]:
-        return MODELS
+        return ["test", "other"]
 
     @property
     def messages(self) -> Messages:

@@ -1,16 +1,18 @@
 """The servers, and the clients that use them."""
 
-from collections.abc import Iterator
+import shutil
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import pytest
-from openai import OpenAI
-from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Page, expect, sync_playwright
+from playwright.sync_api import Browser, BrowserContext, ConsoleMessage, Locator, Page, expect, sync_playwright
 
 from tests.conftest import PATIENCE
-from tests.template.e2e.chromium import CHROMIUM, RIGHT, Open
 from tests.template.e2e.server import SERVING, Server
 
+CHROMIUM = next(filter(None, map(shutil.which, ("chromium", "chromium-browser", "google-chrome"))), None)
+RIGHT = "sk-right"  # the API key of the fixture `closed`
+Open = Callable[..., Page]  # the fixture `visit`
 FAILED = "Failed to load resource"  # Chromium's warning about each 4xx and 5xx, and each lost connection
 
 
@@ -31,12 +33,6 @@ closed = server_fixture("closed", API_KEYS=RIGHT)
 LIMITS = {"REQUEST_TIMEOUT": "2", "WRITE_TIMEOUT": "2", "SYNC_WORKERS": "2"}  # for requests and readers
 strict = server_fixture("strict", MAX_HEADER_SIZE="8000", MAX_BODY_SIZE="10000", **LIMITS)
 shipped = server_fixture("shipped", None)
-
-
-@pytest.fixture(scope="session")
-def client(server: Server) -> Iterator[OpenAI]:
-    with server.openai() as client:
-        yield client
 
 
 @pytest.fixture(scope="module")
@@ -76,3 +72,18 @@ def visit(browser: Browser) -> Iterator[Open]:
         context.close()
     assert all(url.startswith(f"{server}/") for server, url in requests)
     assert problems == []
+
+
+def ask(page: Page, model: str, text: str) -> Locator:
+    """Ask a model by the keyboard, and return the element of its answer."""
+    page.get_by_label("Model", exact=True).select_option(model)
+    page.get_by_label("Your message").fill(text)
+    page.keyboard.press("Enter")
+    return page.locator(".answer").last
+
+
+def request_bodies(page: Page) -> list[Any]:
+    """Return a list to which the body of each later POST of the page is added."""
+    bodies: list[Any] = []
+    page.on("request", lambda request: bodies.append(request.post_data_json) if request.method == "POST" else None)
+    return bodies

@@ -1,8 +1,4 @@
-"""What the models of the tests note about their runs, and the routes that tell a test.
-
-A test makes up a key for a run and sends it as the prompt. The model notes events under the key, and may wait at the
-gate of the run until the test opens it.
-"""
+"""What the models of the tests note about a run, whose key is the prompt, and the routes that tell a test."""
 
 import asyncio
 import gc

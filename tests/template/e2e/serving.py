@@ -278,9 +278,5 @@ MODELS = (
     *(blocking_function, stubborn_function, endless_async_generator, endless_generator, hog, held_generator),
     *(flood, async_flood),
 )
-FAITHFUL = {
-    "async-generator": endless_async_generator,
-    "generator": endless_generator,
-    "async-function": gated_async_function,
-    "hog": hog,
-}
+FAITHFUL = {"async-generator": endless_async_generator, "generator": endless_generator}
+FAITHFUL |= {"async-function": gated_async_function, "hog": hog}

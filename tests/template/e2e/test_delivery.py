@@ -10,14 +10,14 @@ from tests.template.e2e.server import Server
 
 
 @pytest.mark.parametrize("model", ["gated-async-generator", "gated-generator"])
-def test_a_chunk_arrives_while_its_generator_is_at_work(server: Server, client: OpenAI, key: str, model: str) -> None:
-    stream = client.chat.completions.create(model=model, messages=says(key), stream=True)
+def test_a_chunk_arrives_while_its_generator_is_at_work(server: Server, key: str, model: str) -> None:
+    with server.openai() as client:
+        stream = client.chat.completions.create(model=model, messages=says(key), stream=True)
+        assert [next(stream).choices[0].delta.content for _ in range(2)] == ["", "first"]
+        assert "finished" not in server.events(key)
 
-    assert [next(stream).choices[0].delta.content for _ in range(2)] == ["", "first"]
-    assert "finished" not in server.events(key)
-
-    server.open_gate(key)
-    assert [chunk.choices[0].delta.content for chunk in stream] == [" second", None]
+        server.open_gate(key)
+        assert [chunk.choices[0].delta.content for chunk in stream] == [" second", None]
     assert server.wait_for(key, "closed")[-2:] == ["finished", "closed"]
 
 

@@ -7,7 +7,7 @@ from playwright.sync_api import TimeoutError as NeverRendered
 from playwright.sync_api import expect
 
 from tests.conftest import until
-from tests.template.e2e.chromium import CHROMIUM, Open, ask
+from tests.template.e2e.conftest import CHROMIUM, Open, ask
 from tests.template.e2e.server import Server
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")

@@ -5,7 +5,7 @@ import json
 import pytest
 from playwright.sync_api import Browser
 
-from tests.template.e2e.chromium import CHROMIUM
+from tests.template.e2e.conftest import CHROMIUM
 from tests.template.e2e.connection import PATH, chat
 from tests.template.e2e.server import Server
 

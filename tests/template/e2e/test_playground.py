@@ -11,7 +11,7 @@ from axe_playwright_python.sync_playwright import Axe
 from playwright.sync_api import Page, expect
 
 from tests.conftest import PATIENCE, until
-from tests.template.e2e.chromium import CHROMIUM, RIGHT, Open, ask, request_bodies
+from tests.template.e2e.conftest import CHROMIUM, RIGHT, Open, ask, request_bodies
 from tests.template.e2e.server import Server
 from tests.template.e2e.serving import SOURCES, THOUGHT
 

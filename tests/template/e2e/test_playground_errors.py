@@ -9,7 +9,7 @@ import pytest
 from playwright.sync_api import Locator, Page, Route, expect
 
 from tests.conftest import PATIENCE
-from tests.template.e2e.chromium import CHROMIUM, RIGHT, Open, ask, request_bodies
+from tests.template.e2e.conftest import CHROMIUM, RIGHT, Open, ask, request_bodies
 from tests.template.e2e.server import Server
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")

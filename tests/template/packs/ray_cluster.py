@@ -15,21 +15,14 @@ ATTEMPTS = 5  # Ray gives up if it has not started after 30 s, which no setting 
 
 
 def start_ray() -> None:
+    options = {"num_cpus": 2, "object_store_memory": 100_000_000, "include_dashboard": False, "namespace": "serve"}
     for attempt in range(1, ATTEMPTS + 1):
         try:
-            ray.init(
-                "local",
-                num_cpus=2,
-                object_store_memory=100_000_000,
-                include_dashboard=False,
-                namespace="serve",
-                _node_ip_address="127.0.0.1",
-            )
+            ray.init("local", _node_ip_address="127.0.0.1", **options)
+            return
         except Exception as error:
             if attempt == ATTEMPTS or "timed out during startup" not in str(error):
                 raise
-        else:
-            return
 
 
 def main(port: int) -> None:
