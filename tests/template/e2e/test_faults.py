@@ -127,7 +127,7 @@ def ask_whatever(chance: Random, server: Server, http: httpx.Client) -> None:
 
 def memory_of(http: httpx.Client) -> int:
     """Return the bytes of memory that the server's process holds."""
-    file = Path(f"/proc/{http.get('/journal/process').text}/statm")
+    file = Path(f"/proc/{http.get('/journal').json()['process']}/statm")
     return int(file.read_text(encoding="ascii").split()[1]) * resource.getpagesize()
 
 
