@@ -10,6 +10,7 @@ import os
 import resource
 import sys
 from collections.abc import AsyncIterator, Iterator
+from copy import deepcopy
 from pathlib import Path
 from random import Random
 from typing import Any
@@ -92,7 +93,7 @@ def mutated(chance: Random, value: Json) -> bytes:
     value = json.loads(json.dumps(value))
     for _ in range(chance.randrange(3)):
         container, key = chance.choice(list(places(value)))
-        container[key] = chance.choice(EDGES)
+        container[key] = deepcopy(chance.choice(EDGES))
     data = bytearray(json.dumps(value).encode())
     for _ in range(chance.choice([0, 0, 1, 3])):
         start = chance.randrange(len(data))
