@@ -103,11 +103,14 @@ def registered(request: pytest.FixtureRequest) -> RegisteredModel:
 
 
 @contextmanager
-def live(model: Callable[..., Any], **settings: Any) -> Iterator[OpenAI]:
-    """Serve the model `test` over HTTP from a thread of this process, and give OpenAI's client of it."""
-    models = Pipelines()
-    models.add("test", model)
-    app = create_app(settings=Settings(**settings), pipelines=models)
+def live(
+    served: Callable[..., Any] | Pipelines, *, dependencies: Mapping[str, Provide] | None = None, **settings: Any
+) -> Iterator[OpenAI]:
+    """Serve the model `test`, or a registry, from a thread of this process, and give OpenAI's client of it."""
+    models = served if isinstance(served, Pipelines) else Pipelines()
+    if not isinstance(served, Pipelines):
+        models.add("test", served)
+    app = create_app(settings=Settings(**settings), dependencies=dependencies, pipelines=models)
     server = uvicorn.Server(uvicorn.Config(app, port=0, ws="none", log_config=None))
     thread = Thread(target=server.run, daemon=True)
     thread.start()

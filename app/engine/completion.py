@@ -262,4 +262,4 @@ def _start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:
     """Start a task, eagerly where Python can: work that need not wait is then done at once."""
     if sys.version_info >= (3, 12):
         return asyncio.Task(work, loop=asyncio.get_running_loop(), eager_start=True)
-    return asyncio.create_task(work)
+    return asyncio.Task(work, loop=asyncio.get_running_loop())

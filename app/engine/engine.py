@@ -124,10 +124,12 @@ class Engine:
         self._check_room()
         if services.hooks.pre_hook is None:  # it may ask another model
             try:
-                async with asyncio.timeout(self._limits.timeout or None):
+                async with asyncio.timeout(self._limits.timeout or None) as deadline:
                     await self._check_model(services.models, model)
             except TimeoutError:
-                raise CompletionTimeoutError(self._limits.timeout) from None
+                if deadline.expired():
+                    raise CompletionTimeoutError(self._limits.timeout) from None
+                raise
 
     def drain(self, grace: float) -> None:
         """Refuse new completions; stop the running ones after `grace` seconds, with an error to their clients."""

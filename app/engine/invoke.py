@@ -32,6 +32,7 @@ class _Signature(Struct, frozen=True):
 
 async def call(function: Callable[..., Any], *args: object, **kwargs: object) -> Any:
     """Call a function on the event loop if it is async, or else in a thread, and await an awaitable result."""
+    task = asyncio.current_task()
     try:
         if _is_lazy(_hashable(function)):
             result = function(*args, **kwargs)
@@ -39,8 +40,8 @@ async def call(function: Callable[..., Any], *args: object, **kwargs: object) ->
             result = await run_sync(function, *args, **kwargs)
         return await result if hasattr(result, "__await__") else result
     except BaseException as error:
-        task = asyncio.current_task()
-        if isinstance(error, Exception | GeneratorExit) or (task is not None and task.cancelling()):
+        is_closed = isinstance(error, GeneratorExit) and asyncio.current_task() is not task
+        if isinstance(error, Exception) or is_closed or (task is not None and task.cancelling()):
             raise
         raise RuntimeError(f"A function raised {error!r}.") from error  # SystemExit would stop the event loop
 

@@ -46,9 +46,10 @@ def start_task(
 ) -> asyncio.Task[T]:
     """Start a task; this is the task factory of the event loop.
 
-    SystemExit and KeyboardInterrupt, raised in a task that a completion's code has started, would stop the server.
+    SystemExit and KeyboardInterrupt, raised in a task that the user's code has started, would stop the server. uvicorn
+    starts the task of a request from outside of any task, and that costs no more than before.
     """
-    if current_run.get(None) is None:
+    if asyncio.current_task(loop) is None:
         return asyncio.Task(work, loop=loop, **options)
     task = asyncio.Task(_contained(work), loop=loop, **options)
     task.add_done_callback(lambda _: work.close())  # if it was cancelled before it began
@@ -56,9 +57,12 @@ def start_task(
 
 
 async def _contained(work: Any) -> Any:
+    task = asyncio.current_task()
     try:
         return await work
-    except (SystemExit, KeyboardInterrupt) as error:
+    except (SystemExit, KeyboardInterrupt, GeneratorExit) as error:
+        if asyncio.current_task() is not task:  # it is closed
+            raise
         raise RuntimeError(f"A task raised {error!r}.") from error
 
 

@@ -29,7 +29,7 @@ class Conversation:
                 message = self._assistant_message(new_after_text=True)
                 message["content"] = _joined(message["content"], _translated(item.get("content")))
             case "message":
-                self._add_message(item["role"], item["content"])
+                self._add_message(item["role"], _required(item, "content"))
             case "function_call":
                 self._add_call(item, "function", "arguments")
             case "custom_tool_call":

@@ -221,7 +221,7 @@ def test_a_client_that_leaves_ends_the_response_unless_the_settings_let_it_finis
 def test_servers_that_share_a_redis_share_responses_as_long_as_it_answers(caplog: pytest.LogCaptureFixture) -> None:
     model = returning("Hello, world")
     with Redis() as redis:
-        settings = {"redis_url": Secret(redis.url)}
+        settings: Json = {"redis_url": Secret(redis.url)}
         with live(model, **settings) as first, first, live(model, **settings) as second, second:
             made = first.responses.create(model="test", input="Hello!")
             assert second.responses.retrieve(made.id).output_text == "Hello, world"

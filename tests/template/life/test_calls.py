@@ -12,12 +12,13 @@ from typing import Any, TypeAlias
 import httpx
 import pytest
 from litestar import Litestar
+from openai import InternalServerError
 
 from app.app import create_app
 from app.registry import Pipelines
 from app.services import Hooks
 from app.settings import Settings
-from tests.conftest import ASKS, PATIENCE, error_of, given
+from tests.conftest import ASKS, PATIENCE, error_of, given, live
 from tests.template.asgi import AsgiClient, until
 from tests.template.conftest import UNEXPECTED
 
@@ -208,18 +209,54 @@ async def test_an_exception_that_ends_other_programs_ends_one_completion(
     assert (answered.status_code, "Hello!" in answered.text) == (200, True)
 
 
-@pytest.mark.parametrize("error", FATAL[:-1])
-@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
-async def test_a_list_of_models_that_fails_is_an_error_of_its_request(
-    error: type[BaseException], is_async: bool
+class Starting:
+    """A model that has to be started first."""
+
+    def __init__(self, start: Callable[[], Any]) -> None:
+        self.start = start
+
+    def __call__(self, model: str, messages: object, body: object) -> str:
+        return "never"
+
+
+@pytest.mark.parametrize("kind", ["sync", "async", "task"])
+@pytest.mark.parametrize("place", ["factory", "start", "preloaded factory", "preloaded start", "list_models"])
+@pytest.mark.parametrize("error", FATAL)
+def test_an_exception_before_a_model_answers_ends_one_request(
+    caplog: pytest.LogCaptureFixture, error: type[BaseException], place: str, kind: str
 ) -> None:
-    def fail() -> None:
+    def fail() -> Any:
         raise error
 
-    async def fail_async() -> None:
-        fail()
+    async def fail_on_the_loop() -> Any:
+        raise error
 
-    async with serving(app_of("list_models", fail_async if is_async else fail)) as client:
-        for path in ("/v1/models", "/v1/models/test"):
-            response = await client.get(path)
-            assert (response.status_code, error_of(response)) == (500, UNEXPECTED)
+    async def fail_in_a_task() -> Any:
+        await asyncio.create_task(fail_on_the_loop())
+
+    failing = {"sync": fail, "async": fail_on_the_loop, "task": fail_in_a_task}[kind]
+    pipelines, dependencies = Pipelines(), {}
+    pipelines.add("fine", lambda model, messages, body: "Hello!")
+    if place.endswith("factory"):
+        pipelines.factory("failing", preload="preloaded" in place)(failing)
+    elif place.endswith("start"):
+        pipelines.add("failing", Starting(failing), preload="preloaded" in place)
+    else:
+        dependencies["model_service"] = given(SimpleNamespace(list_models=failing))
+    with live(pipelines, dependencies=dependencies) as client:
+        requests: list[Callable[[], object]] = [
+            lambda: client.chat.completions.create(model="failing", messages=[{"role": "user", "content": "Hello!"}]),
+            lambda: client.responses.create(model="failing", input="Hello!"),
+        ]
+        if place == "list_models":
+            requests += [client.models.list, lambda: client.models.retrieve("test")]
+        for request in requests:
+            caplog.clear()
+            with pytest.raises(InternalServerError) as caught:
+                request()
+            assert caught.value.body == UNEXPECTED
+            assert caught.value.request_id
+            assert "A request failed" in caplog.text
+        if place != "list_models":
+            answer = client.chat.completions.create(model="fine", messages=[{"role": "user", "content": "Hello!"}])
+            assert answer.choices[0].message.content == "Hello!"
