@@ -14,7 +14,7 @@ from app.engine.run import is_cancelled
 from app.errors import CompletionError
 from app.registry import Pipelines
 from app.services import Body, Messages
-from schemas.chat import Delta, FunctionCallDelta, Json, ToolCallDelta, Usage
+from schemas.chat import Delta, FunctionCallDelta, ToolCallDelta, Usage
 from tests.template.e2e.journal import JournalController, noted, run_of
 
 SECRET = "postgres://admin:hunter2@db.internal"  # noqa: S105 - a text that no client may read
@@ -101,20 +101,6 @@ async def two_calls(model: str, messages: Messages, body: Body) -> AsyncIterator
     for part in ('{"x":', " 1}"):
         for index in (0, 1):
             yield Delta(tool_calls=[ToolCallDelta(index=index, function=FunctionCallDelta(arguments=part))])
-
-
-async def gpt_5(model: str, messages: Messages, body: Body) -> AsyncIterator[str | Delta | Json]:
-    """Reason if the request says with which effort, then call the first tool, or answer."""
-    if "reasoning_effort" in body:
-        yield Delta(reasoning_content="They greet me.")
-    if tools := body.get("tools"):
-        called = FunctionCallDelta(name=tools[0]["function"]["name"], arguments='{"location": "Paris"}')
-        yield Delta(tool_calls=[ToolCallDelta(index=0, id="call_1", type="function", function=called)])
-    else:
-        yield "Hello"
-        yield ", world"
-    details = {"completion_tokens_details": {"reasoning_tokens": 4}}
-    yield {"choices": [], "usage": {"prompt_tokens": 3, "completion_tokens": 7, **details}}
 
 
 async def assistant(model: str, messages: Messages, body: Body) -> AsyncIterator[object]:
@@ -273,7 +259,7 @@ async def async_flood(model: str, messages: Messages, body: Body) -> AsyncIterat
 
 MODELS = (
     *(function, generator, async_generator, echo_function, echo_generator, echo_async_generator, burst, brief),
-    *(two_calls, gpt_5, assistant, refuse_after, crash, crash_before, crash_after_sync, crash_after, late_failure),
+    *(two_calls, assistant, refuse_after, crash, crash_before, crash_after_sync, crash_after, late_failure),
     *(gated_async_generator, gated_generator, late_async_generator, late_generator, gated_async_function),
     *(blocking_function, stubborn_function, endless_async_generator, endless_generator, hog, held_generator),
     *(flood, async_flood),

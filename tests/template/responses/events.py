@@ -10,15 +10,12 @@ from pydantic import TypeAdapter
 
 from schemas.chat import Json
 
-__all__ = ["EVENTS", "OWN_EVENT", "checked", "create", "events_of", "respond", "short"]
-
 EVENTS: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
 OWN_EVENT = "keepalive"  # the type of an event that a service sends beside its text
 TEXTS = ("delta", "text", "refusal", "arguments", "input")  # fields with a text, of events, items and their parts
 
 
 def create(client: httpx.Client, input: object = "Hi", **fields: object) -> httpx.Response:
-    """Ask for a response."""
     return client.post("/v1/responses", json={"model": "test", "input": input, **fields})
 
 
