@@ -1,5 +1,6 @@
 """Errors in components: each is sent once and logged once, without anything of an upstream that is not the client's."""
 
+import asyncio
 import logging
 from collections.abc import Callable
 from typing import Any, TypeAlias
@@ -7,7 +8,7 @@ from typing import Any, TypeAlias
 import httpx
 import openai
 import pytest
-from haystack import Pipeline
+from haystack import Pipeline, component
 from haystack.components.agents import Agent
 from haystack.components.builders import ChatPromptBuilder
 from haystack.dataclasses import ChatMessage
@@ -15,7 +16,7 @@ from haystack.dataclasses import ChatMessage
 from app.errors import CompletionError
 from app.haystack.model import HaystackModel, haystack_component, haystack_pipeline
 from schemas.chat import Json
-from tests.conftest import Serve, ask, chunks_of, error_of
+from tests.conftest import Serve, ask, chunks_of, error_of, live
 from tests.template.conftest import UNEXPECTED, error_object
 from tests.template.haystack.generators import AsyncGenerator, Kind, Step, each_kind, each_mode, says
 
@@ -176,3 +177,42 @@ def test_the_wait_of_an_upstreams_rate_limit_is_passed_on(serve: Serve, stream: 
 
     assert (response.status_code, response.headers["retry-after"]) == (429, "7")
     assert "x-account" not in response.headers
+
+
+@component
+class Ending:
+    """A generator that ends other programs."""
+
+    def __init__(self, error: type[BaseException]) -> None:
+        self.error = error
+
+    @component.output_types(replies=list[ChatMessage])
+    def run(self, messages: list[ChatMessage]) -> dict[str, list[ChatMessage]]:
+        raise self.error
+
+
+@component
+class EndingAsync(Ending):
+    """The same on the event loop."""
+
+    @component.output_types(replies=list[ChatMessage])
+    async def run_async(self, messages: list[ChatMessage]) -> dict[str, list[ChatMessage]]:
+        raise self.error
+
+
+@each_mode
+@pytest.mark.parametrize("kind", [Ending, EndingAsync])
+@pytest.mark.parametrize("error", [SystemExit, KeyboardInterrupt, StopIteration, GeneratorExit, asyncio.CancelledError])
+def test_a_component_that_ends_other_programs_ends_one_completion(
+    error: type[BaseException], kind: type[Ending], stream: bool
+) -> None:
+    pipeline = Pipeline()
+    pipeline.add_component("llm", kind(error))
+    with live(haystack_pipeline(pipeline)) as client:
+        for _ in range(2):
+            with pytest.raises(openai.InternalServerError) as caught:
+                client.chat.completions.create(
+                    model="test", messages=[{"role": "user", "content": "Hi"}], stream=stream
+                )
+            assert caught.value.body == UNEXPECTED
+            assert caught.value.request_id
