@@ -157,7 +157,8 @@ class Completion:
         await self.stop()
         answer, record = self._renderer.answer, self.record
         record.id, record.response_model, record.finish_reasons = answer.id, answer.model, answer.finish_reasons
-        record.add_usage(answer.reported_usage)
+        if (usage := answer.reported_usage) is not None:
+            record.add_usage(usage)
         record.end(self._ending, stopped=self._run.cancelled)
 
     def check(self, now: float, disconnected: Callable[[], Awaitable[None]], timeout: float) -> None:

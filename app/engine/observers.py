@@ -8,6 +8,7 @@ from typing import Literal, Protocol, TypeAlias
 from msgspec import Struct, field
 
 from app.errors import ClientDisconnectedError, CompletionError, CompletionTimeoutError, OverloadedError
+from schemas.chat import Json
 
 __all__ = ["Ending", "Observer", "Record"]
 
@@ -71,11 +72,9 @@ class Record(Struct, eq=False, weakref=True, kw_only=True):
         for observer in self.observers:
             _notify(observer.sent, self)
 
-    def add_usage(self, usage: object) -> None:
-        """Record the tokens that the model reported."""
-        if isinstance(usage, dict):
-            self.prompt_tokens = _count(usage.get("prompt_tokens"))
-            self.completion_tokens = _count(usage.get("completion_tokens"))
+    def add_usage(self, usage: Json) -> None:
+        """Record the tokens that the model reported, in OpenAI's form."""
+        self.prompt_tokens, self.completion_tokens = usage["prompt_tokens"], usage["completion_tokens"]
 
     def end(self, error: Exception | None, *, stopped: bool = False) -> None:
         """Record the end, and notify the observers.
@@ -97,10 +96,6 @@ def _notify(method: Callable[[Record], None], record: Record) -> None:
         method(record)
     except Exception:
         logger.exception("An observer failed")
-
-
-def _count(tokens: object) -> int | None:
-    return tokens if isinstance(tokens, int) and tokens >= 0 else None
 
 
 def _ending(error: Exception | None, *, asked: bool, began: bool) -> Ending:
