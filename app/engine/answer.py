@@ -82,7 +82,7 @@ class Answer:
             match part if index is None else _of_choice(part, index):
                 case str(text):
                     if not self._choices:
-                        yield from self._open(0)
+                        yield from self._open(0, {})
                     if text:
                         yield text
                 case ChoiceDelta() as delta:
@@ -99,7 +99,7 @@ class Answer:
 
     def finish(self) -> Iterator[ChoiceDelta]:
         """Yield what ends the choices."""
-        yield from self._open(0)
+        yield from self._open(0, {})
         for index, choice in self._choices.items():
             if held_back := choice.calls.unnamed():
                 yield ChoiceDelta(index, {"tool_calls": held_back})
@@ -113,7 +113,7 @@ class Answer:
         if any(_is_count(known.get(name)) for name in COUNTS):  # a service may report anything
             self._usages[index] = self._usages.get(index, {}) | known
 
-    def _open(self, index: int, head: Json = {}) -> Iterator[ChoiceDelta]:  # noqa: B006 - it is only read
+    def _open(self, index: int, head: Json) -> Iterator[ChoiceDelta]:
         """Yield the role of a choice once, and of those with lower indexes, as clients keep choices in a list."""
         if not self._choices:
             self.adopt(head)
@@ -169,7 +169,7 @@ class _ToolCalls:
 
     def unnamed(self) -> list[Json]:
         """Return the first deltas of calls whose name has not come."""
-        return [call.begin({}) for call in self._calls if not call.is_sent]
+        return [call.begin({}, {}) for call in self._calls if not call.is_sent]
 
     def _find(self, delta: Json, from_end: int) -> "_Call":
         """Return the call that a delta belongs to; `from_end` is its position among the deltas that came with it."""
@@ -206,7 +206,7 @@ class _Call(Struct):
         """Return the delta as it is sent, or None until the name is there: id, type and name go out once."""
         rest = set_fields(delta, ("index", "id", "type", "function"))
         if self.type != "function":  # its form is not known
-            return {"index": self.index, **rest} if self.is_sent else self.begin(rest)
+            return {"index": self.index, **rest} if self.is_sent else self.begin(rest, {})
         function = set_fields(delta.get("function") or {})
         name = function.pop("name", "")
         name = "" if name == self.name else name  # some services repeat it in every delta
@@ -217,7 +217,7 @@ class _Call(Struct):
         self.arguments += function.pop("arguments")
         return self.begin(rest, function) if self.name else None
 
-    def begin(self, rest: Json, function: Json = {}) -> Json:  # noqa: B006 - it is only read
+    def begin(self, rest: Json, function: Json) -> Json:
         """Return the first delta that is sent."""
         self.index = next(self.indexes)
         first = {"index": self.index, "id": self.source_id or new_call_id(), "type": self.type, **rest}

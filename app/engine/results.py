@@ -146,6 +146,7 @@ async def _put_in_thread(result: Iterable[Item], sink: Sink) -> None:
 
 def _close_method(iterator: object) -> Callable[[], Any]:
     for name in ("aclose", "close"):
-        if callable(method := getattr(iterator, name, None)):
-            return method  # type: ignore[no-any-return]  # of an object that may be anything
+        method: Callable[[], Any] | None = getattr(iterator, name, None)
+        if callable(method):
+            return method
     return lambda: None

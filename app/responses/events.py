@@ -4,7 +4,7 @@ Source: https://platform.openai.com/docs/api-reference/responses-streaming
 """
 
 from collections import deque
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from copy import deepcopy
 from time import time
 from typing import Any
@@ -68,13 +68,13 @@ class Events:
         *,
         summarizes: bool = False,
         has_logprobs: bool = False,
-        namespaces: Json = {},  # noqa: B006 - it is only read
+        namespaces: Mapping[str, str] | None = None,
     ) -> None:
         self.response = response
         self.frames: list[bytes] | None = None  # None if the client does not read events
         self._reasoning = (REASONING, SUMMARY) if summarizes else (REASONING,)
         self._has_logprobs = has_logprobs
-        self._namespaces = namespaces
+        self._namespaces = namespaces or {}
         self._number = 0
         self._text: OpenText | None = None  # the last text, until something else begins
         self._items: deque[OpenItem] = deque()  # the first is being sent, the others wait for its end
