@@ -9,7 +9,7 @@ from msgspec.structs import replace
 from app.engine.chat import ChatRenderer, MakeRenderer
 from app.engine.completion import Completion, Services
 from app.engine.invoke import call
-from app.engine.items import ItemReader, text_of
+from app.engine.items import ItemReader
 from app.engine.observers import Observer, Record
 from app.engine.request import validate
 from app.engine.run import Run
@@ -100,7 +100,7 @@ class Engine:
         if 0 < self._limits.messages < (count := len(request.messages)):
             message = f"There are {count} messages: at most {self._limits.messages} are taken."
             raise InvalidRequestError(message, param="messages")
-        reader = ItemReader(services.hooks.chunk_mapper or text_of, self._reasoning_fields)
+        reader = ItemReader(services.hooks.chunk_mapper, self._reasoning_fields)
         completion = Completion(
             request,
             body,
@@ -155,8 +155,7 @@ class Engine:
         trusted, until, names = self._listed
         if trusted is service and now < until and name in names:
             return
-        listed: Sequence[str | Model] = await call(service.list_models)
-        names = frozenset(model if isinstance(model, str) else model.id for model in listed)
+        names = frozenset(model.id for model in await self.list_models(service))
         self._listed = (service, now + TRUSTED, names)
         if name not in names:
             raise ModelNotFoundError(name, known=names)

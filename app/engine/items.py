@@ -37,13 +37,15 @@ class ItemReader:
     """Reads the items of a completion.
 
     Args:
-        chunk_mapper: Returns the text of an item of an unknown type.
+        chunk_mapper: Returns the text of an item of an unknown type, by default of its `content` or of itself.
         reasoning_fields: The fields of a message in which reasoning is sent.
     """
 
-    def __init__(self, chunk_mapper: Callable[[Any], Any], reasoning_fields: tuple[str, ...]) -> None:
-        self.is_async = any(map(inspect.iscoroutinefunction, (chunk_mapper, type(chunk_mapper).__call__)))
-        self._text = chunk_mapper
+    def __init__(self, chunk_mapper: Callable[[Any], Any] | None, reasoning_fields: tuple[str, ...]) -> None:
+        self.is_async = chunk_mapper is not None and any(
+            map(inspect.iscoroutinefunction, (chunk_mapper, type(chunk_mapper).__call__))
+        )
+        self._text = chunk_mapper or _content_of
         self._reasoning_fields = reasoning_fields
 
     def read(self, item: Item) -> Iterable[Part]:  # noqa: C901 - a row for each kind of item
@@ -183,11 +185,6 @@ def is_response_event(value: object) -> bool:
     return name.startswith("response.") or (name == "error" and _string_of(value, "message") != "")
 
 
-def text_of(item: Item) -> object:
-    """Return an item's `content`, or else the item: the default chunk mapper, of which the text is sent."""
-    return getattr(item, "content", item)
-
-
 def arguments_text(arguments: Any) -> str:
     """Return the arguments of a tool call as JSON text, as OpenAI sends them; some services give an object."""
     if isinstance(arguments, str):
@@ -242,6 +239,10 @@ def _error(error: Any) -> CompletionError:
         return CompletionError(str(error))
     kind, code, param = (str(error[name]) if error.get(name) else None for name in ("type", "code", "param"))
     return CompletionError(str(error.get("message") or "The model failed."), type=kind, code=code, param=param)
+
+
+def _content_of(item: Any) -> Any:
+    return getattr(item, "content", item)
 
 
 def _text_or_nothing(text: object) -> str:
