@@ -53,10 +53,12 @@ class ChatCompletionOperation(Operation):
         describe(self, ChatCompletionRequest, example, stream="Frames of `ChatCompletionChunk`, then `[DONE]`.")
 
 
-def describe(operation: Operation, body: type[msgspec.Struct], example: dict[str, Any], *, stream: str) -> None:
-    """Describe the body of an operation, and its answer as a stream."""
+def describe(operation: Operation, body: type[msgspec.Struct], example: dict[str, Any], *, stream: str = "") -> None:
+    """Describe the body of an operation, and its answer as a stream, if it has one."""
     media_type = OpenAPIMediaType(schema=_schema_of(body), examples={"request": Example(value=example)})
     operation.request_body = RequestBody(required=True, content={"application/json": media_type})
+    if not stream:
+        return
     response = (operation.responses or {})["200"]
     content: dict[str, OpenAPIMediaType] = getattr(response, "content")  # noqa: B009 - a reference has none
     content["text/event-stream"] = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING, description=stream))

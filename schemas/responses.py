@@ -65,6 +65,7 @@ class ResponseRequest(Request):
     instructions: str | UnsetType | None = UNSET
     previous_response_id: str | UnsetType | None = UNSET
     stream: bool | UnsetType | None = UNSET
+    background: bool | UnsetType | None = UNSET
     store: bool | UnsetType | None = UNSET
     max_output_tokens: Annotated[int, Meta(ge=16)] | UnsetType | None = UNSET
     max_tool_calls: Annotated[int, Meta(ge=1)] | UnsetType | None = UNSET
@@ -87,7 +88,7 @@ class ResponseRequest(Request):
     prompt_cache_key: str | UnsetType | None = UNSET
 
 
-Status = Literal["in_progress", "completed", "incomplete", "failed"]
+Status = Literal["queued", "in_progress", "completed", "incomplete", "failed", "cancelled"]
 ErrorCode = Literal["server_error", "rate_limit_exceeded", "invalid_prompt"]  # OpenAI has more
 
 
@@ -233,6 +234,23 @@ class Response(Struct, kw_only=True):
     truncation: str = "disabled"
     usage: ResponseUsage | None = None
     user: str | None = None
+
+
+class CompactedResponse(Struct, kw_only=True, frozen=True):
+    """Conversation in fewer words: the messages of the user, and an item that stands for all that was said."""
+
+    id: str
+    object: Literal["response.compaction"] = "response.compaction"
+    created_at: int
+    output: list[Json]
+    usage: ResponseUsage
+
+
+class InputTokens(Struct, kw_only=True, frozen=True):
+    """Number of tokens of a request."""
+
+    object: Literal["response.input_tokens"] = "response.input_tokens"
+    input_tokens: int
 
 
 class DeletedResponse(Struct, kw_only=True, frozen=True):

@@ -90,6 +90,11 @@ class Completion:
         self._on_end = on_end
         self._task = _start(self._produce())
 
+    def begin(self) -> None:
+        """Answer as a stream that has begun: an error is a frame from now on."""
+        self._has_begun = True
+        self._hooked.set()
+
     async def streams(self) -> bool:
         """Return whether the answer is a stream, when the pre-hook has had its say."""
         await self._hooked.wait()

@@ -1,13 +1,17 @@
 """Translation of the items of a conversation into the messages of a chat."""
 
+from base64 import urlsafe_b64decode
 from typing import Any
 
 import msgspec
 
 from app.engine.items import set_fields
+from app.errors import clipped
 from schemas.chat import PART_FIELDS, Json
 
 Content = str | list[Json] | None
+
+SUMMARY = "Summary of the conversation so far:\n\n"  # before the text of a compacted conversation
 
 
 class Conversation:
@@ -16,6 +20,7 @@ class Conversation:
     def __init__(self, instructions: str | None) -> None:
         self.messages: list[Json] = [{"role": "system", "content": instructions}] if instructions else []
         self._reasoning = ""  # of the assistant message that follows
+        self._called: set[str] = set()  # ids of calls
 
     def add(self, item: Json) -> bool:
         """Add an item and return True, or return False if a chat has no message for it.
@@ -35,11 +40,13 @@ class Conversation:
             case "custom_tool_call":
                 self._add_call(item, "custom", "input")
             case "function_call_output" | "custom_tool_call_output":
-                self._add_message("tool", _required(item, "output"), tool_call_id=_required(item, "call_id"))
+                if (call_id := _required(item, "call_id")) not in self._called:
+                    raise ValueError(f"No tool call found for the output with call_id '{clipped(str(call_id))}'")
+                self._add_message("tool", _required(item, "output"), tool_call_id=call_id)
             case "reasoning":
                 self._reasoning += _text(item.get("content")) or _text(item.get("summary"))
             case "compaction":
-                raise ValueError("An item of the type 'compaction' is not served here")
+                self._add_message("user", _summary(item))
             case _:
                 return False
         return True
@@ -55,6 +62,7 @@ class Conversation:
         if not isinstance(item[argument], str):
             raise ValueError(f"The {argument} of a call must be a string")
         call = {"id": _required(item, "call_id"), "type": type, type: called}
+        self._called.add(call["id"])
         self._assistant_message(new_after_text=False).setdefault("tool_calls", []).append(call)
 
     def _assistant_message(self, *, new_after_text: bool) -> Json:
@@ -92,6 +100,18 @@ def _part(part: Json) -> Json:
         case name if name in PART_FIELDS:
             msgspec.convert(part[name], PART_FIELDS[name])
     return set_fields(part)
+
+
+def _summary(item: Json) -> str:
+    """Return the text that stands for what was compacted.
+
+    Raises:
+        ValueError: The item was not made here.
+    """
+    try:
+        return SUMMARY + urlsafe_b64decode(item.get("encrypted_content") or "").decode()
+    except ValueError:
+        raise ValueError("This 'encrypted_content' was not made by this server") from None
 
 
 def _required(item: Json, name: str) -> Any:

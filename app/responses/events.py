@@ -11,7 +11,7 @@ from typing import Any
 
 from app.engine.frames import encode, encode_text, named_frame
 from app.engine.parts import ChoiceDelta, ChunkFields
-from app.errors import CompletionError
+from app.errors import ClientDisconnectedError, CompletionError
 from app.responses.ids import output_item_id
 from app.responses.open_items import (
     ARGUMENTS,
@@ -145,8 +145,11 @@ class Events:
     def fail(self, error: CompletionError) -> None:
         """End the response by an error; its output so far stays, and no item that is cut off is done."""
         self.begin()
-        code = ERROR_CODES.get(error.type, "server_error")
-        self.response.status, self.response.error = "failed", ResponseError(code=code, message=error.message)
+        if isinstance(error, ClientDisconnectedError):
+            self.response.status = "cancelled"
+        else:
+            code = ERROR_CODES.get(error.type, "server_error")
+            self.response.status, self.response.error = "failed", ResponseError(code=code, message=error.message)
         for item in self._items:
             if item.position < 0:
                 self._open(item)

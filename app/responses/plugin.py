@@ -1,11 +1,14 @@
 """Plugin that adds the Responses API: its controller, and the store of kept responses."""
 
 from litestar.config.app import AppConfig
+from litestar.di import Provide
 from litestar.plugins import InitPlugin
 from litestar.stores.base import Store
 from litestar.stores.registry import StoreRegistry
 
+from app.responses.background import BackgroundResponses
 from app.responses.memory import BoundedStore
+from app.responses.socket import Refusals
 from app.settings import Settings, SettingsError
 from controllers.responses import ResponsesController
 
@@ -22,13 +25,22 @@ class ResponsesPlugin(InitPlugin):
     def on_app_init(self, app_config: AppConfig) -> AppConfig:
         """Add the controller and the store."""
         stores = app_config.stores if isinstance(app_config.stores, StoreRegistry) else StoreRegistry(app_config.stores)
-        stores.register("responses", response_store(self._settings))
+        stores.register("responses", response_store(self._settings, app_config))
         app_config.stores = stores
+        background = BackgroundResponses(self._settings.shutdown_grace)
+        app_config.state["background_responses"] = background
+        app_config.lifespan.append(background.running)
+        app_config.dependencies.setdefault("token_counter", Provide(provide_no_token_counter))
         app_config.route_handlers.append(ResponsesController)
+        app_config.middleware.insert(0, Refusals())
         return app_config
 
 
-def response_store(settings: Settings) -> Store:
+async def provide_no_token_counter() -> None:
+    """Provide no counter of tokens."""
+
+
+def response_store(settings: Settings, app_config: AppConfig) -> Store:
     """Return the store that the settings ask for: the memory of the process, or Redis for all processes."""
     if not settings.redis_url:
         return BoundedStore(settings.responses_memory)
@@ -42,4 +54,5 @@ def response_store(settings: Settings) -> Store:
         raise SettingsError("REDIS_URL needs the extra `redis`: uv run --extra redis litestar run.") from None
     except ValueError:  # its message may contain a part of the password
         raise SettingsError("REDIS_URL is no address of a Redis, as redis://localhost:6379 is.") from None
-    return RedisStore(redis, namespace=NAMESPACE, handle_client_shutdown=True)
+    app_config.on_shutdown.append(redis.aclose)  # Litestar would close it before the responses in the background end
+    return RedisStore(redis, namespace=NAMESPACE)

@@ -1,8 +1,11 @@
 """Renderer of the Responses API."""
 
 from collections.abc import Awaitable, Callable, Sequence
+from time import time
+from typing import TypeAlias
 
 import msgspec
+from msgspec.structs import replace
 
 from app.engine.answer import NO_USAGE, Answer
 from app.engine.frames import DONE
@@ -11,9 +14,25 @@ from app.errors import CompletionError
 from app.responses.events import Events
 from app.responses.ids import new_response_id
 from app.responses.native import events_of_item, failure_of, native_events
-from app.responses.request import LOGPROBS, namespaces_of
+from app.responses.request import LOGPROBS, echo_of, namespaces_of
 from schemas.chat import ChatCompletionRequest, Json
 from schemas.responses import InputTokensDetails, OutputTokensDetails, Response, ResponseRequest, ResponseUsage
+
+Keep: TypeAlias = Callable[[Response], Awaitable[bool]]
+
+
+def new_response(asked: ResponseRequest, *, store: bool) -> Response:
+    """Return the response to a request, without output."""
+    usage = response_usage(NO_USAGE)
+    return Response(
+        id=new_response_id(),
+        created_at=int(time()),
+        status="in_progress",
+        model=asked.model,
+        store=store,
+        usage=usage,
+        **echo_of(asked),
+    )
 
 
 class ResponseRenderer:
@@ -21,8 +40,8 @@ class ResponseRenderer:
 
     Args:
         asked: The request for the response.
-        echo: The fields of the response that repeat the request.
-        keep: Awaited with the response before the client gets the end of it, returns whether it is kept; None if not.
+        response: The response, without output.
+        keep: Awaited with the response before the client gets the end of it; returns whether it is stored.
         request: The request that the service gets.
         reader: Reads the service's items.
     """
@@ -32,21 +51,13 @@ class ResponseRenderer:
     def __init__(
         self,
         asked: ResponseRequest,
-        echo: Json,
-        keep: Callable[[Response], Awaitable[bool]] | None,
+        response: Response,
+        keep: Keep,
         request: ChatCompletionRequest,
         reader: ItemReader,
     ) -> None:
-        self.answer = Answer(request.model, reader, id=new_response_id())
-        response = Response(
-            id=self.answer.id,
-            created_at=self.answer.created,
-            status="in_progress",
-            model=request.model,
-            store=keep is not None,
-            usage=_response_usage(NO_USAGE),
-            **echo,
-        )
+        self.answer = Answer(request.model, reader, id=response.id)
+        response = replace(response, model=request.model, output=[])
         self._events = Events(
             response,
             summarizes=bool(response.reasoning["summary"]),
@@ -76,17 +87,15 @@ class ResponseRenderer:
             self._events.add(part)
         if self._finish_reason is not None:
             self.answer.finish_reasons = [self._finish_reason]
-        self._events.complete(self.answer.finish_reasons[0], _response_usage(self.answer.usage))
-        if self._keep is not None:
-            self._events.response.store = await self._keep(self._events.response)
+        self._events.complete(self.answer.finish_reasons[0], response_usage(self.answer.usage))
+        self._events.response.store = await self._keep(self._events.response)
         self._events.send_end()
 
     async def fail(self, error: CompletionError) -> bytes:
         """Return the event of a failed response, and keep the response."""
         self._events.frames = frames = list[bytes]()
         self._events.fail(error)
-        if self._keep is not None:
-            await self._keep(self._events.response)
+        await self._keep(self._events.response)
         return b"".join(frames)
 
     async def whole(self, items: Sequence[Item]) -> Response:
@@ -117,6 +126,16 @@ class ResponseRenderer:
                 self._finish_reason = "length" if reason == "max_output_tokens" else reason
             case _:
                 self._events.add_native(event)
+
+
+async def warmed_up(response: Response, keep: Keep) -> list[bytes]:
+    """Return the events of a response that no model is asked for, and keep it, so that it can be continued."""
+    events = Events(response)
+    events.frames = frames = list[bytes]()
+    events.complete("stop", response_usage(NO_USAGE))
+    response.store = await keep(response)
+    events.send_end()
+    return [*frames, DONE]
 
 
 def replay(response: bytes, after: int) -> list[bytes]:
@@ -150,7 +169,7 @@ def _chat_usage(usage: Json | None) -> Json | None:
     }
 
 
-def _response_usage(usage: Json) -> ResponseUsage:
+def response_usage(usage: Json) -> ResponseUsage:
     """Return the usage of a chat under the names of a response."""
     prompt, completion = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
     of_prompt, of_completion = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")

@@ -2,10 +2,10 @@
 
 import logging
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Awaitable, Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import Any
+from typing import Any, TypeAlias
 
 import msgspec
 from msgspec import UNSET, ValidationError
@@ -14,17 +14,21 @@ from app.engine.items import set_fields
 from app.errors import CompletionError, InvalidRequestError
 from app.responses.conversation import Conversation
 from app.responses.ids import new_item_id
+from app.services import Body, Messages
 from schemas.chat import Json
 from schemas.responses import Response, ResponseRequest
 
 logger = logging.getLogger("app.responses")
 
+TokenCounter: TypeAlias = Callable[[str, Messages, Body], int | Awaitable[int]]
+
 current_request: ContextVar[Json | None] = ContextVar("current_request", default=None)
 
-NOT_SERVED = ("background", "conversation", "prompt")
+NOT_SERVED = ("conversation", "prompt")
 NOT_IN_A_CHAT = frozenset(
     {
         *("input", "instructions", "previous_response_id", "store", "include", "truncation", "max_tool_calls"),
+        *("background", "generate", "type", "stream_id"),
         *("stream_options", "max_output_tokens", "text", "reasoning", "tools", "tool_choice", *NOT_SERVED),
     }
 )

@@ -1,20 +1,21 @@
 """Kept responses, for the key that asked for them and for a limited time."""
 
 import logging
-from collections.abc import Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from typing import Any
 
 import msgspec
-from litestar.stores.base import Store
 from msgspec import Raw, Struct
+from msgspec.structs import replace
 
 from app.engine.frames import encode
-from app.errors import CompletionError, InvalidRequestError, OverloadedError
+from app.errors import CompletionError, InvalidRequestError
+from app.responses.entries import Entries
 from app.responses.ids import response_id_of
+from app.responses.progress import Progress
 from app.settings import Settings
 from schemas.chat import Json
-from schemas.responses import Response, ResponseItemList
+from schemas.responses import Response, ResponseItemList, Status
 
 logger = logging.getLogger("app.responses")
 
@@ -32,9 +33,26 @@ class KeptResponse(Struct, frozen=True, array_like=True):
     input_size: int
 
     @property
+    def state(self) -> "ResponseState":
+        """The state of the response."""
+        return msgspec.json.decode(self.response, type=ResponseState)
+
+    @property
     def output(self) -> list[Json]:
         """The items of the response."""
         return msgspec.json.decode(self.response, type=_Output).output
+
+
+class ResponseState(Struct):
+    """Whether a kept response has ended, and whether it was made in the background."""
+
+    status: Status
+    background: bool
+
+    @property
+    def runs(self) -> bool:
+        """Whether it has not ended."""
+        return self.status in ("queued", "in_progress")
 
 
 class History(Struct, frozen=True):
@@ -55,21 +73,29 @@ class KeptResponses:
     is longer than a request may be (400).
 
     Args:
-        store: The store of all callers.
-        owner: The id of the caller's key; None where there are no keys.
-        settings: How long a response is kept, and how long a conversation may be.
+        entries: Those of the caller.
+        connection: Those of a WebSocket, which remembers what is not to be stored.
+        settings: How long a conversation may be.
     """
 
-    def __init__(self, store: Store, owner: str | None, settings: Settings) -> None:
-        self._store = store
-        self._prefix = f"{owner or 'all'}:"
+    def __init__(self, entries: Entries, connection: Entries | None, settings: Settings) -> None:
+        self._entries = entries
+        self._connection = connection
         self._settings = settings
 
     async def get(self, response_id: str) -> KeptResponse:
-        """Return a response, or raise a CompletionError."""
+        """Return a response, or raise a CompletionError; it has failed if the process that ran it has gone."""
         if (kept := await self._find(response_id)) is None:
             raise _not_found(response_id)
+        if kept.state.runs and not await self.progress(response_id).runs():
+            error = {"code": "server_error", "message": "The server stopped while it made this response."}
+            response = msgspec.json.decode(kept.response) | {"status": "failed", "error": error}
+            return replace(kept, response=encode(response))
         return kept
+
+    def progress(self, response_id: str) -> Progress:
+        """Return the progress of a response that runs in the background."""
+        return Progress(self._entries, response_id)
 
     async def page(self, response_id: str, *, limit: int, newest_first: bool, after: str) -> ResponseItemList:
         """Return a page of the items a response was made from, beginning after the item with the id `after`, if given.
@@ -93,6 +119,9 @@ class KeptResponses:
             size += kept.input_size + len(kept.response)
             self.check_length(items + kept.length, size)
             if (encoded := await self._find_input(previous_response_id)) is not None:
+                if kept.state.runs:
+                    message = f"The response '{previous_response_id[:MAX_ECHO]}' has not ended yet."
+                    raise InvalidRequestError(message, param="previous_response_id")
                 output = kept.output
                 earlier: list[Json] = msgspec.json.decode(b"[%b]" % b",".join(encoded))
                 return History([*earlier, *output], [*encoded, *map(encode, output)], size)
@@ -104,31 +133,37 @@ class KeptResponses:
         )
 
     async def keep(self, history: History, items: Sequence[Json], response: Response) -> bool:
-        """Keep a response and the items it was made from, and return whether that was possible."""
-        key, expire = self._prefix + response.id, self._settings.responses_expire or None
+        """Keep a response and the items it was made from, and return whether it is stored.
+
+        One that is not to be stored is kept for its connection.
+        """
+        entries, input_name = self._entries if response.store else self._connection, f"{response.id}:input"
+        if entries is None:
+            return False
         try:
             encoded = [*history.encoded, *map(encode, items)]
             kept = KeptResponse(encode(response), len(encoded) + len(response.output), sum(map(len, encoded)))
-            await self._store.set(f"{key}:input", msgspec.msgpack.encode(encoded), expires_in=expire)
-            await self._store.set(key, msgspec.msgpack.encode(kept), expires_in=expire)
-            if await self._store.exists(f"{key}:input"):
-                return True
-            await self._store.delete(key)  # there was no room for both
-        except ValueError as error:
+            await entries.set(input_name, msgspec.msgpack.encode(encoded))
+            await entries.set(response.id, msgspec.msgpack.encode(kept))
+            if await entries.exists(input_name):
+                return response.store
+            await entries.delete(response.id)  # there was no room for both
+        except (CompletionError, ValueError) as error:
             logger.warning("A response could not be kept: %s", error)
-        except Exception:
-            logger.exception("A response could not be kept")
         return False
 
     async def delete(self, response_id: str) -> None:
-        """Delete a response, or raise a CompletionError."""
-        key = self._prefix + response_id
-        with _store_errors():
-            if exists := await self._store.exists(key):
-                await self._store.delete(key)
-                await self._store.delete(f"{key}:input")
-        if not exists:
-            raise _not_found(response_id)
+        """Delete a response, which ends if it runs, or raise a CompletionError."""
+        state, progress = (await self.get(response_id)).state, self.progress(response_id)
+        await self._entries.delete(response_id, f"{response_id}:input")
+        if state.runs:
+            await progress.cancel()
+        elif state.background:
+            await progress.clear()
+
+    async def exists(self, response_id: str) -> bool:
+        """Return whether a response is kept."""
+        return await self._entries.exists(response_id)
 
     async def resolve(self, items: list[Json], history: History) -> list[Json]:
         """Return the items that follow `history`, each reference replaced by the output item that it names.
@@ -166,14 +201,16 @@ class KeptResponses:
                 raise CompletionError(message, status=400, code="context_length_exceeded", param="input")
 
     async def _find(self, response_id: str) -> KeptResponse | None:
-        with _store_errors():
-            data = await self._store.get(self._prefix + response_id)
-            return None if data is None else msgspec.msgpack.decode(data, type=KeptResponse)
+        data = await self._get(response_id)
+        return None if data is None else msgspec.msgpack.decode(data, type=KeptResponse)
 
     async def _find_input(self, response_id: str) -> list[bytes] | None:
-        with _store_errors():
-            data = await self._store.get(f"{self._prefix}{response_id}:input")
-            return None if data is None else msgspec.msgpack.decode(data, type=list[bytes])
+        data = await self._get(f"{response_id}:input")
+        return None if data is None else msgspec.msgpack.decode(data, type=list[bytes])
+
+    async def _get(self, name: str) -> bytes | None:
+        found = None if self._connection is None else await self._connection.get(name)
+        return await self._entries.get(name) if found is None else found
 
 
 class _Output(Struct):
@@ -199,12 +236,3 @@ def _position(items: list[bytes], item_id: str) -> int:
 
 def _not_found(response_id: str) -> CompletionError:
     return CompletionError(f"Response with id '{response_id[:MAX_ECHO]}' not found.", status=404)
-
-
-@contextmanager
-def _store_errors() -> Iterator[None]:
-    try:
-        yield
-    except Exception:
-        logger.exception("The store of responses failed")
-        raise OverloadedError("The responses that were kept cannot be reached. Try again in a moment.") from None

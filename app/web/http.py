@@ -7,10 +7,12 @@ from typing import Any
 
 from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
 from litestar import Litestar
+from litestar.routes import WebSocketRoute
 from uvicorn import Config
 from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
+from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 
 from app.engine.engine import Engine
@@ -39,11 +41,10 @@ class Http(HttpToolsProtocol):
 
     def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: Any = None) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        app: Any = config.loaded_app
-        while not isinstance(app, Litestar):  # uvicorn wraps it in middleware of its own
-            app = app.app
+        app = _litestar(config)
         self._settings: Settings = app.state.settings
         self._engine: Engine = app.state.engine
+        self._websockets = {route.path for route in app.routes if isinstance(route, WebSocketRoute)}
 
     def connection_made(self, transport: asyncio.Transport) -> None:  # type: ignore[override]  # as in uvicorn
         """Start the deadline, and look from time to time whether the client takes what waits for it."""
@@ -142,11 +143,16 @@ class Http(HttpToolsProtocol):
         self.transport.close()
 
     def _should_upgrade(self) -> bool:
-        return False  # there is no WebSocket here: the request is answered as if it had not asked for one
+        """Return whether the request is for a WebSocket that there is; others are answered without the upgrade."""
+        is_there = self.url.partition(b"?")[0].decode("latin-1") in self._websockets
+        return is_there and self.parser.get_method() == b"GET" and super()._should_upgrade()
 
     def _handle_upgrade(self, rest: bytes) -> None:
         """Upgrade, or else parse the headers again without it, and the body, which follows them in any case."""
         if self._should_upgrade():
+            self._is_lost = True  # to this protocol
+            if self._next_look is not None:
+                self._next_look.cancel()
             self.handle_websocket_upgrade()
             return
         line = b"%b %b HTTP/%b\r\n" % (self.parser.get_method(), self.url, self.parser.get_http_version().encode())
@@ -197,6 +203,28 @@ class Http(HttpToolsProtocol):
         elif self._deadline is not None:
             self._deadline.cancel()
             self._deadline = None
+
+
+class WebSocket(WebSocketsSansIOProtocol):
+    """uvicorn's protocol of WebSockets; its application closes them when the server stops."""
+
+    def shutdown(self) -> None:
+        """Drain the engine, and close the connection after the grace, if it is not closed by then."""
+        state = _litestar(self.config).state
+        state.engine.drain(state.settings.shutdown_grace)
+        self.loop.call_later(state.settings.shutdown_grace + CLOSING_TIME, super().shutdown)
+
+    def keepalive_timeout(self) -> None:
+        """Cut the connection: its client takes nothing of what waits for it."""
+        super().keepalive_timeout()
+        self.transport.abort()
+
+
+def _litestar(config: Config) -> Litestar:
+    app: Any = config.loaded_app
+    while not isinstance(app, Litestar):  # uvicorn wraps it in middleware of its own
+        app = app.app
+    return app
 
 
 def _queue_of(transport: asyncio.Transport) -> bytes:

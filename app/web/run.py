@@ -25,6 +25,7 @@ from app.settings import Settings
 from app.web.logs import configure_logging, logging_config
 
 HTTP = "app.web.http:Http"
+WEBSOCKET = "app.web.http:WebSocket"
 CLOSING_LIMIT = 4  # seconds after the grace in which clients that read slowly can receive the end of their answers
 
 logger = logging.getLogger("app.run")
@@ -97,7 +98,9 @@ def run(
             ssl_certfile=certificate,
             ssl_keyfile=key,
             http=HTTP,
-            ws="none",  # upgrades are ignored
+            ws=WEBSOCKET,
+            ws_max_size=settings.max_body_size or sys.maxsize,
+            ws_ping_timeout=settings.write_timeout or None,
             log_config=logging_config(settings.log_level, settings.log_format),
             timeout_graceful_shutdown=math.ceil(settings.shutdown_grace) + CLOSING_LIMIT,
         )

@@ -3,7 +3,7 @@
 import shutil
 import socket
 import subprocess
-from typing import Self
+from typing import Any, Self
 
 import pytest
 
@@ -35,6 +35,10 @@ class Redis:
 
     def __exit__(self, *_: object) -> None:
         self.stop()
+
+    def client(self) -> Any:
+        """Return a client of it."""
+        return pytest.importorskip("redis").Redis.from_url(self.url)
 
     def stop(self) -> None:
         """End it at once."""

@@ -217,7 +217,7 @@ def test_only_what_is_asked_for_is_read(serve: Serve, monkeypatch: pytest.Monkey
 
     assert (client.get(path).content, reads) == (sent.content, ["response"])
     assert client.get(f"{path}/input_items", params={"limit": 1}).json()["data"][0]["content"][0]["text"] == "2"
-    assert (client.delete(path).status_code, reads) == (200, ["response", "input"])
+    assert (client.delete(path).status_code, reads) == (200, ["response", "input", "response"])
     assert client.get(f"{path}/input_items").status_code == 404
 
 

@@ -9,7 +9,7 @@ from app.errors import CompletionError
 from app.responses.request import responses_request
 from app.services import Body, Hooks, Messages
 from schemas.chat import Json
-from tests.conftest import SERVER_ERROR, Client, Serve, error_of, yielding
+from tests.conftest import SERVER_ERROR, Client, Serve, error_of, given, yielding
 from tests.template.chat.scripted import Scripted
 from tests.template.responses.events import create, respond
 
@@ -224,11 +224,11 @@ WRONG: list[tuple[str, Json]] = [
     ("input[0]", {"input": [user({"type": "input_image", "file_id": "file-1"})]}),
     ("input[0].call_id", {"input": [{"type": "function_call_output", "output": "Rain."}]}),
     ("input[0]", {"input": [{**CALL, "arguments": {}}]}),
-    ("input[0]", {"input": [{**OUTPUT, "output": {}}]}),
+    ("input[1]", {"input": [CALL, {**OUTPUT, "output": {}}]}),
     ("input[0]", {"input": [{"type": "compaction", "encrypted_content": "x"}]}),
     ("tools[0].name", {"tools": [{"type": "function"}]}),
     ("tool_choice.name", {"tool_choice": {"type": "function"}}),
-    ("background", {"background": True}),
+    ("background", {"background": True, "store": False}),
     ("conversation", {"conversation": "conv_1"}),
     ("prompt", {"prompt": {"id": "pmpt_1"}}),
     ("temperature", {"temperature": 3}),
@@ -239,7 +239,8 @@ WRONG: list[tuple[str, Json]] = [
     ("input[0].content", {"input": [{"role": "user"}]}),
     ("input[0].content", {"input": [{"role": "user", "content": None}]}),
     ("input[0]", {"input": [user()]}),
-    ("input[0].output", {"input": [{**OUTPUT, "output": None}]}),
+    ("input[0]", {"input": [OUTPUT]}),
+    ("input[1].output", {"input": [CALL, {**OUTPUT, "output": None}]}),
     ("input[0].refusal", {"input": [user({"type": "refusal"})]}),
     ("input[0]", {"input": [user({"type": "input_audio", "input_audio": {}})]}),
     ("text.format", {"text": {"format": 5}}),
@@ -285,10 +286,42 @@ def test_too_many_messages_are_an_error_of_the_input(serve: Serve, service: Scri
     assert (refused.status_code, error_of(refused)["param"]) == (400, "input")
 
 
-@pytest.mark.parametrize("path", ["/v1/responses/compact", "/responses/compact"])
-def test_conversations_are_not_compacted(client: Client, path: str) -> None:
-    refused = client.post(path, json={"model": "test", "input": "Hi"})
-    assert (refused.status_code, error_of(refused)["code"]) == (404, "not_found")
+TOOL = {"type": "function", "name": "f"}
+SPOKEN = [{"role": "user", "content": "One"}, {"role": "assistant", "content": "Two"}, {"role": "user", "content": "3"}]
+
+
+@pytest.mark.parametrize("path", ["/v1/responses", "/responses"])
+def test_a_conversation_goes_on_from_its_summary(client: Client, service: Scripted, path: str) -> None:
+    first = respond(client, SPOKEN)
+    asked = {"model": "test", "previous_response_id": first["id"], "input": "Four", "tools": [TOOL]}
+    compacted = client.post(f"{path}/compact", json=asked).json()
+    *earlier, prompt = service.messages
+
+    assert [message["content"] for message in earlier] == ["One", "Two", "3", "3", "Four"]
+    assert service.body.keys() == {"model", "messages"}
+    assert compacted["object"] == "response.compaction"
+    items = compacted["output"]
+    assert [item["type"] for item in items] == ["message", "message", "message", "compaction"]
+    assert [item["content"][0]["text"] for item in items[:-1]] == ["One", "3", "Four"]
+
+    respond(client, [*items, {"role": "user", "content": "Five"}])
+    *users, summary, last = service.messages
+    assert ([message["content"] for message in users], last["content"]) == (["One", "3", "Four"], "Five")
+    assert summary == {"role": "user", "content": f"Summary of the conversation so far:\n\n{prompt['content']}"}
+
+
+def test_tokens_are_counted_by_the_counter_that_is_plugged_in(client: Client, serve: Serve) -> None:
+    def count(model: str, messages: Messages, body: Body) -> int:
+        return sum(len(str(message["content"]).split()) for message in messages)
+
+    asked = {"model": "test", "instructions": "Be brief.", "input": "Hello there, world"}
+    counting = serve(yielding(), dependencies={"token_counter": given(count)})
+    counted = counting.post("/v1/responses/input_tokens", json=asked)
+    refused = client.post("/v1/responses/input_tokens", json=asked)
+
+    assert (counted.status_code, counted.json()) == (200, {"object": "response.input_tokens", "input_tokens": 5})
+    assert (refused.status_code, "`token_counter`" in error_of(refused)["message"]) == (404, True)
+    assert counting.post("/v1/responses/input_tokens", json={**asked, "model": "no"}).status_code == 404
 
 
 def test_tools_that_a_chat_cannot_hold_are_logged(client: Client, caplog: pytest.LogCaptureFixture) -> None:

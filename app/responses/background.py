@@ -1,0 +1,185 @@
+"""Responses that are made without their clients: followed, cancelled, and ended before the server stops."""
+
+import asyncio
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager, suppress
+from math import inf
+
+import msgspec
+from litestar import Litestar
+from msgspec import Struct
+from msgspec.structs import replace
+
+from app.engine.completion import Completion
+from app.engine.frames import DONE, KEEP_ALIVE, named_frame
+from app.errors import ClientDisconnectedError, CompletionError, InvalidRequestError
+from app.responses.renderer import replay
+from app.responses.store import KeptResponse, KeptResponses
+from schemas.responses import Response
+
+TICK = 0.1  # seconds between two writes of events, and between two looks at what another process has written
+REPORTS = 50  # ticks between two reports that a response is still made
+CANCELLING_TIME = 5.0  # seconds in which a response that is cancelled should end
+
+
+class BackgroundResponse:
+    """A response that is made in the background.
+
+    Args:
+        response: The response, without output.
+        responses: Those of the caller.
+        keep: Keeps the response.
+    """
+
+    completion: Completion
+
+    def __init__(
+        self, response: Response, responses: KeptResponses, keep: Callable[[Response], Awaitable[bool]]
+    ) -> None:
+        self._ended = replace(response, status="in_progress")
+        self._responses = responses
+        self._keep = keep
+        self._progress = responses.progress(response.id)
+
+    async def end(self, response: Response) -> bool:
+        """Take the response when it has ended; it is kept when its last event has been written."""
+        self._ended = response
+        return True
+
+    async def cancelled(self) -> None:
+        """Report from time to time that the response is made, and cancel it when that is asked for."""
+        ticks = 0
+        while True:
+            with suppress(CompletionError):  # the store is out of reach
+                if ticks % REPORTS == 0:
+                    await self._progress.report()
+                if await self._progress.is_cancelled():
+                    break
+            ticks += 1
+            await asyncio.sleep(TICK)
+        self.completion.cancel(ClientDisconnectedError())
+
+    async def begin(self) -> None:
+        """Keep the response as it begins.
+
+        Raises:
+            InvalidRequestError: It cannot be kept.
+        """
+        if not await self._keep(self._ended):
+            message = "A response in the background must be kept, and this one is not to be, or is too large."
+            raise InvalidRequestError(message, param="background")
+        await self._progress.report()
+        self.completion.begin()
+
+    async def run(self) -> None:
+        """Write the events of the response, and then the response."""
+        number = 0
+        try:
+            while (frames := await self.completion.next_frames()) is not None:
+                if frames == KEEP_ALIVE:
+                    continue
+                with suppress(CompletionError, ValueError):  # the store is out of reach or full: the response goes on
+                    await self._progress.write(number, frames)
+                    number += 1
+                await asyncio.sleep(TICK)  # the events of a fast model are written together
+        finally:
+            await self.completion.close()
+            if await self._responses.exists(self._ended.id):
+                await self._keep(self._ended)
+            else:  # it has been deleted
+                await self._progress.clear()
+
+
+class BackgroundResponses:
+    """The responses that are made in the background of a process.
+
+    Args:
+        grace: Seconds that they may go on when the server stops.
+    """
+
+    def __init__(self, grace: float) -> None:
+        self._grace = grace
+        self._tasks: set[asyncio.Task[None]] = set()
+
+    async def run(self, response: BackgroundResponse) -> None:
+        """Keep a response whose completion has started, and go on with it; raise an error if it cannot be kept."""
+        try:
+            await response.begin()
+        except CompletionError:
+            await response.completion.close()
+            raise
+        task = asyncio.create_task(response.run())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    @asynccontextmanager
+    async def running(self, app: Litestar) -> AsyncIterator[None]:
+        """Wait at the end of the application until all responses have ended."""
+        yield
+        if self._tasks:
+            app.state.engine.drain(self._grace)
+            await asyncio.wait(self._tasks)
+
+
+async def follow(responses: KeptResponses, response_id: str, after: int, keep_alive: float) -> AsyncIterator[bytes]:
+    """Yield the events of a response while it is made, and comments while there are none.
+
+    Args:
+        responses: Those of the caller.
+        response_id: The id of the response.
+        after: The number of the event after which to begin.
+        keep_alive: Seconds without an event after which a comment is sent; 0 is never.
+    """
+    progress, number, has_ended, idle = responses.progress(response_id), 0, False, 0.0
+    try:
+        while True:
+            if (frames := await progress.read(number)) is not None:
+                number, idle = number + 1, 0
+                yield _events_after(after, frames)
+                if frames.endswith(DONE):
+                    return
+            elif has_ended:  # and the rest of its events is not kept
+                yield b"".join(replay((await responses.get(response_id)).response, after)[-2:])
+                return
+            elif not (has_ended := not (await responses.get(response_id)).state.runs):
+                await asyncio.sleep(TICK)
+                idle += TICK
+                if keep_alive and idle >= keep_alive:
+                    idle = 0
+                    yield KEEP_ALIVE
+    except CompletionError as error:
+        failure = {"code": error.code or error.type, "message": error.message, "param": error.param}
+        yield named_frame("error", {"type": "error", **failure, "sequence_number": 0}) + DONE
+
+
+async def cancel(responses: KeptResponses, response_id: str) -> KeptResponse:
+    """Cancel a response, and return it when it has ended; one that has ended already is returned as it is.
+
+    Raises:
+        CompletionError: There is no such response, or it does not run in the background.
+    """
+    kept = await responses.get(response_id)
+    if not kept.state.background:
+        raise InvalidRequestError("Only a response that was created with 'background' can be cancelled.")
+    if kept.state.runs:
+        await responses.progress(response_id).cancel()
+        with suppress(TimeoutError):
+            async with asyncio.timeout(CANCELLING_TIME):
+                while (kept := await responses.get(response_id)).state.runs:  # noqa: ASYNC110 - in any process
+                    await asyncio.sleep(TICK)
+    return kept
+
+
+class _Numbered(Struct):
+    sequence_number: int
+
+
+def _events_after(number: int, frames: bytes) -> bytes:
+    if number < 0:
+        return frames
+    return b"".join(frame + b"\n\n" for frame in frames.split(b"\n\n")[:-1] if _number_of(frame) > number)
+
+
+def _number_of(frame: bytes) -> float:
+    data = frame.partition(b"data: ")[2]
+    return inf if data == b"[DONE]" else msgspec.json.decode(data, type=_Numbered).sequence_number

@@ -1,0 +1,160 @@
+"""Responses in the background: they run on without their clients, in whichever process was asked."""
+
+import signal
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+from pathlib import Path
+from typing import Any
+
+import openai
+import pytest
+from openai import OpenAI
+from openai.types.responses import Response
+
+from app.errors import CompletionError
+from app.settings import Secret
+from schemas.chat import Json
+from tests.conftest import live, until, yielding
+from tests.template.e2e.redis import Redis, needs_redis
+from tests.template.e2e.server import SERVING, Server
+from tests.template.e2e.test_responses import Gate
+
+BACKGROUND: Json = {"model": "test", "input": "Hello!", "background": True}
+Clients = tuple[OpenAI, OpenAI]
+Start = Callable[..., Clients]
+
+
+@pytest.fixture(params=["memory", pytest.param("redis", marks=needs_redis)])
+def start(request: pytest.FixtureRequest) -> Iterator[Start]:
+    """Serve a model: by one process, or by two that share a Redis, of which the second never made a response."""
+    with ExitStack() as stack:
+
+        def start(model: Callable[..., Any], **settings: Any) -> Clients:
+            if request.param == "memory":
+                client = stack.enter_context(stack.enter_context(live(model, **settings)))
+                return client, client
+            url = Secret(stack.enter_context(Redis()).url)
+            first, second = (stack.enter_context(live(model, redis_url=url, **settings)) for _ in range(2))
+            return stack.enter_context(first), stack.enter_context(second)
+
+        yield start
+
+
+def ended(client: OpenAI, response: Response) -> Response:
+    """Wait until a response has ended, and return it."""
+    running = ("queued", "in_progress")
+    return until(lambda: client.responses.retrieve(response.id), lambda found: found.status not in running)
+
+
+def test_a_response_is_polled_until_it_has_ended(start: Start) -> None:
+    first, second = start(gate := Gate("Hello"))
+    made = first.responses.create(**BACKGROUND)
+    polled = second.responses.retrieve(made.id)
+    with pytest.raises(openai.BadRequestError, match="has not ended"):
+        first.responses.create(model="test", input="And?", previous_response_id=made.id)
+    gate.opened.set()
+
+    assert (made.status, made.background, polled.status) == ("queued", True, "in_progress")
+    final = ended(second, made)
+    assert (final.status, final.output_text, final.id) == ("completed", "Hellolast", made.id)
+    goes_on = second.responses.create(model="test", input="And?", previous_response_id=made.id)
+    assert goes_on.output_text == "Hellolast"
+
+
+def test_the_events_of_a_response_are_followed_and_resumed(start: Start) -> None:
+    first, second = start(gate := Gate("Hello"))
+    with first.responses.create(**BACKGROUND, stream=True) as stream:
+        seen = [next(stream) for _ in range(5)]  # and then the client leaves
+    response: Any = seen[0]
+    resumed = second.responses.retrieve(response.response.id, stream=True, starting_after=3)
+    again = next(iter(resumed))
+    gate.opened.set()
+    rest = list(resumed)
+
+    assert [event.type for event in seen][-1] == again.type == "response.output_text.delta"
+    numbers = [event.sequence_number for event in (*seen, *rest)]
+    assert numbers == list(range(len(numbers)))
+    assert rest[-1].type == "response.completed"
+    later = list(second.responses.retrieve(response.response.id, stream=True))
+    assert [event.to_dict() for event in later] == [event.to_dict() for event in (*seen, *rest)]
+
+
+def test_a_response_is_cancelled(start: Start) -> None:
+    first, second = start(gate := Gate("Hello"))
+    made = first.responses.create(**BACKGROUND)
+    followed = second.responses.retrieve(made.id, stream=True)
+    until(lambda: next(followed), lambda event: event.type == "response.output_text.delta")
+    cancelled = second.responses.cancel(made.id)
+
+    assert gate.closed.wait(60)
+    assert (cancelled.status, cancelled.output_text, cancelled.error) == ("cancelled", "Hello", None)
+    assert first.responses.retrieve(made.id) == second.responses.cancel(made.id) == cancelled
+    last: Any = list(followed)[-1]
+    assert (last.type, last.response.status) == ("response.failed", "cancelled")
+
+
+@pytest.mark.parametrize("items", [[], ["Hello"]], ids=["at once", "in mid-stream"])
+def test_a_response_that_fails_is_kept_with_its_reason(start: Start, items: list[object]) -> None:
+    first, second = start(yielding(*items, CompletionError("The index is being rebuilt.", status=503)))
+    final = ended(second, first.responses.create(**BACKGROUND))
+
+    assert final.error is not None
+    assert (final.status, final.error.message) == ("failed", "The index is being rebuilt.")
+
+
+def test_a_response_that_is_deleted_ends(start: Start) -> None:
+    first, second = start(gate := Gate("Hello"))
+    made = first.responses.create(**BACKGROUND)
+    second.responses.delete(made.id)
+
+    assert gate.closed.wait(60)
+    for _ in range(2):
+        with pytest.raises(openai.NotFoundError):
+            second.responses.retrieve(made.id)
+
+
+def test_only_responses_of_the_background_are_cancelled_and_only_kept_ones_are_made(start: Start) -> None:
+    client, _ = start(yielding("Hello"), max_concurrent_completions=1)
+    made = client.responses.create(model="test", input="Hello!")
+    with pytest.raises(openai.BadRequestError, match="Only a response"):
+        client.responses.cancel(made.id)
+    with pytest.raises(openai.BadRequestError, match="must be kept"):
+        client.responses.create(**BACKGROUND, store=False)
+    with pytest.raises(openai.NotFoundError):
+        client.responses.cancel("resp_none")
+    assert client.responses.create(model="test", input="Hello!").output_text == "Hello"  # nothing runs on
+
+
+def test_responses_count_as_completions_that_run(start: Start) -> None:
+    client, _ = start(gate := Gate("Hello"), max_concurrent_completions=1)
+    made = client.responses.create(**BACKGROUND)
+    with pytest.raises(openai.InternalServerError, match="overloaded"):
+        client.responses.create(**BACKGROUND)
+    gate.opened.set()
+    assert ended(client, made).status == "completed"
+
+
+@needs_redis
+@pytest.mark.parametrize(("model", "ends"), [("brief", "completed"), ("endless-generator", "failed")])
+def test_a_server_that_stops_ends_its_responses(tmp_path: Path, model: str, ends: str) -> None:
+    with Redis() as redis, Server(tmp_path / "other", app=SERVING, REDIS_URL=redis.url) as other:
+        with Server(tmp_path / "log", app=SERVING, REDIS_URL=redis.url, SHUTDOWN_GRACE="2") as server:
+            made = server.openai().responses.create(model=model, input="run", background=True)
+            server.send(signal.SIGTERM)
+            server.wait()
+        final = other.openai().responses.retrieve(made.id)
+
+    assert (final.status, bool(final.output_text)) == (ends, True)
+    assert ends == "completed" or "shutting down" in getattr(final.error, "message", "")
+
+
+@needs_redis
+def test_a_response_whose_server_was_killed_has_failed(tmp_path: Path) -> None:
+    with Redis() as redis, live(yielding(), redis_url=Secret(redis.url)) as other, other:
+        server = Server(tmp_path / "log", app=SERVING, REDIS_URL=redis.url)
+        made = server.__enter__().openai().responses.create(model="endless-generator", input="run", background=True)
+        server.kill()
+        store = redis.client()
+        store.delete(*store.keys("*:runs"))  # which expires
+        final = other.responses.retrieve(made.id)
+    assert (final.status, "stopped" in getattr(final.error, "message", "")) == ("failed", True)
