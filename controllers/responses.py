@@ -17,6 +17,7 @@ from msgspec import Struct
 from app.engine.completion import Services
 from app.engine.frames import encode
 from app.engine.invoke import Headers, call
+from app.engine.observers import Record
 from app.engine.request import validate
 from app.errors import CODES, CompletionError
 from app.responses.background import BackgroundResponse, cancel, follow
@@ -93,7 +94,8 @@ class ResponsesController(Controller):
         turn = await _turn(request, body, services)
         asked, keep = turn.asked, partial(turn.responses.keep, turn.history, turn.items)
         response = new_response(asked, store=request.app.state.settings.store_responses and asked.store is not False)
-        if turn.sent.get("generate") is False:
+        if MEMORY in request.scope["state"] and turn.sent.get("generate") is False:
+            request.scope["state"]["completion"] = Record(model=asked.model, stream=True, ended="done")
             return _event_stream(await warmed_up(response, keep))
         with _answering(turn):
             renderer = partial(ResponseRenderer, asked, response)

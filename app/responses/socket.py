@@ -4,7 +4,9 @@ Source: https://developers.openai.com/api/docs/guides/websocket-mode
 """
 
 import asyncio
+import re
 from collections.abc import Awaitable, Callable
+from contextlib import suppress
 from typing import Any
 
 import msgspec
@@ -18,15 +20,18 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from app.engine.engine import Engine
 from app.engine.frames import encode
 from app.engine.request import parse_json
-from app.errors import CompletionError, InvalidRequestError, clipped
+from app.errors import CompletionError, InvalidRequestError
 from app.responses.memory import BoundedStore
 from schemas.chat import Json
 
 LIFETIME = 3600.0  # seconds that a connection may last, as with OpenAI
 IDLE = 1.0  # seconds between two looks whether an idle connection should be closed
+MEMORY_SIZE = 40_000_000  # bytes that a connection remembers: a conversation and the next one
 MAX_WAITING = 4  # messages that may wait while a response is made
 MEMORY = "responses_of_connection"  # key in the state of a request: the store of its connection
 COPIED = ("asgi", "server", "client", "path", "raw_path", "root_path", "query_string")  # of the scope of the WebSocket
+STREAM_ID = re.compile(r"[\w.-]{1,256}", re.ASCII)
+LIMITING = re.compile(r"retry-after|x-ratelimit-")  # headers of an error that its event has too
 NOT_COPIED = (b"upgrade", b"connection", b"content-type", b"content-length", b"x-request-id")  # of its headers
 
 
@@ -57,7 +62,7 @@ class ResponsesSocket:
     def __init__(self, socket: WebSocket[Any, Any, Any]) -> None:
         self._socket = socket
         self._engine: Engine = socket.app.state.engine
-        self._memory = BoundedStore(2 * socket.app.state.settings.max_body_size)
+        self._memory = BoundedStore(MEMORY_SIZE)
         self._messages = asyncio.Queue[str](MAX_WAITING)
         self._has_left = False
         self._over = asyncio.Event()  # set when the answer to a message has been sent, or the client has left
@@ -87,11 +92,13 @@ class ResponsesSocket:
         try:
             while True:
                 message = await self._socket.receive_text()
-                if self._messages.full():
-                    error = InvalidRequestError(f"At most {MAX_WAITING} messages may wait.", status=429)
-                    await _Answer(self.send).refuse(error)
-                else:
+                if not self._messages.full():
                     self._messages.put_nowait(message)
+                    continue
+                answer, error = _Answer(self.send), f"At most {MAX_WAITING} messages may wait: send this one later."
+                with suppress(CompletionError):
+                    _read(message, answer)
+                await answer.refuse(InvalidRequestError(error, status=429))
         except WebSocketDisconnect:
             self._has_left = True
             self._over.set()
@@ -100,16 +107,10 @@ class ResponsesSocket:
         self._over = over = asyncio.Event()
         answer = _Answer(self.send)
         try:
-            body = parse_json(message.encode(errors="surrogatepass"), content_type=b"")
-            answer.stream_id = body.pop("stream_id", None)
-            if (name := body.pop("type", None)) != "response.create":
-                raise InvalidRequestError(f"Events of the type '{clipped(str(name))}' are not taken.", param="type")
-            if body.pop("background", False):
-                raise InvalidRequestError("A WebSocket has no responses in the background.", param="background")
+            unread = [_read(message, answer)]
         except CompletionError as error:
             await answer.refuse(error)
             return
-        unread = [encode(body | {"stream": True})]
 
         async def receive() -> Any:
             if unread:
@@ -122,7 +123,8 @@ class ResponsesSocket:
             if not message.get("more_body", True):
                 over.set()
 
-        await self._socket.app(self._scope(), receive, send)
+        # In a task, as the request has context variables of its own
+        await asyncio.create_task(self._socket.app(self._scope(), receive, send))
         if answer.status != HTTP_200_OK:
             await self._memory.delete_all()
 
@@ -150,6 +152,27 @@ class ResponsesSocket:
         await self._socket.close(1012 if self._engine.draining else 1000)  # "service restart", "normal"
 
 
+def _read(message: str, answer: "_Answer") -> bytes:
+    """Return the body of the request that a message stands for, and tell the answer where it belongs.
+
+    Raises:
+        InvalidRequestError: It is something else.
+    """
+    if not message:
+        raise InvalidRequestError("A message must be text: the JSON of an event of the type 'response.create'.")
+    body = parse_json(message.encode(errors="surrogatepass"), content_type=b"")
+    stream_id = body.pop("stream_id", None)
+    if stream_id is not None and not (isinstance(stream_id, str) and STREAM_ID.fullmatch(stream_id)):
+        error = "'stream_id' must be 1 to 256 letters, digits, '_', '.' or '-'."
+        raise CompletionError(error, status=400, code="invalid_stream_id", param="stream_id")
+    answer.stream_id = stream_id
+    if body.pop("type", None) != "response.create":
+        raise InvalidRequestError("The 'type' of a message must be 'response.create'.", param="type")
+    if body.pop("background", False):
+        raise InvalidRequestError("A WebSocket has no responses in the background.", param="background")
+    return encode(body | {"stream": True})
+
+
 class _Answer:
     """Sends the answer to one message: the events of a stream, or an error.
 
@@ -159,14 +182,17 @@ class _Answer:
 
     def __init__(self, send: Callable[[bytes], Awaitable[None]]) -> None:
         self.status = 0
-        self.stream_id: object = None  # by which the client tells apart what it has asked for
+        self.stream_id: str | None = None  # by which the client tells apart what it has asked for
         self._send = send
         self._error = b""
+        self._headers: Json = {}
 
     async def receive(self, message: Any) -> None:
         """Take what the application sends by HTTP."""
         if message["type"] == "http.response.start":
             self.status = message["status"]
+            headers = {name.decode("latin-1").lower(): value.decode("latin-1") for name, value in message["headers"]}
+            self._headers = {name: value for name, value in headers.items() if LIMITING.match(name)}
         elif self.status == HTTP_200_OK:
             for frame in message["body"].split(b"\n\n"):
                 event = frame.partition(b"data: ")[2]
@@ -179,12 +205,15 @@ class _Answer:
 
     async def refuse(self, error: CompletionError) -> None:
         """Send an error."""
-        self.status = error.status
+        self.status, self._headers = error.status, error.headers
         await self._send_error(msgspec.to_builtins(error.to_response().error))
 
     async def _send_error(self, error: Json) -> None:
         error["code"] = error["code"] or error["type"]  # the Open Responses specification wants a string
-        await self._send_event(encode({"type": "error", "status": self.status, "error": error}))
+        error["headers"] = self._headers
+        await self._send_event(
+            encode({"type": "error", "status": self.status, "error": error | {"headers": self._headers}})
+        )
 
     async def _send_event(self, event: bytes) -> None:
         if self.stream_id is not None:

@@ -144,7 +144,7 @@ class Http(HttpToolsProtocol):
 
     def _should_upgrade(self) -> bool:
         """Return whether the request is for a WebSocket that there is; others are answered without the upgrade."""
-        is_there = self.url.partition(b"?")[0].decode("latin-1") in self._websockets
+        is_there = self.url.partition(b"?")[0].rstrip(b"/").decode("latin-1") in self._websockets
         return is_there and self.parser.get_method() == b"GET" and super()._should_upgrade()
 
     def _handle_upgrade(self, rest: bytes) -> None:

@@ -75,7 +75,7 @@ def test_openais_client_makes_one_response_after_another(server: Server) -> None
                     break
 
 
-@pytest.mark.parametrize("path", ["/v1/responses", "/responses"])
+@pytest.mark.parametrize("path", ["/v1/responses", "/responses/"])
 def test_the_events_are_those_of_a_stream(server: Server, path: str) -> None:
     body: Json = {"model": MODEL, "input": "One two", "stream": True}
     streamed = httpx.post(f"{server.url}{path}", json=body, timeout=PATIENCE).text
@@ -84,6 +84,20 @@ def test_the_events_are_those_of_a_stream(server: Server, path: str) -> None:
         assert [event["type"] for event in received(socket)] == [
             line.removeprefix("event: ") for line in streamed.splitlines() if line.startswith("event: ")
         ]
+
+
+def test_a_message_that_cannot_wait_is_refused_by_its_stream_id(socket: Any) -> None:
+    create(socket, "full", model="gated-async-generator")
+    until(lambda: json.loads(socket.recv(PATIENCE))["type"], lambda kind: kind == "response.output_text.delta")
+    for number in range(5):
+        create(socket, stream_id=f"lane-{number}")
+    refused = received(socket)[-1]
+    assert (refused["status"], refused["stream_id"]) == (429, "lane-4")
+
+
+def test_a_message_must_be_text(socket: Any) -> None:
+    socket.send(b"{}")
+    assert "must be text" in received(socket)[-1]["error"]["message"]
 
 
 def test_messages_are_answered_in_turn_each_with_its_stream_id(socket: Any) -> None:
@@ -119,7 +133,8 @@ def test_a_warm_up_asks_no_model_and_can_be_continued(socket: Any) -> None:
 
 WRONG: dict[str, tuple[str, int, str]] = {
     "no JSON": ("{", 400, "not valid JSON"),
-    "another event": ('{"type": "response.steer"}', 400, "response.steer"),
+    "another event": ('{"type": "response.steer"}', 400, "'response.create'"),
+    "a stream id": ('{"type": "response.create", "stream_id": ""}', 400, "'stream_id'"),
     "background": (
         '{"type": "response.create", "model": "burst", "input": "Hi", "background": true}',
         400,
@@ -147,10 +162,12 @@ def test_a_connection_needs_a_key_and_its_messages_are_limited_as_requests_are(t
             with pytest.raises(InvalidStatus) as caught:
                 opened(server, **headers)
             assert caught.value.response.status_code == 401
+            assert caught.value.response.headers["x-request-id"]
         with opened(server, authorization=f"Bearer {KEY}") as socket:
             assert asked(socket)["type"] == "response.completed"
             limited = asked(socket)
     assert (limited["status"], limited["error"]["code"]) == (429, "rate_limit_exceeded")
+    assert int(limited["error"]["headers"]["retry-after"]) > 0
 
 
 def test_a_page_of_another_site_makes_no_response(server: Server) -> None:
