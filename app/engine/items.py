@@ -75,7 +75,7 @@ class ItemReader:
             case dict() if is_completion(item):
                 return _completion_parts(item)
             case {"error": error} if error:
-                raise _error(error)
+                raise upstream_error(error)
             case dict() if "choices" in item or "usage" in item or item.get("object") == "chat.completion.chunk":
                 return _chunk_parts(item)
             case _ if hasattr(item, "to_event_dict"):
@@ -197,6 +197,14 @@ def set_fields(source: Mapping[str, Any], left_out: Container[str] = ()) -> Json
     return {name: value for name, value in source.items() if value is not None and name not in left_out}
 
 
+def upstream_error(error: Any) -> CompletionError:
+    """Return the error that an upstream has sent, e.g. in a frame `{"error": …}`."""
+    if not isinstance(error, Mapping):
+        return CompletionError(str(error))
+    kind, code, param = (str(error[name]) if error.get(name) else None for name in ("type", "code", "param"))
+    return CompletionError(str(error.get("message") or "The model failed."), type=kind, code=code, param=param)
+
+
 def _chunk_parts(chunk: Json) -> Iterator[Part]:
     fields = set_fields(chunk, ("choices", "usage", "object"))
     choices = chunk.get("choices") or ()
@@ -231,14 +239,6 @@ def _deltas(message: Json) -> Iterator[Json]:
             yield {name: value}
     if extra := set_fields(message, (*MESSAGE_FIELDS, "role")):
         yield extra
-
-
-def _error(error: Any) -> CompletionError:
-    """Return the error that an upstream's frame `{"error": …}` holds."""
-    if not isinstance(error, Mapping):
-        return CompletionError(str(error))
-    kind, code, param = (str(error[name]) if error.get(name) else None for name in ("type", "code", "param"))
-    return CompletionError(str(error.get("message") or "The model failed."), type=kind, code=code, param=param)
 
 
 def _content_of(item: Any) -> Any:

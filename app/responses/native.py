@@ -1,79 +1,63 @@
-"""Items and events of the Responses API that a service gives itself: a whole response, or the events of one."""
+"""Items that a service gives itself, by the events of the Responses API, or whole."""
 
-from collections.abc import Iterator
-from typing import Any
+from collections.abc import Iterator, Sequence
 
-import msgspec
-
-from app.engine.items import Item, is_response, is_response_event
-from app.errors import CompletionError
+from app.responses.events import ADDED, DONE, Events
 from app.responses.ids import new_item_id
-from app.responses.open_items import ARGUMENTS, INPUT, REASONING, REFUSAL, SUMMARY, TEXT
+from app.responses.items import ANNOTATION, CALLS, PARTS, OpenItem
 from schemas.chat import Json
-from schemas.responses import Response
-
-ENDINGS = ("incomplete", "failed", "cancelled")  # statuses besides `completed`
-PARTS = {"output_text": TEXT, "refusal": REFUSAL, "reasoning_text": REASONING, "summary_text": SUMMARY}
-CALLS = {"function_call": ARGUMENTS, "custom_tool_call": INPUT}
 
 
-def native_events(item: Item) -> list[Json] | None:
-    """Return the events that an item is or stands for, or None if it is something else."""
-    if type(item) is str:
-        return None
-    if is_response_event(item):
-        return [_to_dict(item)]
-    return list(events_of(_to_dict(item))) if is_response(item) else None
+class NativeItems:
+    """Adds a service's own items to a response: their events get new numbers, and they a place in the output."""
+
+    def __init__(self, events: Events) -> None:
+        self._events = events
+        self._items: dict[str, OpenItem] = {}  # by id
+
+    def add_event(self, event: Json) -> None:
+        """Add an event; one that ends an item that has not begun stands for the whole item."""
+        told, name = event.get("item") or {}, event["type"]
+        item = self._items.get(told.get("id") or event.get("item_id") or "")
+        if item is not None and name != ADDED:
+            self._events.tell(item, event)
+        elif name == DONE:
+            self.add(told)
+        elif name != ADDED:
+            self._events.send(event)
+        elif item is None:
+            self._begin(told)
+
+    def add(self, whole: Json) -> None:
+        """Add a whole item, by events that add up to it: each of its texts is one delta."""
+        begun: Json = {name: [] for name in ("content", "summary") if whole.get(name)}
+        events = [event for name in begun for event in _part_events(f"{name}_index", whole[name])]
+        if call := CALLS.get(whole["type"]):
+            begun[call.field] = ""
+            events = [{"type": f"response.{call.event}.delta", "delta": whole[call.field]}]
+        item = self._begin(whole | begun | ({"status": "in_progress"} if begun else {}))
+        for event in (*events, {"type": DONE, "item": whole | {"id": item.item["id"]}}):
+            self._events.tell(item, event)
+
+    def add_missing(self, items: Sequence[Json]) -> None:
+        """Add the items of a response that ends, but none if the parts of a chat are its output."""
+        for item in items:
+            if item.get("id") not in self._items if self._items else not self._events.response.output:
+                self.add(item)
+
+    def _begin(self, item: Json) -> OpenItem:
+        item["id"] = item.get("id") or new_item_id(item["type"])
+        begun = self._items[item["id"]] = OpenItem(item)
+        self._events.begin_item(begun)
+        return begun
 
 
-def events_of(response: Json) -> Iterator[Json]:
-    """Yield the events of the items of a whole response, and the one that ends it."""
-    for item in response["output"]:
-        yield from events_of_item(item)
-    status = response.get("status")
-    yield {"type": f"response.{status if status in ENDINGS else 'completed'}", "response": response | {"output": []}}
-
-
-def events_of_item(item: Json) -> Iterator[Json]:
-    """Yield the events of a whole item: each of its texts is one delta."""
-    item = item if item.get("id") else item | {"id": new_item_id(item["type"])}
-    lists = [name for name in ("content", "summary") if item["type"] in ("message", "reasoning") and item.get(name)]
-    call = CALLS.get(item["type"])
-    begun: Json = {name: [] for name in lists} | ({call.field: ""} if call else {})
-    yield {"type": "response.output_item.added", "item": item | begun | ({"status": "in_progress"} if begun else {})}
-    for name in lists:
-        for index, part in enumerate(item[name]):
-            yield from _events_of_part({"item_id": item["id"], f"{name}_index": index}, part)
-    if call:
-        place = {"item_id": item["id"]}
-        yield {"type": f"response.{call.event}.delta", **place, "delta": item[call.field]}
-        yield {"type": f"response.{call.event}.done", **place, call.field: item[call.field], "name": item["name"]}
-    yield {"type": "response.output_item.done", "item": item}
-
-
-def failure_of(error: Json) -> CompletionError:
-    """Return the error that an event of a service holds."""
-    return CompletionError(error.get("message") or "The model failed to respond.", code=error.get("code"))
-
-
-def _events_of_part(place: Json, part: Json) -> Iterator[Json]:
-    kind = PARTS.get(part["type"], TEXT)
-    text = part[kind.field]
-    more = {"logprobs": part.get("logprobs") or []} if kind is TEXT else {}
-    begun: Json = {kind.field: ""} | ({"annotations": [], "logprobs": []} if kind is TEXT else {})
-    yield {"type": f"response.{kind.part_event}.added", **place, "part": part | begun}
-    yield {"type": f"response.{kind.event}.delta", **place, "delta": text, **more}
-    for index, annotation in enumerate(part.get("annotations") or ()):
-        added = {"annotation_index": index, "annotation": annotation}
-        yield {"type": "response.output_text.annotation.added", **place, **added}
-    yield {"type": f"response.{kind.event}.done", **place, kind.field: text, **more}
-    yield {"type": f"response.{kind.part_event}.done", **place, "part": part}
-
-
-def _to_dict(value: Any) -> Json:
-    if isinstance(value, Response):
-        value = msgspec.to_builtins(value)
-    elif not isinstance(value, dict):  # an object of the `openai` package
-        value = value.model_dump(mode="json", by_alias=True, exclude_unset=True)
-    fields: Json = value
-    return fields
+def _part_events(index_name: str, parts: Sequence[Json]) -> Iterator[Json]:
+    for index, part in enumerate(parts):
+        if kind := PARTS.get(part["type"]):
+            place, logprobs = {index_name: index}, part.get("logprobs")
+            yield {"type": f"response.{kind.part_event}.added", **place, "part": {"type": part["type"]}}
+            delta = {"type": f"response.{kind.event}.delta", **place, "delta": part[kind.field]}
+            yield delta | {"logprobs": logprobs} if logprobs else delta
+            for annotation in part.get("annotations") or ():
+                yield {"type": ANNOTATION, **place, "annotation": annotation}

@@ -1,22 +1,36 @@
 """Renderer of the Responses API."""
 
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Awaitable, Callable, Iterable, Sequence
+from itertools import groupby
 from time import time
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import msgspec
 from msgspec.structs import replace
 
 from app.engine.answer import NO_USAGE, Answer
 from app.engine.frames import DONE
-from app.engine.items import Item, ItemReader
+from app.engine.items import Item, ItemReader, is_response, is_response_event, set_fields, upstream_error
+from app.engine.parts import ChoiceDelta, ChunkFields
 from app.errors import CompletionError
+from app.responses.deltas import Deltas
 from app.responses.events import Events
 from app.responses.ids import new_response_id
-from app.responses.native import events_of_item, failure_of, native_events
-from app.responses.request import LOGPROBS, echo_of, namespaces_of
+from app.responses.items import copy_of
+from app.responses.native import NativeItems
+from app.responses.request import echo_of
 from schemas.chat import ChatCompletionRequest, Json
-from schemas.responses import InputTokensDetails, OutputTokensDetails, Response, ResponseRequest, ResponseUsage
+from schemas.responses import Response, ResponseRequest, ResponseUsage
+
+USAGE_NAMES = {  # of numbers of tokens in a response, by their names in a chat
+    "prompt_tokens": "input_tokens",
+    "prompt_tokens_details": "input_tokens_details",
+    "completion_tokens": "output_tokens",
+    "completion_tokens_details": "output_tokens_details",
+    "total_tokens": "total_tokens",
+}
+BEGINNINGS = ("response.created", "response.in_progress", "response.queued")
+ENDINGS = ("incomplete", "failed", "cancelled")  # statuses besides `completed`
 
 Keep: TypeAlias = Callable[[Response], Awaitable[bool]]
 
@@ -58,33 +72,24 @@ class ResponseRenderer:
     ) -> None:
         self.answer = Answer(request.model, reader, id=response.id)
         response = replace(response, model=request.model, output=[])
-        self._events = Events(
-            response,
-            summarizes=bool(response.reasoning["summary"]),
-            has_logprobs=LOGPROBS in (asked.include or ()),
-            namespaces=namespaces_of(response.tools),
-        )
+        self._events = Events(response)
+        self._deltas = Deltas(self._events, asked)
+        self._native_items = NativeItems(self._events)
         self._keep = keep
         self._finish_reason: str | None = None  # given by an event of the service's own
 
-    def write(self, items: Sequence[Item], frames: list[bytes] | None) -> None:
+    def write(self, items: Sequence[Any], frames: list[bytes] | None) -> None:
         """Append the events of some items."""
         self._events.frames = frames
-        for item in items:
-            if type(item) is str and self._events.continue_text(item):  # as most are
-                continue
-            if (native := native_events(item)) is not None:
-                for event in native:
-                    self._add_native(event)
-                continue
-            for part in self.answer.read(item):
-                self._events.add(part)
+        for kind, group in groupby(items, type):
+            for item in group:
+                if not (kind is str and self._deltas.continue_text(item, group)):  # noqa: B031 - which then ends
+                    self._add(item)
 
     async def finish(self, frames: list[bytes] | None) -> None:
         """Append the events that end the items and the response, and keep the response."""
         self._events.frames = frames
-        for part in self.answer.finish():
-            self._events.add(part)
+        self._add_parts(self.answer.finish())
         if self._finish_reason is not None:
             self.answer.finish_reasons = [self._finish_reason]
         self._events.complete(self.answer.finish_reasons[0], response_usage(self.answer.usage))
@@ -104,28 +109,45 @@ class ResponseRenderer:
         await self.finish(None)
         return self._events.response
 
+    def _add(self, item: Any) -> None:
+        if type(item) is str or not (is_response(item) or is_response_event(item)):
+            self._add_parts(self.answer.read(item))
+            return
+        if not isinstance(item, dict | Response):  # but an object of the `openai` package
+            item = item.model_dump(mode="json", by_alias=True, exclude_unset=True)
+        self._add_native(copy_of(item))
+
+    def _add_parts(self, parts: Iterable[str | ChoiceDelta | ChunkFields]) -> None:
+        for part in parts:
+            self._events.begin()
+            self._deltas.add(part)
+
     def _add_native(self, event: Json) -> None:
-        """Add an event of the service's own, or raise the error that it holds.
+        """Add a response or an event of the service's own, or raise the error that it holds.
 
         The server itself sends the events that begin and end a response.
         """
+        response = event.get("response") or {}
         match event:
-            case {"type": "response.created" | "response.in_progress" | "response.queued"}:
-                self._events.begin()
-            case {"type": "error", **error}:
-                raise failure_of(error)
-            case {"type": "response.failed" | "response.cancelled", **fields}:
-                raise failure_of((fields.get("response") or {}).get("error") or {})
-            case {"type": "response.completed" | "response.incomplete", "response": response}:
-                missing = [item for item in response.get("output") or () if not self._events.knows(item)]
-                for each in (event for item in missing for event in events_of_item(item)):
-                    self._events.add_native(each)
-                if usage := _chat_usage(response.get("usage")):
-                    self.answer.add_usage(usage)
+            case {"type": "error"}:
+                raise _failure(event)
+            case {"type": "response.failed" | "response.cancelled"}:
+                raise _failure(response.get("error") or {})
+        self._events.begin()
+        match event:
+            case {"object": "response", "output": output, **rest}:
+                for item in output:
+                    self._native_items.add(item)
+                status = rest.get("status") if rest.get("status") in ENDINGS else "completed"
+                self._add_native({"type": f"response.{status}", "response": rest})
+            case {"type": "response.completed" | "response.incomplete"}:
+                self._native_items.add_missing(response.get("output") or ())
+                usage = response.get("usage") or {}
+                self.answer.add_usage({name: usage.get(theirs) for name, theirs in USAGE_NAMES.items()})
                 reason = (response.get("incomplete_details") or {}).get("reason")
                 self._finish_reason = "length" if reason == "max_output_tokens" else reason
-            case _:
-                self._events.add_native(event)
+            case {"type": str(type)} if type not in BEGINNINGS:
+                self._native_items.add_event(event)
 
 
 async def warmed_up(response: Response, keep: Keep) -> list[bytes]:
@@ -141,51 +163,30 @@ async def warmed_up(response: Response, keep: Keep) -> list[bytes]:
 def replay(response: bytes, after: int) -> list[bytes]:
     """Return the events of a kept response whose numbers are greater than `after`, and always the last."""
     kept: Json = msgspec.json.decode(response)
-    begun: Json = {
-        "output": [],
-        "status": "in_progress",
-        "completed_at": None,
-        "error": None,
-        "incomplete_details": None,
-    }
-    events = Events(msgspec.convert(kept | begun, Response))
+    begun: Json = dict.fromkeys(("completed_at", "error", "incomplete_details"))
+    events = Events(msgspec.convert(kept | begun | {"output": [], "status": "in_progress"}, Response))
     events.frames = frames = list[bytes]()
     events.begin()
+    items = NativeItems(events)
     for item in kept["output"]:
-        for event in events_of_item(item):
-            events.add_native(event)
-    events.end_as(kept)
+        items.add(item)
+    events.send({"type": f"response.{kept['status']}", "response": kept})
     return [*frames[after + 1 : -1], frames[-1], DONE]
-
-
-def _chat_usage(usage: Json | None) -> Json | None:
-    """Return the usage of a response under the names of a chat, which the engine counts."""
-    return usage and {
-        "prompt_tokens": usage.get("input_tokens"),
-        "prompt_tokens_details": usage.get("input_tokens_details"),
-        "completion_tokens": usage.get("output_tokens"),
-        "completion_tokens_details": usage.get("output_tokens_details"),
-        "total_tokens": usage.get("total_tokens"),
-    }
 
 
 def response_usage(usage: Json) -> ResponseUsage:
     """Return the usage of a chat under the names of a response."""
-    prompt, completion = _count(usage, "prompt_tokens"), _count(usage, "completion_tokens")
-    of_prompt, of_completion = usage.get("prompt_tokens_details"), usage.get("completion_tokens_details")
-    return ResponseUsage(
-        input_tokens=prompt,
-        input_tokens_details=InputTokensDetails(
-            cached_tokens=_count(of_prompt, "cached_tokens"),
-            cache_write_tokens=_count(of_prompt, "cache_write_tokens"),
-        ),
-        output_tokens=completion,
-        output_tokens_details=OutputTokensDetails(reasoning_tokens=_count(of_completion, "reasoning_tokens")),
-        total_tokens=_count(usage, "total_tokens") or prompt + completion,
-    )
+    named = {
+        theirs: _details(usage.get(name)) if name.endswith("details") else usage[name]
+        for name, theirs in USAGE_NAMES.items()
+    }
+    return msgspec.convert(named, ResponseUsage)
 
 
-def _count(usage: object, name: str) -> int:
-    """Return a number of tokens, 0 where the service reported something else."""
-    tokens = usage.get(name) if isinstance(usage, dict) else None
-    return tokens if isinstance(tokens, int) else 0
+def _details(details: object) -> Json:
+    """Return the numbers in what a service reports, which may be anything."""
+    return {name: n for name, n in details.items() if type(n) is int} if isinstance(details, dict) else {}
+
+
+def _failure(error: Json) -> CompletionError:
+    return upstream_error({"message": "The model failed to respond."} | set_fields(error, ("type",)))
