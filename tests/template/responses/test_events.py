@@ -13,7 +13,7 @@ from schemas.chat import Delta, Json
 from tests.conftest import SERVER_ERROR, Serve, returning, yielding
 from tests.template.chat.samples import Sample, any_text, bare, samples, whole_samples
 from tests.template.chat.scripted import WAYS, Scripted, Way, accumulated, played
-from tests.template.responses.events import OWN_EVENT, events_of, respond, short
+from tests.template.responses.events import OWN_EVENT, create, events_of, respond, short
 
 ways = st.sampled_from(WAYS)
 results = st.one_of(
@@ -291,25 +291,58 @@ def test_what_waits_when_the_response_fails_is_told(serve: Serve) -> None:
     assert failed["output"][1]["content"][0]["text"] == "Text"
 
 
+def test_what_comes_for_a_call_after_its_whole_arguments_reaches_them(serve: Serve) -> None:
+    calls = [call(index, id=f"call_{index}", name="f", arguments="{}") for index in (0, 1)]
+    client = serve(yielding(*calls, call(0, arguments="\n"), call(0, arguments='{"a": 1}')))
+    frames = create(client, stream=True).text.split("\n\n")[:-2]
+    events = [json.loads(frame.partition("data: ")[2]) for frame in frames]
+
+    assert [event["item"]["arguments"] for event in events if event["type"] == "response.output_item.done"] == [
+        "{}",
+        '{}{"a": 1}',
+        "{}",
+    ]
+    for response in (events[-1]["response"], respond(client)):
+        assert [item["arguments"] for item in response["output"]] == ['{}{"a": 1}', "{}"]
+
+
 CITED: Json = {"type": "url_citation", "start_index": 0, "end_index": 2, "title": "T", "url": "https://example.com"}
 LOGPROB: Json = {"token": "Hi", "logprob": -0.5, "bytes": [72, 105], "top_logprobs": []}
 
 
-def test_annotations_and_log_probabilities_of_a_chat_are_those_of_its_text(serve: Serve) -> None:
-    nested = {"type": "url_citation", "url_citation": {name: CITED[name] for name in CITED if name != "type"}}
-    told = {"choices": [{"delta": {"content": "Hi"}, "logprobs": {"content": [LOGPROB]}}]}
-    client = serve(yielding(told, delta(annotations=[nested])))
-    events = events_of(client, include=["message.output_text.logprobs"])
+LOGPROBS: Json = {"include": ["message.output_text.logprobs"]}
+NESTED = delta(
+    annotations=[{"type": "url_citation", "url_citation": {name: CITED[name] for name in CITED if name != "type"}}]
+)
+TOLD: Json = {"choices": [{"delta": {"content": "Hi"}, "logprobs": {"content": [LOGPROB]}}]}
+LATE = {"choices": [{"delta": {}, "logprobs": {"content": [LOGPROB]}}]}
+HALF, REST = call(0, id="a", name="f", arguments="{"), call(0, arguments="}")
+
+
+@pytest.mark.parametrize(
+    ("items", "deltas"),
+    [
+        ([TOLD, NESTED], [[LOGPROB]]),
+        ([NESTED, TOLD], [[LOGPROB]]),
+        (["Hi", LATE, NESTED], [[], [LOGPROB]]),
+        ([HALF, TOLD, NESTED, REST], [[LOGPROB]]),
+        ([HALF, "Hi", NESTED, LATE], [[], [LOGPROB]]),
+    ],
+    ids=["with the text", "before it", "after it", "while it waits", "until the end"],
+)
+def test_annotations_and_log_probabilities_of_a_chat_are_those_of_its_text(
+    serve: Serve, items: list[object], deltas: list[list[Json]]
+) -> None:
+    client = serve(yielding(*items))
+    events = events_of(client, **LOGPROBS)
 
     added = [event for event in events if event["type"] == "response.output_text.annotation.added"]
     assert [(event["annotation_index"], event["annotation"]) for event in added] == [(0, CITED)]
-    assert [event["logprobs"] for event in events if "output_text.d" in event["type"]] == [[LOGPROB], [LOGPROB]]
-    for response in (events[-1]["response"], respond(client, include=["message.output_text.logprobs"])):
-        assert (
-            response["output"][0]["content"][0] | {"annotations": [CITED], "logprobs": [LOGPROB]}
-            == (response["output"][0]["content"][0])
-        )
-    assert respond(client)["output"][0]["content"][0]["logprobs"] == []
+    assert [event["logprobs"] for event in events if "output_text.d" in event["type"]] == [*deltas, [LOGPROB]]
+    for response in (events[-1]["response"], respond(client, **LOGPROBS)):
+        part = response["output"][-1]["content"][0]
+        assert part | {"text": "Hi", "annotations": [CITED], "logprobs": [LOGPROB]} == part
+    assert respond(client)["output"][-1]["content"][0]["logprobs"] == []
 
 
 def test_a_content_that_is_a_list_of_parts_is_its_texts(serve: Serve) -> None:

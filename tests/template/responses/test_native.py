@@ -131,10 +131,14 @@ def test_every_event_of_a_failure_fails_the_response(serve: Serve, event: object
     assert error_of(refused)["message"] == message
 
 
-def test_an_item_that_cannot_be_sent_fails_the_response(serve: Serve) -> None:
-    done = {"type": "response.output_item.done", "item": {**SEARCH, "action": object()}}
+UNSENDABLE = {"item": {**SEARCH, "action": object()}, "part": {"type": "output_text", "text": object()}}
 
-    assert events_of(serve(yielding("One", done)))[-1]["response"]["error"]["message"] == SERVER_ERROR
+
+@pytest.mark.parametrize(("event", "field"), [("output_item.done", "item"), ("content_part.added", "part")])
+def test_an_item_that_cannot_be_sent_fails_the_response(serve: Serve, event: str, field: str) -> None:
+    told = {"type": f"response.{event}", "item_id": "msg_1", "content_index": 0, field: UNSENDABLE[field]}
+
+    assert events_of(serve(yielding("One", ADDED, told)))[-1]["response"]["error"]["message"] == SERVER_ERROR
 
 
 @pytest.mark.parametrize("answer", [WHOLE, {"type": "response.output_text.delta", "delta": "Hi"}, ERROR])
@@ -184,3 +188,26 @@ def test_the_event_that_completes_a_response_supplies_its_output(
 def test_the_output_that_completes_a_response_is_not_told_twice(serve: Serve) -> None:
     client = serve(yielding("Hi", {"type": "response.completed", "response": WHOLE}))
     assert len(respond(client)["output"]) == 1
+
+
+def test_items_of_the_service_that_interleave_are_told_one_after_another(serve: Serve) -> None:
+    searching = {"type": "response.output_item.added", "item": {**SEARCH, "status": "in_progress"}}
+    part = {"type": "response.content_part.added", "item_id": "msg_1", "content_index": 0}
+    part["part"] = {**TEXT, "text": "", "annotations": []}
+    cited = {"type": "response.output_text.annotation.added", "item_id": "msg_1", "content_index": 0}
+    found = {"type": "response.output_item.done", "item": SEARCH}
+    client = serve(yielding(searching, ADDED, part, DELTA, cited | {"annotation": CITED}, found))
+    events = events_of(client)
+
+    assert short(events) == (
+        "output_item.added output_item.done output_item.added content_part.added output_text.delta "
+        "output_text.annotation.added output_text.done content_part.done output_item.done"
+    )
+    for response in (events[-1]["response"], respond(client)):
+        assert response["output"][0] == SEARCH
+        assert response["output"][1]["content"] == [{**TEXT, "annotations": [CITED]}]
+
+
+def test_an_event_that_only_says_that_the_response_is_complete_is_told_once(serve: Serve) -> None:
+    events = events_of(serve(yielding("Hi", {"type": "response.completed"})))
+    assert [event["type"] for event in events].count("response.completed") == 1
