@@ -11,6 +11,7 @@ import pytest
 from haystack import Pipeline, component
 from haystack.components.agents import Agent
 from haystack.components.builders import ChatPromptBuilder
+from haystack.components.generators.chat import FallbackChatGenerator
 from haystack.dataclasses import ChatMessage
 
 from app.errors import CompletionError
@@ -44,7 +45,13 @@ def in_an_agent(kind: Kind, *steps: Step | str) -> HaystackModel:
     return haystack_component(Agent(chat_generator=kind(says(*steps))))
 
 
-each_place = pytest.mark.parametrize("place", [alone, behind_a_prompt, in_an_agent])
+def behind_fallbacks(kind: Kind, *steps: Step | str) -> HaystackModel:
+    """Return the last of several generators, the others of which fail in another way."""
+    failing = kind(says(CompletionError("Another error.", status=418)))
+    return haystack_component(FallbackChatGenerator([failing, FallbackChatGenerator([failing, kind(says(*steps))])]))
+
+
+each_place = pytest.mark.parametrize("place", [alone, behind_a_prompt, in_an_agent, behind_fallbacks])
 
 
 def upstream_error(kind: type[openai.APIStatusError], status: int, body: object, **headers: str) -> openai.APIError:
@@ -160,7 +167,7 @@ def test_an_upstreams_error_tells_the_client_about_its_request_alone(
 
 
 @each_place
-@pytest.mark.parametrize("name", ["bad request", "its key"])
+@pytest.mark.parametrize("name", ["bad request", "its key", "rate limit", "timeout"])
 def test_an_upstreams_error_is_the_same_in_each_place_and_in_mid_stream(serve: Serve, place: Place, name: str) -> None:
     error, status, expected = UPSTREAM_ERRORS[name]
 
@@ -177,6 +184,41 @@ def test_the_wait_of_an_upstreams_rate_limit_is_passed_on(serve: Serve, stream: 
 
     assert (response.status_code, response.headers["retry-after"]) == (429, "7")
     assert "x-account" not in response.headers
+
+
+def provider_error(module: str, name: str, status: int, **fields: Any) -> Exception:
+    """Return an error like one of a provider's package, of which none is installed here."""
+    base = type(name, (Exception,), {"__module__": module})
+    error: Exception = type("ClientError", (base,), {"__module__": module})(SECRET)
+    error.__dict__.update(fields, **{"code" if module.startswith("google") else "status_code": status})
+    return error
+
+
+def wrapped(error: Exception) -> Exception:
+    """Return the error that Google's generator raises from another."""
+    wrapper = RuntimeError(f"Error in Google Gen AI chat generation: {error}")
+    wrapper.__cause__ = error
+    return wrapper
+
+
+@each_mode
+@pytest.mark.parametrize(
+    ("status", "expected", "fields"),
+    [(400, 400, {"message": "Too hot."}), (401, 502, FAILED), (429, 429, LIMITED), (503, 502, FAILED)],
+)
+def test_errors_of_other_providers_are_told_like_those_of_openai(
+    serve: Serve, status: int, expected: int, fields: Json, stream: bool
+) -> None:
+    details = {"error": {"message": "Too hot.", "status": "INVALID"}}
+    of_google = wrapped(provider_error("google.genai.errors", "APIError", status, details=details))
+    of_anthropic = provider_error("anthropic._exceptions", "APIError", status, body=details)
+
+    for error in (of_google, of_anthropic):
+        response = ask(serve(alone(AsyncGenerator, error)), stream=stream)
+        assert response.status_code == expected
+        assert fields.items() <= error_of(response).items()
+    response = ask(serve(alone(AsyncGenerator, provider_error("ollama._types", "ResponseError", status))))
+    assert (response.status_code, SECRET in response.text) == (expected, False)
 
 
 @component
