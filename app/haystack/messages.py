@@ -1,8 +1,9 @@
-"""Conversion of OpenAI's messages, tools and parameters to Haystack's.
+"""Conversion of OpenAI's messages and tools to Haystack's.
 
 What Haystack cannot represent raises an InvalidRequestError; its `param` is the message or tool, e.g. `messages[2]`.
 """
 
+import logging
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeAlias
@@ -13,20 +14,21 @@ from haystack.tools.tool import Tool
 
 from app.errors import InvalidRequestError
 from app.services import Body, Messages
-from schemas.chat import ChatCompletionRequest
+
+logger = logging.getLogger("app.haystack")
 
 Part: TypeAlias = TextContent | ImageContent | FileContent
 
 NO_PARAMETERS = {"type": "object", "properties": {}}
 MALFORMED = (AttributeError, KeyError, RecursionError, TypeError, ValueError)  # raised while reading a wrong form
 TOOL_PARAMETERS = frozenset({"tool_choice", "parallel_tool_calls"})
-NOT_FOR_GENERATORS = frozenset({"messages", "model", "n", "store", "stream", "tools"})
-PARAMETERS = {*ChatCompletionRequest.__struct_fields__, "prediction", "verbosity"} - NOT_FOR_GENERATORS
+MAX_TYPE = 100  # characters of a type that a line of the log repeats
+EXCLUSIVE = {"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"}  # true or false in old JSON schemas
 
 
 def to_chat_messages(messages: Messages) -> list[ChatMessage]:
     """Convert a conversation."""
-    calls: dict[str, ToolCall] = {}  # by id, which is all that the result of a call repeats
+    calls: dict[str, ToolCall] = {}  # that wait for their results, which repeat their ids alone
     converted: list[ChatMessage] = []
     for position, message in enumerate(messages):
         with _naming(f"messages[{position}]", verb="read"):
@@ -35,23 +37,22 @@ def to_chat_messages(messages: Messages) -> list[ChatMessage]:
 
 
 def to_tools(body: Body) -> list[Tool]:
-    """Convert the tools of a request, which only the client can call."""
+    """Convert the functions of a request, which only the client can call; tools of other types are left out."""
     tools: dict[str, Tool] = {}
     for position, tool in enumerate(body.get("tools") or ()):
+        if tool["type"] != "function":
+            logger.info("A tool of the type %r is left out: Haystack has none like it", tool["type"][:MAX_TYPE])
+            continue
         with _naming(f"tools[{position}]", verb="use"):
             function = tool["function"]
             name = _string(function, "name")
             if name in tools:
                 raise ValueError(f"another tool has the name {name!r}")
             description, parameters = _optional_string(function, "description"), function.get("parameters")
-            tools[name] = Tool(name, description or "", parameters or NO_PARAMETERS, function=_of_the_client)
+            tools[name] = Tool(
+                name, description or "", _current_schema(parameters or NO_PARAMETERS), function=_of_the_client
+            )
     return [*tools.values()]
-
-
-def generator_parameters(body: Body) -> dict[str, Any]:
-    """Return the inputs `generation_kwargs` and `tools` for a generator: OpenAI's parameters under their names."""
-    kwargs = {name: value for name, value in body.items() if name in PARAMETERS and value is not None}
-    return {"generation_kwargs": kwargs, "tools": to_tools(body)}
 
 
 def last_question(messages: list[ChatMessage]) -> str:
@@ -87,15 +88,19 @@ def _chat_message(message: Mapping[str, Any], calls: dict[str, ToolCall]) -> Cha
         case "assistant":
             return _assistant_message(message, calls)
         case "tool":
-            call_id = _string(message, "tool_call_id")
-            origin = calls.get(call_id) or ToolCall(tool_name="", arguments={}, id=call_id)
-            return ChatMessage.from_tool(_text(message), origin=origin)
+            call_id = _optional_string(message, "tool_call_id") or next(iter(calls), "")
+            origin = calls.pop(call_id, None) or _call(call_id, "", {})
+            has_media = not all(isinstance(part, TextContent) for part in _parts(message))
+            return ChatMessage.from_tool(_parts(message) if has_media else _text(message), origin=origin)
         case role:
             raise ValueError(f"the role {role!r} is not system, developer, user, assistant or tool")
 
 
 def _assistant_message(message: Mapping[str, Any], calls: dict[str, ToolCall]) -> ChatMessage:
-    tool_calls = [_tool_call(call) for call in message.get("tool_calls") or ()]
+    tool_calls = [
+        _tool_call(call, default_id=f"call_{len(calls)}_{position}")
+        for position, call in enumerate(message.get("tool_calls") or ())
+    ]
     calls.update((str(call.id), call) for call in tool_calls)
     text = _text(message) or _optional_string(message, "refusal")
     return ChatMessage.from_assistant(
@@ -106,13 +111,37 @@ def _assistant_message(message: Mapping[str, Any], calls: dict[str, ToolCall]) -
     )
 
 
-def _tool_call(call: Mapping[str, Any]) -> ToolCall:
+def _tool_call(call: Mapping[str, Any], *, default_id: str) -> ToolCall:
     function = call["function"]
-    try:
-        arguments = msgspec.json.decode(_optional_string(function, "arguments") or "{}", type=dict[str, Any])
-    except msgspec.DecodeError:
-        raise ValueError("the arguments of a tool call are no JSON object") from None
-    return ToolCall(tool_name=_string(function, "name"), arguments=arguments, id=_string(call, "id"))
+    arguments = function.get("arguments") or {}
+    if not isinstance(arguments, dict):
+        text = _string(function, "arguments")
+        try:
+            arguments = msgspec.json.decode(text.strip() or "{}", type=dict[str, Any])
+        except msgspec.DecodeError:  # the model wrote it, and may read what it wrote
+            arguments = {"malformed": text}
+    return _call(_optional_string(call, "id") or default_id, _string(function, "name"), arguments)
+
+
+def _call(call_id: str, name: str, arguments: dict[str, Any]) -> ToolCall:
+    return ToolCall(name, arguments, id=call_id, extra={"call_id": call_id})  # which the Responses API asks for
+
+
+def _current_schema(schema: Any) -> Any:
+    """Return a JSON schema in the form of today, which Haystack checks: older ones have flags and nulls in it."""
+    if isinstance(schema, list):
+        return [_current_schema(each) for each in schema]
+    if not isinstance(schema, dict):
+        return schema
+    fields = {
+        name: _current_schema(value)
+        for name, value in schema.items()
+        if value is not None or name in ("const", "default")
+    }
+    for exclusive, limit in EXCLUSIVE.items():
+        if isinstance(fields.get(exclusive), bool) and fields.pop(exclusive) and limit in fields:
+            fields[exclusive] = fields.pop(limit)
+    return fields
 
 
 def _of_the_client() -> None:
@@ -121,10 +150,8 @@ def _of_the_client() -> None:
 
 def _text(message: Mapping[str, Any]) -> str:
     parts = _parts(message)
-    for part in parts:
-        if not isinstance(part, TextContent):
-            kind = "an image" if isinstance(part, ImageContent) else "a file"
-            raise ValueError(f"a message of the role {message['role']} holds text alone, not {kind}")
+    if not all(isinstance(part, TextContent) for part in parts):
+        raise ValueError(f"a message of the role {message['role']} holds text alone, not images or files")
     return "\n".join(part.text for part in parts if isinstance(part, TextContent))
 
 

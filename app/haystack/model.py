@@ -5,9 +5,8 @@ Importing this imports Haystack, which takes seconds: import it in the factory o
 
 import asyncio
 import logging
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable
 from functools import partial
-from typing import Any, TypeAlias
 
 from haystack import Pipeline
 
@@ -16,13 +15,12 @@ from app.engine.run import run_sync
 from app.haystack.discovery import Data, Inputs, PipelineInterface
 from app.haystack.errors import translated_errors
 from app.haystack.events import citation
-from app.haystack.messages import generator_parameters, to_chat_messages
+from app.haystack.messages import to_chat_messages
+from app.haystack.parameters import Parameters, parameters_for, with_openai_usage
 from app.haystack.streaming import AnyComponent, StreamingRun, generators_within
 from app.services import Body, Messages
 
 __all__ = ["HaystackModel", "haystack_component", "haystack_pipeline"]
-
-Parameters: TypeAlias = Callable[[Body], dict[str, Any]]
 
 # It warns of a sync callback in async code, which sync generators in agents need, at each request
 logging.getLogger("haystack.dataclasses.streaming_chunk").setLevel(logging.ERROR)
@@ -35,7 +33,7 @@ def haystack_pipeline(
     output: str | None = None,
     streaming: Iterable[str] | None = None,
     documents: str | None = None,
-    parameters: Parameters = generator_parameters,
+    parameters: Parameters | None = None,
 ) -> "HaystackModel":
     """Return a model that runs a pipeline, on the event loop where its components can, otherwise in threads.
 
@@ -48,7 +46,7 @@ def haystack_pipeline(
         streaming: The components that are streamed; by default the one that the reply comes from.
         documents: The address of the documents that the client is shown as sources, e.g. `"retriever.documents"`.
         parameters: Returns what the streamed components get of the body of a request, as far as they take it:
-            `generation_kwargs` and `tools`.
+            `generation_kwargs` and `tools`. By default OpenAI's parameters, under the names of the generator's class.
 
     Raises:
         ValueError: An input or the reply cannot be found, and must be named.
@@ -58,7 +56,7 @@ def haystack_pipeline(
 
 
 def haystack_component(
-    component: AnyComponent, *, inputs: Inputs | None = None, parameters: Parameters = generator_parameters
+    component: AnyComponent, *, inputs: Inputs | None = None, parameters: Parameters | None = None
 ) -> "HaystackModel":
     """Return a model that runs a chat generator or an agent, whose tool calls the client sees as events.
 
@@ -75,7 +73,7 @@ def haystack_component(
 class HaystackModel:
     """A pipeline as a model; `haystack_pipeline` makes it."""
 
-    def __init__(self, pipeline: Pipeline, interface: PipelineInterface, parameters: Parameters) -> None:
+    def __init__(self, pipeline: Pipeline, interface: PipelineInterface, parameters: Parameters | None) -> None:
         self._pipeline = pipeline
         self._interface = interface
         self._parameters = parameters
@@ -99,8 +97,8 @@ class HaystackModel:
 
     def _data(self, messages: Messages, body: Body) -> Data:
         data = self._interface.inputs(to_chat_messages(messages), body)
-        parameters = self._parameters(body)
         for component in self._interface.streaming:
+            parameters = self._parameters(body) if self._parameters else parameters_for(component.component, body)
             data[component.name] = component.inputs(data.get(component.name, {}), parameters)
         return data
 
@@ -111,6 +109,6 @@ class HaystackModel:
                 data[component.name]["streaming_callback"] = callback
         with translated_errors():
             outputs = await self._pipeline.run_async(data, include_outputs_from=self._interface.needed)
-        await run.finish(self._interface.reply(outputs, run.streamed))
+        await run.finish(with_openai_usage(self._interface.reply(outputs, run.streamed)))
         for document in self._interface.documents(outputs):
             await sink.send(citation(document))

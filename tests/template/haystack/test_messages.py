@@ -4,7 +4,9 @@ from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
 import pytest
-from haystack.dataclasses import ChatMessage, FileContent, ImageContent, ToolCall
+from haystack.components.generators.chat import OpenAIChatGenerator
+from haystack.dataclasses import ChatMessage, FileContent, ImageContent, TextContent, ToolCall
+from haystack.utils import Secret
 
 from app.haystack.model import haystack_component
 from schemas.chat import Json
@@ -17,8 +19,15 @@ PDF_URL = "data:application/pdf;base64,JVBERi0="
 IMAGE = ImageContent(PIXEL, mime_type="image/png")
 PDF = FileContent("JVBERi0=", mime_type="application/pdf")
 DEEP = '{"a":' * 9999 + "1" + "}" * 9999
-UNKNOWN = ToolCall("", {}, id="call_1")
-WEATHER = ToolCall("weather", {"city": "Paris"}, id="call_1")
+
+
+def called(name: str, arguments: Json, call_id: str = "call_1") -> ToolCall:
+    """Return a call of the client's conversation, with the id as the Responses API names it."""
+    return ToolCall(name, arguments, id=call_id, extra={"call_id": call_id})
+
+
+UNKNOWN = called("", {})
+WEATHER = called("weather", {"city": "Paris"})
 
 Reads: TypeAlias = Callable[..., list[ChatMessage]]
 
@@ -102,7 +111,10 @@ def result(content: object = "Sunny", **fields: object) -> Json:
         (assistant(content="Yes.", reasoning="Hm."), ChatMessage.from_assistant("Yes.", reasoning="Hm.")),
         (assistant(content="Yes.", reasoning_content=None, reasoning=""), ChatMessage.from_assistant("Yes.")),
         (assistant(content="", tool_calls=[call()]), ChatMessage.from_assistant(tool_calls=[WEATHER])),
+        (assistant(tool_calls=[call(arguments={"city": "Paris"})]), ChatMessage.from_assistant(tool_calls=[WEATHER])),
         (result([text("Sunny"), text("21 °C")]), ChatMessage.from_tool("Sunny\n21 °C", origin=UNKNOWN)),
+        (result([text("A map:"), image(PNG_URL)]), ChatMessage.from_tool([TextContent("A map:"), IMAGE], UNKNOWN)),
+        (result([file(file_data=PDF_URL)]), ChatMessage.from_tool([PDF], UNKNOWN)),
     ],
 )
 def test_a_message_becomes_one_of_haystack(reads: Reads, message: Json, expected: ChatMessage) -> None:
@@ -113,7 +125,34 @@ def test_a_message_becomes_one_of_haystack(reads: Reads, message: Json, expected
 def test_a_call_with_empty_arguments_has_none(reads: Reads, arguments: object) -> None:
     (message,) = reads(calling(arguments=arguments))
 
-    assert message.tool_calls == [ToolCall("weather", {}, id="call_1")]
+    assert message.tool_calls == [called("weather", {})]
+
+
+@pytest.mark.parametrize("arguments", ['{"x":', "{", "[1]", '{"a": NaN}', "Paris"])
+def test_what_a_model_wrote_instead_of_arguments_stays_in_the_conversation(reads: Reads, arguments: str) -> None:
+    message, _ = reads(calling(arguments=arguments), result("No JSON"))
+
+    assert message.tool_calls == [called("weather", {"malformed": arguments})]
+
+
+def test_results_without_an_id_belong_to_the_calls_without_one_in_their_order(reads: Reads) -> None:
+    rome, pisa = (call(None, arguments=f'{{"city": "{city}"}}') for city in ("Rome", "Pisa"))
+
+    messages = reads(assistant(tool_calls=[rome, pisa]), result(tool_call_id=None), {"role": "tool", "content": "Wet"})
+
+    results = [message.tool_call_result for message in messages if message.tool_call_result]
+    assert [(each.origin.arguments["city"], each.result) for each in results] == [("Rome", "Sunny"), ("Pisa", "Wet")]
+    assert [each.origin for each in results] == messages[0].tool_calls
+    assert len({call.id for call in messages[0].tool_calls}) == 2
+
+
+def test_images_in_the_result_of_a_tool_are_a_400_where_the_generator_takes_text_alone(serve: Serve) -> None:
+    generator = OpenAIChatGenerator(Secret.from_token("none"), api_base_url="http://127.0.0.1:1/v1")
+
+    response = ask(serve(haystack_component(generator)), messages=[calling(), result([image(PNG_URL)])])
+
+    assert response.status_code == 400
+    assert error_of(response)["message"] == "This model cannot read images in the result of a tool."
 
 
 def test_a_result_names_the_latest_call_of_its_id(reads: Reads) -> None:
@@ -122,7 +161,7 @@ def test_a_result_names_the_latest_call_of_its_id(reads: Reads) -> None:
     messages = reads(calling(), result("Sunny"), rome, result("Rainy"))
 
     origins = [message.tool_call_result.origin for message in messages if message.tool_call_result]
-    assert origins == [WEATHER, ToolCall("weather", {"city": "Rome"}, id="call_1")]
+    assert origins == [WEATHER, called("weather", {"city": "Rome"})]
 
 
 def test_calls_of_another_conversation_are_not_known(reads: Reads) -> None:
@@ -145,14 +184,10 @@ def test_calls_of_another_conversation_are_not_known(reads: Reads) -> None:
         (user(file(file_data="AAAA", filename="a.pdf")), "an image or a file must come as a data URL in base64"),
         (user({"type": "input_audio", "input_audio": {"data": "AAAA", "format": "wav"}}), "content of the type 'inp"),
         (user({"type": "newer", "text": "Hello!"}), "content of the type 'newer' is not text, refusal, image_url"),
-        ({"role": "system", "content": [image(PNG_URL)]}, "a message of the role system holds text alone, not an imag"),
+        ({"role": "system", "content": [image(PNG_URL)]}, "a message of the role system holds text alone, not images"),
         ({"role": "function", "name": "f", "content": "1"}, "the role 'function' is not system, developer, user"),
-        (assistant(content=[file(file_data=PDF_URL)]), "a message of the role assistant holds text alone, not a file"),
-        (result([image(PNG_URL)]), "a message of the role tool holds text alone, not an image"),
+        (assistant(content=[file(file_data=PDF_URL)]), "a message of the role assistant holds text alone, not ima"),
         (assistant(content="Hi.", reasoning_content={"text": "Hm."}), "'reasoning_content' must be a string"),
-        (calling(arguments="{"), "the arguments of a tool call are no JSON object"),
-        (calling(arguments="[1]"), "the arguments of a tool call are no JSON object"),
-        (calling(arguments='{"a": NaN}'), "the arguments of a tool call are no JSON object"),
         (calling(arguments=DEEP), "it is nested too deeply"),
         (assistant(tool_calls=[{"id": "call_1", "type": "custom", "custom": {}}]), "it has no 'function'"),
     ],
@@ -175,12 +210,10 @@ def test_a_message_that_haystack_cannot_represent_is_a_400_that_names_it_and_the
         user({"type": "text", "text": 5}),
         user(text("Hello!"), name=5),
         assistant(content=None, refusal=True),
-        calling(arguments={"city": "Paris"}),
         calling(call_id=5),
-        assistant(tool_calls=[{"type": "function", "function": {"name": "f"}}]),
+        calling(arguments=5),
         assistant(tool_calls={"f": 1}),
         result(tool_call_id=["call_1"]),
-        {"role": "tool", "content": "Sunny"},
     ],
 )
 def test_a_malformed_message_is_a_400_that_names_it(client: Client, message: Json) -> None:
@@ -197,7 +230,7 @@ def test_the_error_does_not_repeat_the_message_at_length(client: Client) -> None
 
 
 def test_an_answer_is_the_same_message_when_the_client_sends_it_back(serve: Serve, reads: Reads) -> None:
-    calls = [ToolCall("weather", {"city": "Zürich"}, id="call_1"), ToolCall("time", {}, id="call_2")]
+    calls = [called("weather", {"city": "Zürich"}), called("time", {}, "call_2")]
     answer = ChatMessage.from_assistant("Let me see.", tool_calls=calls, reasoning="Hm.")
 
     assert reads(message_of(ask(serve(returning(answer))))) == [answer]

@@ -1,6 +1,9 @@
 """What of a request reaches a generator: OpenAI's parameters, the client's tools, and what a model's author adds."""
 
+import logging
+
 import pytest
+from haystack.components.agents import Agent
 from haystack.dataclasses import ChatMessage
 from haystack.tools.errors import ToolInvocationError
 
@@ -11,6 +14,10 @@ from tests.template.haystack.generators import AsyncGenerator, Kind, each_kind, 
 
 SCHEMA: Json = {"type": "object", "properties": {"city": {"type": "string"}}, "required": ["city"]}
 NO_PARAMETERS: Json = {"type": "object", "properties": {}}
+LIMITS: Json = {"minimum": 0, "exclusiveMinimum": True, "maximum": 9, "exclusiveMaximum": False, "default": None}
+DRAFT_4: Json = {"properties": {"a": {"type": "number", **LIMITS}, "b": {"anyOf": [LIMITS]}}, "required": None}
+NEW_LIMITS: Json = {"exclusiveMinimum": 0, "maximum": 9, "default": None}
+CURRENT: Json = {"properties": {"a": {"type": "number", **NEW_LIMITS}, "b": {"anyOf": [NEW_LIMITS]}}}
 PASSED: Json = {
     "frequency_penalty": -0.5,
     "logit_bias": {"50256": -100},
@@ -95,6 +102,7 @@ def test_each_parameter_that_the_server_checks_is_passed_or_its_own() -> None:
         ({"parameters": SCHEMA, "strict": True}, {"parameters": SCHEMA}),
         ({"description": None, "parameters": None}, {}),
         ({"parameters": {}}, {}),
+        ({"parameters": DRAFT_4}, {"parameters": CURRENT}),
         ({}, {}),
     ],
 )
@@ -115,14 +123,14 @@ def test_the_clients_functions_reach_the_generator_as_tools(
 @pytest.mark.parametrize(
     ("tool", "reason"),
     [
-        ({"type": "custom", "custom": {"name": "weather"}}, "it has no 'function'"),
+        ({"type": "function"}, "it has no 'function'"),
         (function(description=["Knows it."]), "'description' must be a string"),
         (function(parameters={"type": "objekt"}), "The provided parameters do not define a valid JSON schema"),
         (function(parameters={"properties": {"city": 5}}), "The provided parameters do not define a valid JSON schema"),
         (function(parameters=nested(400)), "it is nested too deeply"),
         (function(name="time"), "another tool has the name 'time'"),
     ],
-    ids=["custom", "description", "schema", "property", "deep", "name twice"],
+    ids=["no function", "description", "schema", "property", "deep", "name twice"],
 )
 def test_a_tool_that_haystack_cannot_use_is_a_400_that_names_it_and_the_reason(
     serve: Serve, tool: Json, reason: str
@@ -135,6 +143,30 @@ def test_a_tool_that_haystack_cannot_use_is_a_400_that_names_it_and_the_reason(
     assert error_of(response)["param"] == "tools[1]"
     assert error_of(response)["message"] == f"This model cannot use tools[1]: {reason}."
     assert not generator.asked
+
+
+@pytest.mark.parametrize("others", [[function()], []])
+def test_tools_that_haystack_has_no_class_for_are_left_out_and_named_in_the_log(
+    serve: Serve, caplog: pytest.LogCaptureFixture, others: list[Json]
+) -> None:
+    generator = AsyncGenerator(says("Hello"))
+    hosted: list[Json] = [{"type": "web_search"}, {"type": "custom", "custom": {"name": "weather"}}]
+
+    with caplog.at_level(logging.INFO, "app.haystack"):
+        response = ask(serve(haystack_component(generator)), tools=[*hosted, *others], tool_choice="auto")
+
+    assert response.status_code == 200
+    assert [tool.name for tool in generator.asked[0].tools or []] == ["weather" for _ in others]
+    assert generator.asked[0].generation_kwargs == ({"tool_choice": "auto"} if others else None)
+    logged = [record.getMessage() for record in caplog.records if record.name == "app.haystack"]
+    assert logged == [f"A tool of the type {tool['type']!r} is left out: Haystack has none like it" for tool in hosted]
+
+
+def test_tools_are_only_checked_if_a_component_takes_them(serve: Serve) -> None:
+    wrong = [function(parameters={"type": "objekt"})]
+    agent = haystack_component(Agent(chat_generator=AsyncGenerator(says("Hello"))))
+
+    assert ask(serve({"agent": agent}), model="agent", tools=wrong).status_code == 200
 
 
 @each_mode

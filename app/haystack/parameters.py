@@ -1,0 +1,94 @@
+"""The parameters of a request under the names that the class of a generator has for them."""
+
+from collections.abc import Callable, Mapping
+from dataclasses import replace
+from typing import Any, TypeAlias
+
+from haystack.components.agents import Agent
+from haystack.dataclasses import ChatMessage
+
+from app.haystack.messages import TOOL_PARAMETERS, to_tools
+from app.haystack.streaming import AnyComponent, generators_within
+from app.services import Body
+from schemas.chat import ChatCompletionRequest, Json
+
+Parameters: TypeAlias = Callable[[Body], dict[str, Any]]
+Names: TypeAlias = Mapping[str, str | Callable[[Any], Json]]  # of OpenAI's parameters; a function gives name and value
+
+NOT_FOR_GENERATORS = frozenset({"messages", "model", "n", "store", "stream", "tools"})
+PARAMETERS = {*ChatCompletionRequest.__struct_fields__, "prediction", "verbosity"} - NOT_FOR_GENERATORS
+OPENAI: Names = {name: name for name in PARAMETERS}
+USAGE = {
+    f"{old}_tokens{details}": f"{new}_tokens{details}"
+    for old, new in (("input", "prompt"), ("output", "completion"))
+    for details in ("", "_details")
+}
+
+
+def generator_parameters(body: Body, names: Names = OPENAI) -> dict[str, Any]:
+    """Return the inputs `generation_kwargs` and `tools` for a generator: the parameters that it has a name for."""
+    tools = to_tools(body)
+    return {"generation_kwargs": _renamed(body, names, has_tools=bool(tools)), "tools": tools}
+
+
+def parameters_for(component: AnyComponent, body: Body) -> dict[str, Any]:
+    """Return the parameters that all generators in a component have, under their names, as any of them may answer."""
+    takes_tools = "tools" in component.__haystack_input__ and not isinstance(component, Agent)
+    tools = to_tools(body) if takes_tools else []
+    generators = [each for each in (component, *generators_within(component)) if not generators_within(each)]
+    first, *others = (_renamed(body, _names_of(each), has_tools=bool(tools)) for each in generators)
+    kwargs = {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}
+    return {"generation_kwargs": kwargs, "tools": tools}
+
+
+def with_openai_usage(reply: ChatMessage) -> ChatMessage:
+    """Return a reply whose usage has the names of a chat, not those of the Responses API."""
+    usage = {USAGE.get(name, name): value for name, value in (reply.meta.get("usage") or {}).items()}
+    return replace(reply, _meta={**reply.meta, "usage": usage}) if usage else reply
+
+
+def _names_of(generator: AnyComponent) -> Names:
+    return next((NAMES[base.__name__] for base in type(generator).__mro__ if base.__name__ in NAMES), OPENAI)
+
+
+def _renamed(body: Body, names: Names, *, has_tools: bool) -> dict[str, Any]:
+    kwargs: dict[str, Any] = {}
+    for name, rename in names.items():
+        if (value := body.get(name)) is not None and (has_tools or name not in TOOL_PARAMETERS):
+            kwargs |= {rename: value} if isinstance(rename, str) else rename(value)
+    return kwargs
+
+
+def _nested(name: str, parts: Json, nested: str) -> Json:
+    """Return a parameter of the Responses API, in which the fields are not nested as in a chat."""
+    return {name: {**parts.get(nested, {}), "type": parts.get("type")} if isinstance(parts, dict) else parts}
+
+
+def _strings(name: str) -> Callable[[Any], Json]:
+    return lambda value: {name: [value] if isinstance(value, str) else value}
+
+
+def _limit(name: str) -> Names:
+    return {"max_tokens": name, "max_completion_tokens": name}
+
+
+SAMPLING = {name: name for name in ("temperature", "top_p", "seed", "frequency_penalty", "presence_penalty")}
+IN_RESPONSES = ("temperature", "top_p", "top_logprobs", "parallel_tool_calls", "reasoning_effort", "verbosity")
+NAMES: dict[str, Names] = {  # by the class of a generator, or a base of it
+    "OpenAIResponsesChatGenerator": {
+        **{name: name for name in (*IN_RESPONSES, "metadata", "service_tier", "user")},
+        **_limit("max_output_tokens"),
+        "logprobs": lambda asked: {"include": ["message.output_text.logprobs"]} if asked else {},
+        "response_format": lambda value: {"text": _nested("format", value, "json_schema")},
+        "tool_choice": lambda value: _nested("tool_choice", value, "function"),
+    },
+    "AnthropicChatGenerator": {
+        **_limit("max_tokens"),
+        "temperature": "temperature",
+        "top_p": "top_p",
+        "stop": _strings("stop_sequences"),
+        "parallel_tool_calls": "parallel_tool_use",
+    },
+    "GoogleGenAIChatGenerator": {**SAMPLING, **_limit("max_output_tokens"), "stop": _strings("stop_sequences")},
+    "OllamaChatGenerator": {**SAMPLING, **_limit("num_predict"), "stop": _strings("stop")},
+}
