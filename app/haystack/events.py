@@ -5,6 +5,7 @@ They have the form that Open WebUI shows; `tool_call` and `tool_result` carry th
 
 from collections.abc import Iterator
 from dataclasses import replace
+from textwrap import shorten
 
 from haystack import Document
 from haystack.dataclasses import StreamingChunk, ToolCallResult
@@ -12,6 +13,7 @@ from haystack.dataclasses import StreamingChunk, ToolCallResult
 from app.engine.results import Item
 from schemas.chat import Json
 
+MAX_NAME = 80  # characters of a document that are its name if it has no other
 BETWEEN_STEPS = "\n\n"  # separates the texts that an agent writes before and after a tool call
 
 
@@ -48,10 +50,17 @@ class AgentStream:
 
 
 def citation(document: Document) -> Json:
-    """Return the event that shows a document as a source of the answer."""
-    name = document.meta.get("name") or document.meta.get("file_path") or document.id
-    metadata = {"source": name, **({} if document.score is None else {"score": document.score})}
-    return _event("citation", document=[document.content or ""], metadata=[metadata], source={"name": name})
+    """Return the event that shows a document as a source of the answer; Open WebUI links to what has an address."""
+    name = _first_of(document, "name", "title", "file_path", "url", "link") or shorten(
+        document.content or "", MAX_NAME, placeholder=" …"
+    )
+    source = _first_of(document, "url", "link") or name or document.id
+    metadata = {"source": source, **({} if document.score is None else {"score": document.score})}
+    return _event("citation", document=[document.content or ""], metadata=[metadata], source={"name": name or source})
+
+
+def _first_of(document: Document, *fields: str) -> str:
+    return next((str(document.meta[field]) for field in fields if document.meta.get(field)), "")
 
 
 def _tool_result(result: ToolCallResult) -> Json:
