@@ -35,7 +35,7 @@ class Options(TypedDict, total=False):
     created: int | None
     prompt: str
     outlives_client: bool
-    preload: bool
+    preload: bool | None
     handles_n: bool
     when: When
 
@@ -50,7 +50,7 @@ class RegisteredModel(Struct, frozen=True, kw_only=True):
     created: int | None = None
     prompt: str = "Hello!"
     outlives_client: bool = False
-    preload: bool = False
+    preload: bool | None = None
     handles_n: bool = False
     when: When = lambda _: True
 
@@ -67,6 +67,11 @@ class RegisteredModel(Struct, frozen=True, kw_only=True):
     def is_managed(self) -> bool:
         """Whether the model has to be made or started before it answers."""
         return self.is_factory or hasattr(self.function, "start")
+
+    @property
+    def is_preloaded(self) -> bool:
+        """Whether the model is made while the application starts."""
+        return self.is_managed and (self.is_factory if self.preload is None else self.preload)
 
 
 class Pipelines:
@@ -101,9 +106,10 @@ class Pipelines:
     def factory(self, name: str, **options: Unpack[Options]) -> Callable[[F], F]:
         """Register the decorated function as the factory of a model; see `add` for the options.
 
-        A factory returns what `add` takes. Each application calls it once, at the first request for its model, in a
-        thread unless it is async. It takes any of `settings` and the names of resources as parameters. If what it
-        returns has the methods `start` or `close`, they are called before the first answer and at the end.
+        A factory returns what `add` takes. Each application calls it once, in a thread unless it is async: while the
+        application starts and answers for other models, or at the first request if `preload` is False. It takes any of
+        `settings` and the names of resources as parameters. If what it returns has the methods `start` or `close`, they
+        are called before the first answer and at the end.
         """
 
         def register(function: F) -> F:
@@ -133,9 +139,10 @@ class Pipelines:
                 the methods `start` and `close`, as with `factory`.
             **options: `owned_by` and `created` (Unix seconds), by default the setting `OWNED_BY` and the time at which
                 `app/pipelines.py` was changed; `prompt`, a question that the conformance tests ask;
-                `outlives_client`, to run to the end although the client has left; `preload`, to make the model when
-                the application starts; `handles_n`, to get the parameter `n` of a request instead of being asked once
-                for each choice; `when`, a function of the settings that decides whether the model is served.
+                `outlives_client`, to run to the end although the client has left; `preload`, True to make the model
+                before the server is ready, False to make it at its first request; `handles_n`, to get the parameter `n`
+                of a request instead of being asked once for each choice; `when`, a function of the settings that
+                decides whether the model is served.
 
         Raises:
             ValueError: The name is empty or taken.
@@ -223,7 +230,7 @@ class PipelineService:
             preloading = [
                 asyncio.create_task(self._preload(registered))
                 for registered in self._served.values()
-                if registered.preload and registered.is_managed
+                if registered.is_preloaded
             ]
             stack.push_async_callback(self._close, preloading)
             yield
@@ -239,8 +246,8 @@ class PipelineService:
     async def _preload(self, registered: RegisteredModel) -> None:
         try:
             await self._make(registered)
-        except Exception:
-            logger.exception("The model %r could not be loaded; its first request tries again", registered.name)
+        except Exception as error:
+            logger.error("The model %r could not be loaded: %r. Its first request tries again.", registered.name, error)
 
     async def _close(self, preloading: Sequence[asyncio.Task[None]]) -> None:
         made, self._made = self._made, {}

@@ -81,7 +81,7 @@ def test_a_factory_makes_its_model_once_from_the_settings_and_a_resource(serve: 
         yield events
         events.append("closed")
 
-    @pipelines.factory("test")
+    @pipelines.factory("test", preload=False)
     def factory(settings: Settings, journal: list[str]) -> Callable[..., Any]:
         journal.append(f"called for {settings.owned_by}")
         if failures:
