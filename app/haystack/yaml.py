@@ -1,0 +1,63 @@
+"""Pipelines in YAML, as Haystack writes them, with the sections that Hayhooks adds."""
+
+from collections.abc import Mapping
+from typing import Any
+
+from haystack import Pipeline
+from haystack.dataclasses import ChatMessage
+from haystack.marshal import YamlMarshaller
+
+from app.errors import InvalidRequestError
+from app.haystack.discovery import QUESTION, Data
+from app.haystack.messages import last_question
+from app.haystack.model import HaystackModel, haystack_pipeline
+from app.haystack.streaming import can_stream
+from app.services import Body
+
+__all__ = ["haystack_yaml"]
+
+
+def haystack_yaml(text: str, **arguments: Any) -> HaystackModel:
+    """Return a model that runs a pipeline in YAML.
+
+    Of Hayhooks' sections, `inputs` are the conversation (`messages`), the user's last message (`query` or `question`),
+    or fields of the request; the first of `outputs` is the reply, but for `documents`, which are shown as sources; and
+    `streaming_components` are streamed, or all that can if it is `all`.
+
+    Args:
+        text: The YAML.
+        **arguments: Those of `haystack_pipeline`, which count more than the sections.
+    """
+    sections, pipeline = YamlMarshaller().unmarshal(text), Pipeline.loads(text)
+    if inputs := sections.get("inputs"):
+        declared = {name: _addresses(value) for name, value in inputs.items()}
+        arguments.setdefault("inputs", lambda messages, body: _inputs(pipeline, declared, messages, body))
+    for name, value in (sections.get("outputs") or {}).items():
+        arguments.setdefault("documents" if name == "documents" else "output", _addresses(value)[0])
+    if streaming := sections.get("streaming_components"):
+        every = [name for name, component in pipeline.walk() if can_stream(component)]
+        arguments.setdefault("streaming", every if streaming == "all" else streaming)
+    return haystack_pipeline(pipeline, **arguments)
+
+
+def _inputs(pipeline: Pipeline, declared: Mapping[str, list[str]], messages: list[ChatMessage], body: Body) -> Data:
+    data: Data = {}
+    for name, addresses in declared.items():
+        for address in addresses:
+            component, _, socket = address.partition(".")
+            value = _value({name, socket}, messages, body, name)
+            if value is not None:
+                data.setdefault(component, {})[socket] = value
+            elif pipeline.inputs()[component][socket]["is_mandatory"]:
+                raise InvalidRequestError(f"This model needs the field '{name}' in the request.", param=name)
+    return data
+
+
+def _value(names: set[str], messages: list[ChatMessage], body: Body, name: str) -> Any:
+    if "messages" in names:
+        return messages
+    return last_question(messages) if names & {*QUESTION} else body.get(name)
+
+
+def _addresses(value: str | list[str]) -> list[str]:
+    return [value] if isinstance(value, str) else value
