@@ -1,7 +1,6 @@
 """Discovery of a pipeline's inputs, reply, documents and streaming components, as far as they are not named."""
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
-from itertools import takewhile
 from typing import Any, TypeAlias
 
 from haystack import Document, Pipeline
@@ -151,7 +150,9 @@ def _agent_reply(outputs: Mapping[str, Any]) -> ChatMessage:
     last: ChatMessage = outputs["last_message"]
     exit_reason = outputs.get("exit_reason")
     ran_out_of_steps = exit_reason == "max_agent_steps"
-    steps = [*takewhile(lambda message: not message.is_from(ChatRole.USER), reversed(outputs["messages"]))][::-1]
+    messages: list[ChatMessage] = outputs["messages"]
+    written = [position for position, message in enumerate(messages) if message.is_from(ChatRole.ASSISTANT)]
+    steps = messages[next(iter(written[-outputs["step_count"] :]), 0) :]  # of this run, which may go on after a result
     if last.tool_call_result is not None and not ran_out_of_steps:
         last = _result_of(exit_reason, steps)
     answers = [step for step in (*steps[:-1], last) if step.is_from(ChatRole.ASSISTANT)]

@@ -51,10 +51,21 @@ CALL: Json = {
 }
 TEXT: Json = {"type": "message", "id": "msg_1", "role": "assistant", "status": "completed"}
 TEXT["content"] = [{"type": "output_text", "text": "Let me see.", "annotations": []}]
+THOUGHT: Json = {"type": "reasoning", "id": "rs_1", "summary": []}
+THOUGHT["content"] = [{"type": "reasoning_text", "text": "Hm."}]
 USAGE: Json = {"input_tokens": 3, "output_tokens": 2, "total_tokens": 5}
 RESPONSE: Json = {"id": "resp_1", "object": "response", "created_at": 1, "status": "completed", "model": "small"}
-RESPONSE |= {"output": [TEXT, CALL], "usage": USAGE, "parallel_tool_calls": True, "tool_choice": "auto", "tools": []}
+RESPONSE |= {
+    "output": [THOUGHT, TEXT, CALL],
+    "usage": USAGE,
+    "parallel_tool_calls": True,
+    "tool_choice": "auto",
+    "tools": [],
+}
 EVENTS: list[Json] = [
+    {"type": "response.output_item.added", "output_index": 2, "item": {**THOUGHT, "content": []}},
+    {"type": "response.reasoning_text.delta", "output_index": 2, "item_id": "rs_1", "content_index": 0, "delta": "Hm."},
+    {"type": "response.output_item.done", "output_index": 2, "item": THOUGHT},
     {"type": "response.output_item.added", "output_index": 0, "item": {**TEXT, "content": []}},
     {
         "type": "response.output_text.delta",
@@ -183,7 +194,7 @@ def test_the_responses_api_answers_a_chat_and_goes_on_after_its_calls(
 
     answer = answer_from(client, stream=stream, tools=[TOOL])
 
-    assert answer == Answer("Let me see.", calls=calls, finish_reason="tool_calls", usage=usage_of(3, 2))
+    assert answer == Answer("Let me see.", "Hm.", calls, finish_reason="tool_calls", usage=usage_of(3, 2))
     function = {"name": "weather", "arguments": '{"city":"Rome"}'}
     history = [
         {"role": "user", "content": "Hello!"},
