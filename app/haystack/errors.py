@@ -14,12 +14,7 @@ from app.errors import CompletionError, InvalidRequestError
 logger = logging.getLogger("app.haystack")
 
 FAULTS_OF_THE_REQUEST = (400, 413, 422)
-UPSTREAM_ERRORS = {
-    ("openai", "APIError"),
-    ("anthropic", "APIError"),
-    ("ollama", "ResponseError"),
-    ("google", "APIError"),
-}
+UPSTREAM_ERRORS = {"openai.APIError", "anthropic.APIError", "ollama.ResponseError", "google.APIError"}
 NO_IMAGES_IN_RESULTS = "Unsupported tool result"  # begins what Haystack raises in a generator that takes text alone
 
 
@@ -53,7 +48,8 @@ def _last_of_fallbacks(error: Exception) -> object:
 
 
 def _is_upstreams(error: object) -> bool:
-    return any((base.__module__.partition(".")[0], base.__name__) in UPSTREAM_ERRORS for base in type(error).__mro__)
+    names = {f"{base.__module__.partition('.')[0]}.{base.__name__}" for base in type(error).__mro__}
+    return not names.isdisjoint(UPSTREAM_ERRORS)
 
 
 def _upstream_error(error: Any) -> CompletionError:

@@ -22,7 +22,6 @@ Part: TypeAlias = TextContent | ImageContent | FileContent
 NO_PARAMETERS = {"type": "object", "properties": {}}
 MALFORMED = (AttributeError, KeyError, RecursionError, TypeError, ValueError)  # raised while reading a wrong form
 TOOL_PARAMETERS = frozenset({"tool_choice", "parallel_tool_calls"})
-MAX_TYPE = 100  # characters of a type that a line of the log repeats
 EXCLUSIVE = {"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"}  # true or false in old JSON schemas
 
 
@@ -41,17 +40,15 @@ def to_tools(body: Body) -> list[Tool]:
     tools: dict[str, Tool] = {}
     for position, tool in enumerate(body.get("tools") or ()):
         if tool["type"] != "function":
-            logger.info("A tool of the type %r is left out: Haystack has none like it", tool["type"][:MAX_TYPE])
+            logger.info("A tool of the type %.100r is left out: Haystack has none like it", tool["type"])
             continue
         with _naming(f"tools[{position}]", verb="use"):
             function = tool["function"]
             name = _string(function, "name")
             if name in tools:
                 raise ValueError(f"another tool has the name {name!r}")
-            description, parameters = _optional_string(function, "description"), function.get("parameters")
-            tools[name] = Tool(
-                name, description or "", _current_schema(parameters or NO_PARAMETERS), function=_of_the_client
-            )
+            schema = _current_schema(function.get("parameters") or NO_PARAMETERS)
+            tools[name] = Tool(name, _optional_string(function, "description") or "", schema, function=_of_the_client)
     return [*tools.values()]
 
 

@@ -59,9 +59,12 @@ def _renamed(body: Body, names: Names, *, has_tools: bool) -> dict[str, Any]:
     return kwargs
 
 
-def _nested(name: str, parts: Json, nested: str) -> Json:
-    """Return a parameter of the Responses API, in which the fields are not nested as in a chat."""
-    return {name: {**parts.get(nested, {}), "type": parts.get("type")} if isinstance(parts, dict) else parts}
+def _flat(value: Any) -> Any:
+    """Return a format or a choice of tools as the Responses API has it, where nothing is nested under its type."""
+    if not isinstance(value, dict):
+        return value
+    inner = value.get(str(value.get("type")))
+    return {**(inner if isinstance(inner, dict) else {}), "type": value.get("type")}
 
 
 def _strings(name: str) -> Callable[[Any], Json]:
@@ -79,8 +82,8 @@ NAMES: dict[str, Names] = {  # by the class of a generator, or a base of it
         **{name: name for name in (*IN_RESPONSES, "metadata", "service_tier", "user")},
         **_limit("max_output_tokens"),
         "logprobs": lambda asked: {"include": ["message.output_text.logprobs"]} if asked else {},
-        "response_format": lambda value: {"text": _nested("format", value, "json_schema")},
-        "tool_choice": lambda value: _nested("tool_choice", value, "function"),
+        "response_format": lambda value: {"text": {"format": _flat(value)}},
+        "tool_choice": lambda value: {"tool_choice": _flat(value)},
     },
     "AnthropicChatGenerator": {
         **_limit("max_tokens"),

@@ -168,6 +168,10 @@ def test_an_author_says_the_names_of_another_class(serve: Serve) -> None:
         ({"logprobs": True, "top_logprobs": 2}, {"include": ["message.output_text.logprobs"], "top_logprobs": 2}),
         ({"logprobs": False, "tool_choice": "auto"}, {}),
         ({"tools": [TOOL], "tool_choice": NAMED}, {"tool_choice": {"type": "function", "name": "weather"}}),
+        (
+            {"response_format": {"type": "json_schema", "json_schema": None}},
+            {"text": {"format": {"type": "json_schema"}}},
+        ),
         ({"tools": [TOOL], "tool_choice": "required"}, {"tool_choice": "required"}),
     ],
 )
