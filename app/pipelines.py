@@ -1,8 +1,8 @@
 """The models that this server offers. This is the file to edit: a decorated function is a model.
 
 A model is a function of `(model, messages, body)`, sync or async. It returns text or a completion, or yields text, a
-`Delta`, a `Usage` …: `docs/models.md` lists what else. For a model that is slow to import or to load, decorate a
-function that builds it with `@pipelines.factory(name)`.
+`Delta`, a `Usage` …: `docs/models.md` lists what else, and `app/model.py` has the types. For a model that is slow to
+import or to load, decorate a function that builds it with `@pipelines.factory(name)`.
 """
 
 from collections.abc import Iterator
@@ -10,9 +10,8 @@ from collections.abc import Iterator
 from app.examples.models import models as example_models  # pack: examples
 from app.haystack.models import models as haystack_models  # pack: haystack
 from app.local.models import models as local_models  # pack: local
+from app.model import Body, Messages, Usage, last_text
 from app.registry import Pipelines
-from app.services import Body, Messages, last_text
-from schemas.chat import Usage
 
 __all__ = ["pipelines"]
 

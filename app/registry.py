@@ -2,7 +2,7 @@
 
 import asyncio
 import logging
-from collections.abc import AsyncGenerator, AsyncIterator, Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cached_property
 from types import MappingProxyType
@@ -14,7 +14,7 @@ from app.engine.invoke import Arguments, call, call_service, check_service, para
 from app.engine.results import discard
 from app.engine.run import finish_without_client
 from app.errors import ModelNotFoundError
-from app.services import Body, Messages
+from app.model import Body, Headers, Messages, ModelFunction
 from app.settings import Settings
 from schemas.models import Model
 
@@ -22,10 +22,12 @@ __all__ = ["PipelineService", "Pipelines", "RegisteredModel"]
 
 logger = logging.getLogger("app.registry")
 
-NO_HEADERS: Mapping[str, str] = MappingProxyType({})
-F = TypeVar("F", bound=Callable[..., Any])
+NO_HEADERS: Headers = MappingProxyType({})
 When: TypeAlias = Callable[[Settings], object]
-Resource: TypeAlias = Callable[..., AsyncGenerator[Any, None]]
+Factory: TypeAlias = Callable[..., ModelFunction | Awaitable[ModelFunction]]
+Resource: TypeAlias = Callable[..., AsyncIterator[Any]]
+M = TypeVar("M", bound=ModelFunction)
+F = TypeVar("F", bound=Factory)
 
 
 class Options(TypedDict, total=False):
@@ -94,10 +96,10 @@ class Pipelines:
         """The registered resources by name."""
         return MappingProxyType(self._resources)
 
-    def model(self, name: str, **options: Unpack[Options]) -> Callable[[F], F]:
+    def model(self, name: str, **options: Unpack[Options]) -> Callable[[M], M]:
         """Register the decorated function as a model; see `add`."""
 
-        def register(function: F) -> F:
+        def register(function: M) -> M:
             self.add(name, function, **options)
             return function
 
@@ -130,7 +132,7 @@ class Pipelines:
         self._resources[name] = function
         return function
 
-    def add(self, name: str, function: Callable[..., Any], **options: Unpack[Options]) -> None:
+    def add(self, name: str, function: ModelFunction, **options: Unpack[Options]) -> None:
         """Register a function of `(model, messages, body)` as a model: sync or async, generator or not.
 
         Args:
@@ -195,9 +197,7 @@ class PipelineService:
     def _listed(self) -> Sequence[Model]:
         return [registered.model for registered in self._served.values()]
 
-    async def complete(
-        self, model: str, messages: Messages, body: Body, headers: Mapping[str, str] = NO_HEADERS
-    ) -> Any:
+    async def complete(self, model: str, messages: Messages, body: Body, headers: Headers = NO_HEADERS) -> Any:
         """Call the function of the model, after making it if this is the first request for it.
 
         Raises:

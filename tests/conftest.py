@@ -143,7 +143,7 @@ def given(value: object) -> Provide:
     return Provide(lambda: value, sync_to_thread=False)
 
 
-def returning(result: object) -> Callable[..., object]:
+def returning(result: object) -> Callable[..., Any]:
     """Return a model that returns this."""
     return lambda model, messages, body: result
 

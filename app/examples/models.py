@@ -4,9 +4,9 @@ import json
 from collections.abc import AsyncIterator
 from typing import Any
 
+from app.model import Body, ChatCompletion, Delta, Messages, last_text
 from app.registry import Pipelines
-from app.services import Body, Messages, last_text
-from schemas.chat import ChatCompletion, Choice, Delta, FunctionCall, Message, ToolCall
+from schemas.chat import Choice, FunctionCall, Message, ToolCall
 
 models = Pipelines()
 

@@ -1,5 +1,6 @@
 """The example models `rag` and `chat`."""
 
+from app.model import ModelFunction
 from app.registry import Pipelines
 from app.settings import Settings
 
@@ -9,7 +10,7 @@ models = Pipelines()
 
 
 @models.factory("rag", prompt="What happens when the client leaves?")
-def rag(settings: Settings) -> object:
+def rag(settings: Settings) -> ModelFunction:
     """Build a Haystack pipeline that answers from documents."""
     from app.haystack.rag import rag_model
 
@@ -17,7 +18,7 @@ def rag(settings: Settings) -> object:
 
 
 @models.factory("chat", when=lambda settings: settings.openai_model != "")
-def chat(settings: Settings) -> object:
+def chat(settings: Settings) -> ModelFunction:
     """Build a proxy to any OpenAI-compatible upstream."""
     from app.haystack.model import haystack_component
     from app.haystack.upstream import upstream_generator, upstream_parameters

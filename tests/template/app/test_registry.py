@@ -248,7 +248,7 @@ def test_an_application_is_not_ready_until_its_preloaded_model_is_made_whatever_
     serve: Serve, pipelines: Pipelines
 ) -> None:
     go = threading.Event()
-    pipelines.factory("mine", preload=True)(lambda: go.wait(PATIENCE) and function)
+    pipelines.factory("mine", preload=True)(lambda: (go.wait(PATIENCE), function)[1])
     service = SimpleNamespace(complete=returning("Hello!"))
     client = serve(pipelines, dependencies={"completion_service": given(service)})
 
@@ -380,7 +380,7 @@ def test_applications_of_one_registry_have_settings_and_models_apart_and_agree_o
     @pipelines.factory("mine")
     def factory(settings: Settings) -> Callable[..., str]:
         made.append(settings.owned_by)
-        return returning(settings.owned_by)  # type: ignore[return-value]  # which is a text
+        return returning(settings.owned_by)
 
     pipelines.add("older", function, created=7)
     changed = int(Path(pipelines_module.__file__).stat().st_mtime)

@@ -10,11 +10,9 @@ from typing import Any
 from litestar import Litestar
 
 from app.app import create_app as create_project_app
-from app.engine.run import is_cancelled
-from app.errors import CompletionError
+from app.model import Body, CompletionError, Delta, Messages, ModelFunction, Usage, is_cancelled
 from app.registry import Pipelines
-from app.services import Body, Messages
-from schemas.chat import Delta, FunctionCallDelta, ToolCallDelta, Usage
+from schemas.chat import FunctionCallDelta, ToolCallDelta
 from tests.template.e2e.journal import JournalController, noted, run_of
 
 SECRET = "postgres://admin:hunter2@db.internal"  # noqa: S105 - a text that no client may read
@@ -257,12 +255,12 @@ async def async_flood(model: str, messages: Messages, body: Body) -> AsyncIterat
         yield item
 
 
-MODELS = (
+MODELS: tuple[Any, ...] = (
     *(function, generator, async_generator, echo_function, echo_generator, echo_async_generator, burst, brief),
     *(two_calls, assistant, refuse_after, crash, crash_before, crash_after_sync, crash_after, late_failure),
     *(gated_async_generator, gated_generator, late_async_generator, late_generator, gated_async_function),
     *(blocking_function, stubborn_function, endless_async_generator, endless_generator, hog, held_generator),
     *(flood, async_flood),
 )
-FAITHFUL = {"async-generator": endless_async_generator, "generator": endless_generator}
+FAITHFUL: dict[str, ModelFunction] = {"async-generator": endless_async_generator, "generator": endless_generator}
 FAITHFUL |= {"async-function": gated_async_function, "hog": hog}

@@ -59,7 +59,7 @@ def script_of(prompt: str) -> tuple[str, list[Any]]:
     return how, [chance.choice([*PYTHONS, *OURS] if chance.random() < 0.125 else ITEMS) for _ in range(count)]
 
 
-def whatever(model: str, messages: Messages, body: Body) -> object:
+def whatever(model: str, messages: Messages, body: Body) -> Any:
     how, items = script_of(str(messages[-1]["content"]))
     return items[0] if how == "whole" else in_a_thread(items) if how == "in a thread" else on_the_loop(items)
 

@@ -12,7 +12,7 @@ from litestar.testing import TestClient
 from msgspec.structs import replace
 
 from app.app import create_app
-from app.haystack.model import haystack_component
+from app.haystack.model import HaystackModel, haystack_component
 from app.registry import Pipelines
 from app.settings import Settings
 from schemas.chat import Json
@@ -178,7 +178,7 @@ def test_a_generator_warms_up_in_a_thread_before_its_first_answer_and_closes_wit
     generator, models, loops = Loading(), Pipelines(), list[threading.Thread]()
 
     @models.factory("test")
-    async def make() -> object:
+    async def make() -> HaystackModel:
         loops.append(threading.current_thread())
         return haystack_component(within(generator))
 
