@@ -17,12 +17,13 @@ from tests.conftest import ROOT
 
 PACKS = sorted(yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))["packs"]["choices"].values())
 LEFT_OUT = [  # packs that share code are in different lists
-    ["haystack", "limits", "playground", "ray"],
+    ["agents", "haystack", "limits", "playground", "ray"],
     ["examples", "local", "responses", "telemetry"],
     PACKS,
 ]
 DEFAULT_PACKS = ["haystack", "playground", "responses", "telemetry"]
 EXTRAS = {
+    "agents": ["langgraph", "openai-agents", "pydantic-ai"],
     "limits": ["redis"],
     "local": ["local"],
     "ray": ["ray"],

@@ -289,7 +289,12 @@ async def test_the_head_of_a_stream_and_comments_go_out_while_its_model_is_made(
     pipelines: Pipelines, preload: bool | None
 ) -> None:
     go = threading.Event()
-    pipelines.factory("mine", preload=preload)(lambda: go.wait(PATIENCE) and function)
+
+    @pipelines.factory("mine", preload=preload)
+    def make() -> Callable[..., str]:
+        go.wait(PATIENCE)
+        return function
+
     app = create_app(settings=Settings(keep_alive_interval=0.01), pipelines=pipelines)
 
     async with app.lifespan(), AsgiClient(app, "mine", stream=True) as client:

@@ -10,7 +10,7 @@ from tests.template.clients.report import TRANSPORT, URL, get_weather, report
 
 agents.set_tracing_disabled(True)  # traces would be sent to OpenAI
 MODEL: Any = agents.OpenAIResponsesWSModel if TRANSPORT == "websocket" else agents.OpenAIResponsesModel
-TOOLS = [agents.function_tool(get_weather), agents.WebSearchTool()]
+TOOLS: list[Any] = [agents.function_tool(get_weather), agents.WebSearchTool()]
 
 
 async def run(name: str, stream: bool) -> dict[str, object]:
