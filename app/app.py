@@ -15,6 +15,7 @@ from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 from litestar.status_codes import HTTP_404_NOT_FOUND
 
 from app import pipelines as pipelines_module
+from app.embeddings.plugin import EmbeddingsPlugin  # pack: embeddings
 from app.engine.engine import Engine, Limits, ModelDefaults
 from app.engine.observers import Observer
 from app.engine.run import start_task
@@ -73,6 +74,7 @@ def create_app(
             KeysPlugin(settings),
             LimitsPlugin(settings),  # pack: limits
             ResponsesPlugin(settings),  # pack: responses
+            EmbeddingsPlugin(service),  # pack: embeddings
             TelemetryPlugin(settings),  # pack: telemetry
             PlaygroundPlugin(settings),  # pack: playground
         ],

@@ -7,6 +7,7 @@ import or to load, decorate a function that builds it with `@pipelines.factory(n
 
 from collections.abc import Iterator
 
+from app.embeddings.models import models as embedding_models  # pack: embeddings
 from app.examples.models import models as example_models  # pack: examples
 from app.haystack.models import models as haystack_models  # pack: haystack
 from app.local.models import models as local_models  # pack: local
@@ -33,6 +34,7 @@ def echo_stream(model: str, messages: Messages, body: Body) -> Iterator[str | Us
     yield Usage(prompt_tokens=len(words), completion_tokens=len(words))
 
 
+pipelines.include(embedding_models)  # pack: embeddings
 pipelines.include(example_models)  # pack: examples
 pipelines.include(haystack_models)  # pack: haystack
 pipelines.include(local_models)  # pack: local

@@ -6,14 +6,14 @@ from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequenc
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, TypeAlias, TypedDict, TypeVar, Unpack
+from typing import Any, Concatenate, TypeAlias, TypedDict, TypeVar, Unpack
 
 from msgspec import UNSET, Struct
 
-from app.engine.invoke import Arguments, call, call_service, check_service, parameters_of
+from app.engine.invoke import Arguments, arguments_of, call, call_service, check_service, place_of
 from app.engine.results import discard
 from app.engine.run import finish_without_client
-from app.errors import ModelNotFoundError
+from app.errors import InvalidRequestError, ModelNotFoundError
 from app.model import Body, Headers, Messages, ModelFunction
 from app.settings import Settings
 from schemas.models import Model
@@ -22,12 +22,15 @@ __all__ = ["PipelineService", "Pipelines", "RegisteredModel"]
 
 logger = logging.getLogger("app.registry")
 
+CHAT = "chat"
 NO_HEADERS: Headers = MappingProxyType({})
 When: TypeAlias = Callable[[Settings], object]
 Factory: TypeAlias = Callable[..., ModelFunction | Awaitable[ModelFunction]]
 Resource: TypeAlias = Callable[..., AsyncIterator[Any]]
 M = TypeVar("M", bound=ModelFunction)
 F = TypeVar("F", bound=Factory)
+E = TypeVar("E", bound=Callable[Concatenate[list[Any], ...], Any])  # pack: embeddings
+T = TypeVar("T", bound=Callable[..., Any])
 
 
 class Options(TypedDict, total=False):
@@ -40,6 +43,9 @@ class Options(TypedDict, total=False):
     preload: bool | None
     handles_n: bool
     when: When
+    batch: int  # pack: embeddings
+    wait: float  # pack: embeddings
+    takes_tokens: bool  # pack: embeddings
 
 
 class RegisteredModel(Struct, frozen=True, kw_only=True):
@@ -55,6 +61,10 @@ class RegisteredModel(Struct, frozen=True, kw_only=True):
     preload: bool | None = None
     handles_n: bool = False
     when: When = lambda _: True
+    kind: str = CHAT
+    batch: int = 0  # pack: embeddings
+    wait: float = 0  # pack: embeddings
+    takes_tokens: bool = False  # pack: embeddings
 
     @property
     def model(self) -> Model:
@@ -113,12 +123,17 @@ class Pipelines:
         `settings` and the names of resources as parameters. If what it returns has the methods `start` or `close`, they
         are called before the first answer and at the end.
         """
+        return self._registers(name, is_factory=True, **options)
 
-        def register(function: F) -> F:
-            self._register(RegisteredModel(name=name, function=function, is_factory=True, **options))
-            return function
+    # pack: embeddings
+    def embedder(self, name: str, **options: Unpack[Options]) -> Callable[[E], E]:
+        """Register the decorated function of a list of texts as an embedder; `docs/embeddings.md` says more."""
+        return self._registers(name, is_factory=False, kind="embeddings", **options)
 
-        return register
+    # pack: embeddings
+    def embedder_factory(self, name: str, **options: Unpack[Options]) -> Callable[[T], T]:
+        """Register the decorated function as the factory of an embedder; see `factory`."""
+        return self._registers(name, is_factory=True, kind="embeddings", **options)
 
     def resource(self, function: Resource) -> Resource:
         """Register the decorated async generator as a resource that models share, under the name of the function.
@@ -160,11 +175,20 @@ class Pipelines:
         for resource in other.resources.values():
             self.resource(resource)
 
+    def _registers(self, name: str, **options: Any) -> Callable[[T], T]:
+        def register(function: T) -> T:
+            self._register(RegisteredModel(name=name, function=function, **options))
+            return function
+
+        return register
+
     def _register(self, new: RegisteredModel) -> None:
         if not new.name:
             raise ValueError("A model needs a name.")
         if (old := self._models.get(new.name)) is not None:
-            raise ValueError(f"Two models are called {new.name!r}: {_place(old.function)} and {_place(new.function)}.")
+            raise ValueError(
+                f"Two models are called {new.name!r}: {place_of(old.function)} and {place_of(new.function)}."
+            )
         self._models[new.name] = new
 
 
@@ -201,15 +225,25 @@ class PipelineService:
         """Call the function of the model, after making it if this is the first request for it.
 
         Raises:
-            ModelNotFoundError: The model is not registered, or not served with these settings.
+            CompletionError: The model is not served, or not for chats.
         """
-        registered = self._served.get(model)
+        function = await self.function_of(self.find(model, CHAT))
+        return await call_service(function, Arguments(model, messages, body, headers))
+
+    def find(self, name: str, kind: str) -> RegisteredModel:
+        """Return a model of a kind; raise a CompletionError if there is none."""
+        registered = self._served.get(name)
         if registered is None:
-            raise ModelNotFoundError(model, known=self._served)
+            raise ModelNotFoundError(name, known=self._served)
+        if registered.kind != kind:
+            raise InvalidRequestError(f"The model '{name}' is for {registered.kind}, not for {kind}.", param="model")
+        return registered
+
+    async def function_of(self, registered: RegisteredModel) -> Callable[..., Any]:
+        """Return the function of a model, after making it if this is the first request for it."""
         if registered.outlives_client:
             finish_without_client()
-        function = await self._make(registered) if registered.is_managed else registered.function
-        return await call_service(function, Arguments(model, messages, body, headers))
+        return await self._make(registered) if registered.is_managed else registered.function
 
     def handles_n(self, model: str) -> bool:
         """Return whether a model makes all `n` choices of a request itself."""
@@ -224,7 +258,7 @@ class PipelineService:
         """Open the resources and preload models; at the end close the models, then the resources."""
         async with AsyncExitStack() as stack:
             for name, resource in self._pipelines.resources.items():
-                opened = resource(*_arguments(resource, {"settings": self._settings}))
+                opened = resource(*arguments_of(resource, {"settings": self._settings}))
                 self._arguments[name] = await anext(opened)
                 stack.push_async_callback(anext, opened, None)
             preloading = [
@@ -260,8 +294,9 @@ async def _make(registered: RegisteredModel, arguments: Mapping[str, Any]) -> Ca
     made = function = registered.function
     try:
         if registered.is_factory:
-            made = await call(function, *_arguments(function, arguments))
-            check_service(made)
+            made = await call(function, *arguments_of(function, arguments))
+            if registered.kind == CHAT:
+                check_service(made)
         if hasattr(made, "start"):
             await call(made.start)
     except BaseException:
@@ -281,17 +316,3 @@ async def _close(task: asyncio.Task[Callable[..., Any]]) -> None:
 
 def _has_failed(task: asyncio.Task[Any]) -> bool:
     return task.done() and (task.cancelled() or task.exception() is not None)
-
-
-def _arguments(function: Callable[..., Any], known: Mapping[str, Any]) -> list[Any]:
-    names = parameters_of(function)
-    if unknown := [name for name in names if name not in known]:
-        raise TypeError(
-            f"{_place(function)} takes {', '.join(unknown)}, which is neither `settings` nor a resource. "
-            f"Available: {', '.join(known)}."
-        )
-    return [known[name] for name in names]
-
-
-def _place(function: Callable[..., Any]) -> str:
-    return f"{function.__module__}.{getattr(function, '__qualname__', type(function).__qualname__)}"

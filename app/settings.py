@@ -63,6 +63,8 @@ class Settings(Struct, frozen=True, kw_only=True):
     store_responses: bool = True  # pack: responses
     responses_expire: Limit = 86400  # pack: responses
     responses_memory: Count = 100_000_000  # pack: responses
+    max_embedding_inputs: Limit = 2048  # pack: embeddings
+    max_embedding_length: Limit = 0  # pack: embeddings
     metrics: bool = False  # pack: telemetry
     tracing: bool = False  # pack: telemetry
     playground: bool = True  # pack: playground

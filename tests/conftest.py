@@ -23,7 +23,7 @@ from openai import OpenAI
 
 from app.app import create_app
 from app.pipelines import pipelines
-from app.registry import Pipelines, RegisteredModel
+from app.registry import CHAT, Pipelines, RegisteredModel
 from app.services import Hooks
 from app.settings import Settings
 from schemas.chat import Json
@@ -36,7 +36,7 @@ SERVER_ERROR = "The server had an error while processing the request."
 PATIENCE = 60.0  # seconds until a test gives up waiting
 KEY = "sk-of-the-tests"
 ASKS: Json = {"model": "test", "messages": [{"role": "user", "content": "Hello!"}]}
-OFFERED = [name for name, model in pipelines.models.items() if model.when(Settings.load())]
+OFFERED = [name for name, model in pipelines.models.items() if model.kind == CHAT and model.when(Settings.load())]
 
 
 def pytest_report_header() -> str:  # pack: template

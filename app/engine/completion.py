@@ -25,11 +25,12 @@ CLIENT_LEFT = ClientDisconnectedError()
 
 
 class Services(Struct, frozen=True):
-    """The services and hooks that answer a request."""
+    """The services and hooks that answer a request, and its operation, as OpenTelemetry names it."""
 
     completions: CompletionService
     models: ModelService
     hooks: Hooks
+    operation: str = "chat"
 
 
 class Completion:
@@ -161,7 +162,7 @@ class Completion:
             self._watcher.cancel()
         await self.stop()
         answer, record = self._renderer.answer, self.record
-        record.id, record.response_model, record.finish_reasons = answer.id, answer.model, answer.finish_reasons
+        record.id, record.response_model, record.finish_reasons = answer.id or None, answer.model, answer.finish_reasons
         if (usage := answer.reported_usage) is not None:
             record.add_usage(usage)
         record.end(self._ending, stopped=self._run.cancelled)

@@ -110,7 +110,7 @@ class Engine:
             renderer=renderer,
             reader=reader,
             run=Run(self._workers, outlives_client=self._limits.finish_without_client),
-            record=Record(stream=bool(request.stream), observers=self.observers),
+            record=Record(operation=services.operation, stream=bool(request.stream), observers=self.observers),
             keep_alive=self._limits.keep_alive,
         )
         self._running[completion] = disconnected

@@ -74,6 +74,26 @@ def parameters_of(function: Callable[..., Any]) -> tuple[str, ...]:
     return tuple(_signature_of(_hashable(function)).parameters)
 
 
+def arguments_of(function: Callable[..., Any], known: Mapping[str, Any]) -> list[Any]:
+    """Return the arguments of a factory or a resource, by the names of its parameters.
+
+    Raises:
+        TypeError: One of them is not known.
+    """
+    names = parameters_of(function)
+    if unknown := [name for name in names if name not in known]:
+        raise TypeError(
+            f"{place_of(function)} takes {', '.join(unknown)}, which is neither `settings` nor a resource. "
+            f"Available: {', '.join(known)}."
+        )
+    return [known[name] for name in names]
+
+
+def place_of(function: Callable[..., Any]) -> str:
+    """Return the module and the name of a function."""
+    return f"{function.__module__}.{getattr(function, '__qualname__', type(function).__qualname__)}"
+
+
 class Headers(Mapping[str, str]):
     """The headers of a request that a service may see: read-only, names in lower case, without secrets.
 

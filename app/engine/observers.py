@@ -36,6 +36,7 @@ class Observer(Protocol):
 class Record(Struct, eq=False, weakref=True, kw_only=True):
     """The figures of a completion, as far as they are known; times in seconds."""
 
+    operation: str = "chat"
     model: str | None = None  # none if the request was refused before a model was asked
     stream: bool = False
     observers: Sequence[Observer] = ()

@@ -49,12 +49,14 @@ class CompletionSpans:
     def started(self, record: Record) -> None:
         """Start a span; spans that the model's code starts become its children."""
         attributes: dict[str, Any] = {
-            "gen_ai.operation.name": "chat",
+            "gen_ai.operation.name": record.operation,
             "gen_ai.provider.name": self._provider,
             "gen_ai.request.model": record.model,
             "gen_ai.request.stream": record.stream,
         }
-        span = self._spans[record] = self._tracer.start_span(f"chat {record.model}", attributes=attributes)
+        span = self._spans[record] = self._tracer.start_span(
+            f"{record.operation} {record.model}", attributes=attributes
+        )
         context.attach(trace.set_span_in_context(span))  # never detached: the context ends with the request's task
 
     def sent(self, record: Record) -> None:

@@ -18,19 +18,25 @@ from tests.conftest import ROOT
 PACKS = sorted(yaml.safe_load((ROOT / "copier.yml").read_text(encoding="utf-8"))["packs"]["choices"].values())
 LEFT_OUT = [  # packs that share code are in different lists
     ["agents", "haystack", "limits", "playground", "ray"],
-    ["examples", "local", "responses", "telemetry"],
+    ["embeddings", "examples", "local", "responses", "telemetry"],
     PACKS,
 ]
 DEFAULT_PACKS = ["haystack", "playground", "responses", "telemetry"]
 EXTRAS = {
     "agents": ["langgraph", "openai-agents", "pydantic-ai"],
+    "embeddings": ["embeddings"],
     "limits": ["redis"],
     "local": ["local"],
     "ray": ["ray"],
     "responses": ["redis"],
     "telemetry": ["metrics", "otel"],
 }
-MODELS = {"examples": ["events", "reasoning", "tools"], "haystack": ["chat", "rag"], "local": ["local"]}
+MODELS = {
+    "embeddings": ["wordllama"],
+    "examples": ["events", "reasoning", "tools"],
+    "haystack": ["chat", "rag"],
+    "local": ["local"],
+}
 ANSWERS = {"name": "mine", "description": 'My "models".', "owner": "Ann"}
 OURS = ("starter", "benchmark", "fastapi-openai-compat", "copier.yml", ".scaffold", "tests/template")
 CACHE = {"MYPY_CACHE_DIR": str(ROOT / ".mypy_cache" / "projects")}  # of what they have in common

@@ -9,6 +9,7 @@ from app.app import create_app
 from app.settings import Settings
 from controllers.openai import OpenAIController
 from schemas.chat import ChatCompletionRequest, Json, Request
+from schemas.embeddings import EmbeddingRequest
 from schemas.responses import ResponseRequest
 from tests.conftest import Client
 
@@ -22,6 +23,7 @@ STATUSES = {
     ("get", "/models"): {"200", "400", "401", "429", "431", "500"},
     ("get", "/models/{model_id}"): {"200", "400", "401", "404", "429", "431", "500"},
     ("post", "/chat/completions"): COMPLETION,
+    ("post", "/embeddings"): COMPLETION,
     ("post", "/responses"): COMPLETION,
     ("post", "/responses/compact"): COMPLETION,
     ("post", "/responses/input_tokens"): COMPLETION,
@@ -83,7 +85,8 @@ def test_each_operation_is_documented_with_an_id_a_summary_and_a_tag(operations:
     for (_, path), operation in operations.items():
         assert operation["summary"]
         assert not operation["responses"]["200"]["description"].startswith("Request fulfilled")  # Litestar's default
-        tag = "health" if path in ("/health", "/ready") else "responses" if "/responses" in path else "openai"
+        tag = next((tag for tag in ("responses", "embeddings") if f"/{tag}" in path), "openai")
+        tag = "health" if path in ("/health", "/ready") else tag
         assert operation["tags"] == [tag]
 
 
@@ -127,6 +130,21 @@ def test_a_request_and_both_forms_of_its_answer_are_documented(
     assert {"id", "object", "model", "usage"} <= set(
         resolved(whole, answers["application/json"]["schema"])["properties"]
     )
+
+
+def test_a_request_for_embeddings_and_its_answer_are_documented(
+    whole: Json, operations: dict[tuple[str, str], Json]
+) -> None:
+    operation = operations["post", "/v1/embeddings"]
+    schema = resolved(whole, operation["requestBody"]["content"]["application/json"]["schema"])
+    answers = operation["responses"]["200"]["content"]
+
+    assert schema["required"] == ["model", "input"]
+    assert set(schema["properties"]) == set(EmbeddingRequest.__struct_fields__) - {"extra"}
+    assert list(answers) == ["application/json"]
+    answer = resolved(whole, answers["application/json"]["schema"])["properties"]
+    assert answer.keys() == {"object", "data", "model", "usage"}
+    assert resolved(whole, answer["data"]["items"])["properties"].keys() == {"object", "index", "embedding"}
 
 
 def test_no_dependency_of_the_server_is_documented_as_a_parameter(operations: dict[tuple[str, str], Json]) -> None:

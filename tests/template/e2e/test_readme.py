@@ -29,7 +29,8 @@ CODE = {"sh", "python", "js"}  # all other blocks are data or drawings
 URL = "http://127.0.0.1:8000"
 INSTALLING = "pip install uv && "  # by which this very test was started
 FENCE = re.compile(r"^```(\w*)(?: not run: ([^\n]+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-REGISTERS = re.compile(r"\bpipelines\.(?:model|add|factory)\(\s*\"([^\"]+)\"")
+EMBEDS = re.compile(r"\bpipelines\.embedder\(|kind=\"embeddings\"")
+REGISTERS = re.compile(r"\bpipelines\.(?:model|add|factory|embedder)\(\s*\"([^\"]+)\"")
 ROUTE = re.compile(r"^@get\(\"([^\"]+)\"", re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 OUR_FILE = re.compile(r"(?<![\w/.])((?:app|controllers|docs|schemas|tests)/[\w./-]*\w)")
@@ -148,7 +149,10 @@ def test_a_block_that_asks_a_server_is_answered(block: Block, shipped: Server, t
 @of_kind("models")
 def test_a_model_answers(block: Block, documented: OpenAI) -> None:
     for model in block.models:
-        assert answer_of(documented, model), model
+        if EMBEDS.search(block.text):
+            assert documented.embeddings.create(model=model, input="Hello there, world").data[0].embedding, model
+        else:
+            assert answer_of(documented, model), model
 
 
 @of_kind("application")

@@ -1,0 +1,145 @@
+"""Micro-batching: the inputs of concurrent requests in one call of an embedder."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Iterator, Sequence
+from contextlib import suppress
+from contextvars import Context
+from typing import Any, TypeAlias
+
+import msgspec
+from msgspec import Struct
+
+from app.embeddings.vectors import read, tokens_of
+from app.errors import OverloadedError
+from schemas.chat import Json
+from schemas.embeddings import Embeddings, Inputs
+
+Call: TypeAlias = Callable[[Inputs, Json], Awaitable[object]]
+
+
+class Batches:
+    """Calls an embedder for several requests at once. The calls follow one another: what comes during one waits.
+
+    Requests are joined if their arguments beside the inputs are equal. If a call for several fails, each is made alone,
+    so that no request gets the error of another. A call that has begun runs to its end, whoever leaves.
+
+    Args:
+        call: Calls the embedder with inputs, and with further arguments by name.
+        size: How many inputs a call may have; a longer request takes several calls, between those of others.
+        wait: Seconds that a call which is not full waits for further requests.
+    """
+
+    def __init__(self, call: Call, size: int, wait: float) -> None:
+        self._call = call
+        self._size = size
+        self._wait = wait
+        self._waiting: list[_Part] = []
+        self._count = 0  # inputs that wait
+        self._full = asyncio.Event()
+        self._task: asyncio.Task[None] | None = None
+
+    async def embed(self, inputs: Inputs, arguments: Json) -> Embeddings:
+        """Return the embeddings of one request."""
+        key = msgspec.json.encode(arguments) if arguments else b""
+        pieces = (inputs[start : start + self._size] for start in range(0, len(inputs), self._size))
+        first, *others = [await self._embed(_Part(piece, arguments, key)) for piece in pieces]
+        if not others:
+            return first
+        parts = (first, *others)
+        return Embeddings([vector for part in parts for vector in part.vectors], sum(map(tokens_of, parts)))
+
+    async def close(self) -> None:
+        """Stop the call that runs, and refuse the requests that wait."""
+        if self._task is not None:
+            self._task.cancel()
+            await asyncio.wait([self._task])
+
+    async def _embed(self, part: "_Part") -> Embeddings:
+        self._waiting.append(part)
+        self._count += len(part.inputs)
+        if self._count >= self._size:
+            self._full.set()
+        if self._task is None:  # not in the context of its first request
+            self._task = asyncio.create_task(self._run(), context=Context())
+        return await part.embeddings
+
+    async def _run(self) -> None:
+        taken: list[_Part] = []
+        try:
+            while self._waiting:
+                await self._gather()
+                taken = self._take()
+                if taken:
+                    await self._answer(taken)
+        finally:
+            self._task = None
+            for part in (*taken, *self._waiting):
+                part.fail(OverloadedError("The server is shutting down. Try again in a moment."))
+
+    async def _gather(self) -> None:
+        """Wait until the next call is full, or its first request has waited long enough."""
+        left = self._waiting[0].since + self._wait - asyncio.get_running_loop().time()
+        if left > 0:
+            with suppress(TimeoutError):
+                await asyncio.wait_for(self._full.wait(), left)
+
+    def _take(self) -> list["_Part"]:
+        """Return the requests of the next call: the first that waits, and those like it that there is room for."""
+        waiting = [part for part in self._waiting if not part.embeddings.done()]  # whose clients have not left
+        taken: list[_Part] = []
+        room = self._size
+        for part in waiting:
+            if len(part.inputs) <= room and part.key == waiting[0].key:
+                taken.append(part)
+                room -= len(part.inputs)
+        self._waiting = [part for part in waiting if part not in taken]
+        self._count = sum(len(part.inputs) for part in self._waiting)
+        if self._count < self._size:
+            self._full.clear()
+        return taken
+
+    async def _answer(self, parts: Sequence["_Part"]) -> None:
+        inputs: Any = [each for part in parts for each in part.inputs]
+        try:
+            found = await read(await self._call(inputs, parts[0].arguments), len(inputs))
+            for part, embeddings in zip(parts, _split(found, parts), strict=True):
+                part.succeed(embeddings)
+        except Exception as error:
+            if len(parts) == 1:
+                parts[0].fail(error)
+                return
+            for part in parts:
+                if not part.embeddings.done():
+                    await self._answer([part])
+
+
+class _Part(Struct, eq=False):
+    """Inputs of a request that go into one call."""
+
+    inputs: Inputs
+    arguments: Json
+    key: bytes
+    since: float = msgspec.field(default_factory=lambda: asyncio.get_running_loop().time())
+    embeddings: "asyncio.Future[Embeddings]" = msgspec.field(
+        default_factory=lambda: asyncio.get_running_loop().create_future()
+    )
+
+    def succeed(self, embeddings: Embeddings) -> None:
+        if not self.embeddings.done():
+            self.embeddings.set_result(embeddings)
+
+    def fail(self, error: Exception) -> None:
+        if not self.embeddings.done():
+            self.embeddings.set_exception(error)
+
+
+def _split(found: Embeddings, parts: Sequence[_Part]) -> Iterator[Embeddings]:
+    """Yield the embeddings of each part; numbers of tokens that are not those of each input are of one part alone."""
+    start, tokens = 0, found.prompt_tokens
+    for part in parts:
+        end = start + len(part.inputs)
+        if isinstance(tokens, int):
+            yield Embeddings(found.vectors[start:end], tokens if len(parts) == 1 else 0)
+        else:
+            yield Embeddings(found.vectors[start:end], tokens[start:end])
+        start = end

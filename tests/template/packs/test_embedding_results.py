@@ -1,0 +1,126 @@
+"""Pack `embeddings`: what an embedder may return, and what it may not."""
+
+import asyncio
+from array import array
+from base64 import b64decode
+from collections.abc import AsyncIterator, Iterator
+from math import inf, nan
+from struct import unpack
+from typing import Any
+
+import numpy as np
+import pytest
+
+from app.embeddings.vectors import SLICE, encoded
+from schemas.embeddings import Embeddings
+from tests.conftest import Serve, error_of
+from tests.template.conftest import UNEXPECTED
+from tests.template.packs.embedding import ROWS, data_of, embed, embedder, returns
+
+
+def lazily() -> Iterator[Any]:
+    yield from map(np.array, ROWS)
+
+
+RESULTS = {
+    "lists": ROWS,
+    "tuples": tuple(map(tuple, ROWS)),
+    "integers": [[1, 0], [2, -3]],
+    "arrays": [array("f", row) for row in ROWS],
+    "a generator of arrays": lazily,
+    "numpy's 32 bits": np.array(ROWS, dtype="f4"),
+    "numpy's 16 bits": np.array(ROWS, dtype="f2"),
+    "numpy's 64 bits, big-endian": np.array(ROWS, dtype=">f8"),
+    "numpy's bytes": np.array([[1, 0], [2, 3]], dtype="u1"),
+    "not contiguous": np.array([*zip(*ROWS, strict=True)]).T,
+    "numpy's numbers": [[np.float32(number) for number in row] for row in ROWS],
+    "with the tokens of each": Embeddings(ROWS, [3, 4]),
+}
+
+
+@pytest.mark.parametrize("name", RESULTS)
+def test_an_embedder_returns_vectors_in_any_form(serve: Serve, name: str) -> None:
+    result: Any = RESULTS[name]
+    client = serve(embedder(lambda texts: result() if callable(result) else result))
+
+    numbers = data_of(embed(client, ["a", "b"]))
+    encoded = data_of(embed(client, ["a", "b"], encoding_format="base64"))
+
+    assert numbers == ([[1, 0], [2, -3]] if name == "integers" else [[1, 0], [2, 3]] if "bytes" in name else ROWS)
+    assert [[*unpack("<2f", b64decode(each))] for each in encoded] == numbers
+
+
+@pytest.mark.parametrize("encoding", ["float", "base64"])
+@pytest.mark.parametrize(
+    ("result", "logged"),
+    [
+        (None, "An embedder returned NoneType. Return a list of vectors"),
+        ("text", "An embedder returned str. Return a list of vectors"),
+        ({"data": []}, "An embedder returned dict. Return a list of vectors"),
+        ([[1.0]], "An embedder returned 1 vectors for 2 inputs."),
+        ([1.0, 2.0], "An embedder returned float, at 0, and no vector."),
+        ([[1.0], None], "An embedder returned NoneType, at 1, and no vector."),
+        ([[1.0], "a"], "An embedder returned str, at 1, and no vector."),
+        ([[1.0], [1.0, 2.0]], "An embedder returned a vector of 2 numbers, at 1, where 1 were due."),
+        ([[], []], "An embedder returned a vector of 0 numbers, at 0"),
+        (np.array([[1.0], [nan]]), "An embedder returned a vector, at 1, with NaN or an infinite number."),
+        ([[1.0], [-inf]], "An embedder returned a vector, at 1, with NaN or an infinite number."),
+        (Embeddings([[1.0], [2.0]], [1]), "An embedder returned 1 numbers of tokens for 2 inputs."),
+        (ValueError("secret"), "secret"),
+        (SystemExit("secret"), "A function raised SystemExit"),
+    ],
+    ids=str,
+)
+def test_what_cannot_be_sent_is_a_500_whose_log_says_why(
+    serve: Serve, caplog: pytest.LogCaptureFixture, result: Any, logged: str, encoding: str
+) -> None:
+    def fails(texts: list[str]) -> Any:
+        if isinstance(result, BaseException):
+            raise result
+        return result
+
+    response = embed(serve(embedder(fails)), ["a", "b"], encoding_format=encoding)
+
+    assert (response.status_code, error_of(response)) == (500, UNEXPECTED)
+    assert logged in caplog.text
+
+
+def test_a_number_that_32_bits_do_not_hold_is_sent_as_a_number_alone(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    client = serve(returns([[1e39, 1.7e308, 1.7e308]]))
+
+    assert data_of(embed(client)) == [[1e39, 1.7e308, 1.7e308]]
+    assert embed(client, encoding_format="base64").status_code == 500
+    assert "with a number over 32 bits" in caplog.text
+
+
+def test_dimensions_that_an_embedder_does_not_keep_are_a_500(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    response = embed(serve(embedder(lambda texts, dimensions: ROWS[:1])), dimensions=3)
+
+    assert (response.status_code, error_of(response)) == (500, UNEXPECTED)
+    assert "a vector of 2 numbers, at 0, where 3 were due" in caplog.text
+
+
+@pytest.mark.anyio
+async def test_other_requests_have_their_turn_while_many_vectors_are_encoded() -> None:
+    turns: list[int] = []
+
+    async def other() -> None:
+        while True:
+            turns.append(0)
+            await asyncio.sleep(0)
+
+    task = asyncio.create_task(other())
+    await encoded([[0.5] * SLICE] * 10, as_base64=False, size=None)
+    task.cancel()
+    assert len(turns) >= 9
+
+
+async def stream_of(texts: list[str]) -> AsyncIterator[list[float]]:
+    yield [1.0]
+
+
+def test_an_async_generator_is_no_embedder(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    assert embed(serve(embedder(stream_of))).status_code == 500
+    assert "An embedder returned async_generator" in caplog.text
