@@ -47,7 +47,7 @@ def chat(model: str) -> Question:
     """Ask a model of the benchmark."""
     asked = MODELS[model]
     said = {"messages": [{"role": "user", "content": "Hello!"}]} if asked.path == CHAT else {"input": "Hello!"}
-    body = msgspec.json.encode({"model": model, **said, "stream": asked.stream})
+    body = msgspec.json.encode({"model": model, "stream": asked.stream, **said, **asked.asks})
     head = (
         f"POST {asked.path} HTTP/1.1\r\nhost: localhost\r\ncontent-type: application/json\r\n"
         f"authorization: Bearer {KEY}\r\ncontent-length: {len(body)}\r\n\r\n"

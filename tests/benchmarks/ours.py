@@ -10,13 +10,16 @@ from app.app import create_app
 from app.registry import Pipelines
 from app.services import Body, Messages
 from app.settings import Settings
-from tests.benchmarks.models import MODELS
+from tests.benchmarks.models import EMBEDDINGS, MODELS
 
 __all__ = ["app"]
 
 pipelines = Pipelines()
 for name, model in MODELS.items():
-    pipelines.add(name, model.function)
+    if model.path == EMBEDDINGS:
+        pipelines.embedder(name, batch=model.batch)(model.function)
+    else:
+        pipelines.add(name, model.function)
 
 settings = Settings.load(json.loads(os.environ["SETTINGS"]))  # and none of the environment's own
 

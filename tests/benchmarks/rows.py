@@ -17,6 +17,7 @@ __all__ = ["ROWS", "Row", "Sample"]
 BLOCKS = {BARE: "a bare loop has no threads: a sync generator would hold it"}
 FORTY = "runs 40 steps of sync generators at a time"
 CHAT_ALONE = {PEER: "would need a second callable for it", BARE: "has chat completions alone"}
+NO_EMBEDDINGS = {PEER: "has no embeddings", BARE: "has chat completions alone"}
 MEGABYTES = 50
 WARM, IDLE = 20, 300  # streams open before the memory is measured, and those it is measured by
 
@@ -143,6 +144,12 @@ ROWS = {
     "answers-1000-sync": _together("answer-sync", 1000, "1,000 sync answers at once", done=6.5, first=1000, models=250),
     "responses-async": _rates("responses-async", "200 chunks, Responses API", missing=CHAT_ALONE),
     "response-async": _rates("response-async", "not streaming, Responses API", missing=CHAT_ALONE),
+    "embed-1-float": _rates("embed-1-float", "embeddings, 1 text", missing=NO_EMBEDDINGS),
+    "embed-1-base64": _rates("embed-1-base64", "embeddings, 1 text, Base64", missing=NO_EMBEDDINGS),
+    "embed-100-float": _rates("embed-100-float", "embeddings, 100 texts", missing=NO_EMBEDDINGS),
+    "embed-100-base64": _rates("embed-100-base64", "embeddings, 100 texts, Base64", missing=NO_EMBEDDINGS),
+    "embed-gpu": _rates("embed-gpu", "embeddings, calls of 2 ms, one by one", missing=NO_EMBEDDINGS),
+    "embed-gpu-batched": _rates("embed-gpu-batched", "embeddings, calls of 2 ms, batched", missing=NO_EMBEDDINGS),
     "first-chunk": Row(
         measure=_first_chunk,
         figures=(Figure("first chunk p50", "ms", less=True), Figure("first chunk p99", "ms", less=True)),
