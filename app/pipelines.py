@@ -34,7 +34,7 @@ def echo_stream(model: str, messages: Messages, body: Body) -> Iterator[str | Us
     yield Usage(prompt_tokens=len(words), completion_tokens=len(words))
 
 
-pipelines.include(embedding_models)  # pack: embeddings
 pipelines.include(example_models)  # pack: examples
 pipelines.include(haystack_models)  # pack: haystack
 pipelines.include(local_models)  # pack: local
+pipelines.include(embedding_models)  # pack: embeddings

@@ -10,6 +10,7 @@ import msgspec
 from msgspec import Struct
 
 from app.embeddings.vectors import read, tokens_of
+from app.engine.engine import SHUTTING_DOWN
 from app.errors import OverloadedError
 from schemas.chat import Json
 from schemas.embeddings import Embeddings, Inputs
@@ -74,7 +75,7 @@ class Batches:
         finally:
             self._task = None
             for part in (*taken, *self._waiting):
-                part.fail(OverloadedError("The server is shutting down. Try again in a moment."))
+                part.fail(OverloadedError(SHUTTING_DOWN))
 
     async def _gather(self) -> None:
         """Wait until the next call is full, or its first request has waited long enough."""
@@ -85,14 +86,17 @@ class Batches:
 
     def _take(self) -> list["_Part"]:
         """Return the requests of the next call: the first that waits, and those like it that there is room for."""
-        waiting = [part for part in self._waiting if not part.embeddings.done()]  # whose clients have not left
         taken: list[_Part] = []
+        waiting, self._waiting = self._waiting, []
         room = self._size
         for part in waiting:
-            if len(part.inputs) <= room and part.key == waiting[0].key:
+            if part.embeddings.done():  # its client has left
+                continue
+            if not taken or (len(part.inputs) <= room and part.key == taken[0].key):
                 taken.append(part)
                 room -= len(part.inputs)
-        self._waiting = [part for part in waiting if part not in taken]
+            else:
+                self._waiting.append(part)
         self._count = sum(len(part.inputs) for part in self._waiting)
         if self._count < self._size:
             self._full.clear()

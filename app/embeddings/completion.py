@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping, Sequence
 from functools import partial
-from typing import cast
+from typing import Any
 
 from app.embeddings.service import EmbeddingService
 from app.embeddings.vectors import encoded, read, tokens_of
@@ -48,10 +48,10 @@ class EmbeddingRenderer(ChatRenderer):
         super().__init__(request, reader)
         self.answer.id = ""
 
-    async def whole(self, items: Sequence[Item]) -> EmbeddingList:  # type: ignore[override]  # no JSON object, but encoded as one
+    async def whole(self, items: Sequence[Item]) -> Any:
         """Return the embeddings, and note their usage if it is known."""
-        embeddings = cast("EmbeddingList", items[0])
-        if tokens := embeddings.usage.prompt_tokens:
+        (embeddings,) = items
+        if isinstance(embeddings, EmbeddingList) and (tokens := embeddings.usage.prompt_tokens):
             self.answer.add_usage({"prompt_tokens": tokens})
         return embeddings
 

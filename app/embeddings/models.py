@@ -8,7 +8,7 @@ __all__ = ["models"]
 models = Pipelines()
 
 
-@models.embedder_factory("wordllama", preload=True, when=lambda _: is_installed())
+@models.embedder_factory("wordllama", preload=False, when=lambda _: is_installed())
 def wordllama() -> StaticEmbedder:
-    """Load vectors of words into this process."""
+    """Return vectors of words, which are loaded when they are first asked for."""
     return StaticEmbedder()

@@ -112,6 +112,6 @@ class Embedder:
         if dimensions is not None and "dimensions" not in self._names:
             message = f"The vectors of the model '{name}' have one length: leave 'dimensions' out."
             raise InvalidRequestError(message, param="dimensions")
-        rest = {field: value for field, value in body.items() if field != "input"} if "body" in self._names else {}
-        known = {"dimensions": dimensions, "body": rest, "headers": dict(headers) if "headers" in self._names else {}}
+        known: Json = {"dimensions": dimensions, "headers": dict(headers) if "headers" in self._names else {}}
+        known["body"] = {field: value for field, value in body.items() if field != "input"}
         return {field: value for field, value in known.items() if field in self._names}

@@ -2,14 +2,17 @@
 
 import asyncio
 from collections.abc import Iterator, Sequence
+from itertools import takewhile
 from math import isfinite
+from numbers import Integral
 from struct import pack
 from typing import Any, cast
 
 from msgspec import Raw
 
 from app.engine.frames import encode
-from app.engine.run import run_sync
+from app.engine.invoke import call
+from app.engine.run import is_cancelled
 from schemas.embeddings import Embedding, Embeddings
 
 SLICE = 20_000  # numbers that are encoded before other requests have their turn: a millisecond
@@ -25,7 +28,7 @@ async def read(result: object, count: int) -> Embeddings:
     given = result if isinstance(result, Embeddings) else Embeddings(result)
     vectors, tokens = given.vectors, given.prompt_tokens
     if isinstance(vectors, Iterator):  # e.g. a generator of a library, which does its work now
-        vectors = await run_sync(list, vectors)
+        vectors = await call(_all, vectors)
     if isinstance(vectors, str | bytes | dict) or not hasattr(vectors, "__len__"):
         raise TypeError(
             f"An embedder returned {type(vectors).__qualname__}. Return a list of vectors, a two-dimensional array, "
@@ -33,7 +36,9 @@ async def read(result: object, count: int) -> Embeddings:
         )
     if len(vectors) != count:
         raise ValueError(f"An embedder returned {len(vectors)} vectors for {count} inputs.")
-    if not isinstance(tokens, int) and len(tokens) != count:
+    if isinstance(tokens, int | Integral):
+        return Embeddings(vectors, int(tokens))
+    if len(tokens) != count:
         raise ValueError(f"An embedder returned {len(tokens)} numbers of tokens for {count} inputs.")
     return Embeddings(vectors, tokens)
 
@@ -69,6 +74,11 @@ def tokens_of(embeddings: Embeddings) -> int:
     """Return the number of tokens of all inputs."""
     tokens = embeddings.prompt_tokens
     return tokens if isinstance(tokens, int) else int(sum(tokens))
+
+
+def _all(vectors: Iterator[Any]) -> list[Any]:
+    """Return all vectors, or those until the completion is stopped."""
+    return list(takewhile(lambda _: not is_cancelled(), vectors))
 
 
 def _as_json(vector: Any, index: int) -> tuple[int, Raw]:

@@ -35,6 +35,7 @@ RESULTS = {
     "not contiguous": np.array([*zip(*ROWS, strict=True)]).T,
     "numpy's numbers": [[np.float32(number) for number in row] for row in ROWS],
     "with the tokens of each": Embeddings(ROWS, [3, 4]),
+    "with numpy's number of tokens": Embeddings(ROWS, np.array([7])[0]),
 }
 
 

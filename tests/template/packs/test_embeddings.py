@@ -221,7 +221,8 @@ def test_an_embedding_counts_among_the_concurrent_completions(serve: Serve) -> N
     assert [response.status_code for response in (*refused, *held)] == [503, 503, 200]
 
 
-def test_a_client_that_leaves_stops_its_embedder() -> None:
+@pytest.mark.parametrize("kind", ["async", "generator"])
+def test_a_client_that_leaves_stops_its_embedder(kind: str) -> None:
     started, ended = Event(), Event()
 
     async def endless(texts: list[str]) -> object:
@@ -231,10 +232,18 @@ def test_a_client_that_leaves_stops_its_embedder() -> None:
         finally:
             ended.set()
 
-    with live(embedder(endless)) as openai, closing(HTTPConnection(openai.base_url.host, openai.base_url.port)) as left:
-        left.request(
-            "POST", "/v1/embeddings", dumps({"model": "test", "input": "a"}), {"content-type": "application/json"}
-        )
+    def generator(texts: list[str]) -> Iterator[list[float]]:
+        try:
+            while not ended.wait(0.01):
+                started.set()
+                yield [1.0]
+        finally:
+            ended.set()
+
+    models = embedder(endless if kind == "async" else generator)
+    with live(models) as openai, closing(HTTPConnection(openai.base_url.host, openai.base_url.port)) as left:
+        body = dumps({"model": "test", "input": "a"})
+        left.request("POST", "/v1/embeddings", body, {"content-type": "application/json"})
         assert started.wait(PATIENCE)
         left.close()
         assert ended.wait(PATIENCE)
