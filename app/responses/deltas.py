@@ -46,9 +46,8 @@ class Deltas:
             logprobs = None if kind is TEXT else logprobs
         for call in delta.get("tool_calls") or ():
             self._add_call(call)
-        if (
-            logprobs and self._events.last is not None and self._events.last.kind in (TEXT, REFUSAL)
-        ):  # which came before them
+        last = self._events.last
+        if logprobs and last and last.kind in (TEXT, REFUSAL):  # whose text came before them
             self._add_text(TEXT, "", logprobs)
         for nested in delta.get("annotations") or ():
             annotation = {"type": nested["type"], **nested.get(nested["type"], nested)}
@@ -63,7 +62,7 @@ class Deltas:
     def _item_of(self, kind: TextKind) -> OpenItem:
         """Return the last item if it may hold a text of a kind, or else a new one."""
         last = self._events.last
-        return last if last is not None and last.kind and last.kind.item is kind.item else self._begin(kind)
+        return last if last and last.kind and last.kind.item is kind.item else self._begin(kind)
 
     def _add_call(self, call: Json) -> None:
         called = call.get("function") or call.get("custom") or {}

@@ -68,7 +68,7 @@ class OpenText(Struct, dict=True):
             self.holder["annotations"].append(event["annotation"])
             return fields | {"annotation_index": len(self.holder["annotations"]) - 1}
         if name.endswith(".delta"):
-            self.pieces.append(event["delta"])
+            self.pieces.append(str(event.get("delta") or ""))
             if self.kind is TEXT:
                 fields["logprobs"] = event.get("logprobs") or []
                 self.holder["logprobs"] += fields["logprobs"]
@@ -76,7 +76,7 @@ class OpenText(Struct, dict=True):
         if name.endswith("part.done"):
             self.holder |= event.get("part", {})
             return fields | {"part": self.holder}
-        self.pieces = [event.get(self.kind.field, "".join(self.pieces))]
+        self.pieces = [str(event.get(self.kind.field) or "".join(self.pieces))]
         return fields | self.settle()
 
 
@@ -113,13 +113,13 @@ class OpenItem(Struct, eq=False):
         """Begin a text in the item, or in a part of it: one that an event holds or names by its index, or a new one."""
         holder, place = self.item, self.place
         if kind.part is not None:
-            parts, name = self.item.setdefault(kind.parts, []), f"{kind.parts}_index"
+            parts, name = self.item.get(kind.parts) or [], f"{kind.parts}_index"
             index = event.get(name, len(parts))
             known = event.get("part") or (*parts[index:], {})[0]
             holder = msgspec.to_builtins(kind.part()) | set_fields(known)
-            parts[index : index + 1] = [holder]
+            self.item[kind.parts] = [*parts[:index], holder, *parts[index + 1 :]]
             place = place | {name: index}
-        text = OpenText(kind, holder, place, [holder.get(kind.field) or ""], [f"response.{kind.event}.done"])
+        text = OpenText(kind, holder, place, [str(holder.get(kind.field) or "")], [f"response.{kind.event}.done"])
         self.texts.append(text)
         return text
 

@@ -40,10 +40,11 @@ class NativeItems:
             self._events.tell(item, event)
 
     def add_missing(self, items: Sequence[Json]) -> None:
-        """Add the items of a response that ends, but none if the parts of a chat are its output."""
+        """Add what no event has told of the output that ends a response; nothing if a chat's parts are the output."""
         for item in items:
-            if item.get("id") not in self._items if self._items else not self._events.response.output:
-                self.add(item)
+            known = self._items.get(item.get("id") or "")
+            if not known.has_ended if known else self._items or not self._events.response.output:
+                self.add_event({"type": DONE, "item": item})
 
     def _begin(self, item: Json) -> OpenItem:
         item["id"] = item.get("id") or new_item_id(item["type"])

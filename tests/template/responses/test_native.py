@@ -185,6 +185,12 @@ def test_the_event_that_completes_a_response_supplies_its_output(
         assert response["output"] == output
 
 
+def test_the_event_that_completes_a_response_ends_an_item_that_has_not_ended(serve: Serve) -> None:
+    ended = {**MESSAGE, "content": [TEXT]}
+    client = serve(yielding(ADDED, DELTA, {"type": "response.completed", "response": {**WHOLE, "output": [ended]}}))
+    assert events_of(client)[-1]["response"]["output"] == respond(client)["output"] == [ended]
+
+
 def test_the_output_that_completes_a_response_is_not_told_twice(serve: Serve) -> None:
     client = serve(yielding("Hi", {"type": "response.completed", "response": WHOLE}))
     assert len(respond(client)["output"]) == 1
