@@ -1,22 +1,31 @@
-"""Discovery of a pipeline's inputs, reply, documents and streaming components, as far as they are not named."""
+"""Discovery of a pipeline's inputs, reply, documents and generators, as far as they are not named."""
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+import logging
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any, TypeAlias
 
 from haystack import Document, Pipeline
-from haystack.dataclasses import ChatMessage, ChatRole, TextContent
+from haystack.components.agents import Agent
+from haystack.components.routers import LLMMessagesRouter
+from haystack.dataclasses import ChatMessage
 
-from app.haystack.events import BETWEEN_STEPS
+from app.engine.invoke import parameters_of
+from app.haystack.events import watch
+from app.haystack.graph import OF_GENERATORS, Address, AnyComponent, after, generators_of, source_of
 from app.haystack.messages import last_question
-from app.haystack.streaming import StreamingComponent, can_stream
+from app.haystack.replies import REPLIES, documents_in, message_of
+from app.haystack.streaming import Generator
 from app.services import Body
 
 Data: TypeAlias = dict[str, dict[str, Any]]  # inputs or outputs by component
-Inputs: TypeAlias = Callable[[list[ChatMessage], Body], Mapping[str, Any]]
+Names: TypeAlias = str | Iterable[str]
+Inputs: TypeAlias = Callable[..., Mapping[str, Any]]  # of the messages and the body, and the headers if it names them
 
 QUESTION = ("query", "question", "user_message")  # inputs that take the user's last message
 QUESTION_IF_MANDATORY = ("text", "prompt")  # with a default value, they may mean anything
-REPLIES = ("last_message", "replies", "answers")  # outputs of an agent, a generator, an answer builder
+WITH_DOCUMENTS = ("Document", "Answer", "Any")  # in the names of types
+
+logger = logging.getLogger("app.haystack")
 
 
 class PipelineInterface:
@@ -25,46 +34,55 @@ class PipelineInterface:
     def __init__(
         self,
         pipeline: Pipeline,
-        *,
         inputs: Inputs | None,
-        output: str | None,
-        streaming: Iterable[str] | None,
+        output: Names | None,
+        streaming: Names | None,
         documents: str | None,
     ) -> None:
         self._pipeline = pipeline
+        self._outputs = pipeline.outputs(include_components_with_connected_outputs=True)
+        self._ends = self._find_ends() if output is None else [*map(self._output, _listed(output))]
+        self._documents = [] if documents is None else [self._documents_output(documents)]
+        self.streams_in_order = streaming is not None
+        self.generators = self._find_generators(None if streaming is None else _listed(streaming))
+        heard = [generator.name for generator in self.generators if generator.source is not None]
+        self.needed = {*heard, *(name for name, _ in (*self._ends, *self._documents))}
         self._open_inputs = pipeline.inputs()
         self._make_inputs = inputs or self._inputs_by_name()
-        self._reply = self._output(output)
-        self._documents = self._output(documents)
-        self._replying = [self._reply[0]] if self._reply else self._find_replying()
-        self.needed = {*self._replying, *(self._documents or ())[:1]}  # the components whose outputs are read
-        self.streams_all = streaming is not None
-        names = self._find_streaming() if streaming is None else streaming
-        self.streaming = [self._streaming_component(name) for name in names]
+        self._takes_headers = "headers" in parameters_of(self._make_inputs)
 
-    def inputs(self, messages: list[ChatMessage], body: Body) -> Data:
+    def inputs(self, messages: list[ChatMessage], body: Body, headers: Mapping[str, str]) -> Data:
         """Return the inputs of one run, in new dicts, as Haystack writes into them."""
-        given = self._make_inputs(messages, body)
-        if all(isinstance(value, dict) for value in given.values()):
-            return {name: dict(values) for name, values in given.items()}
-        if unknown := given.keys() - {socket for sockets in self._open_inputs.values() for socket in sockets}:
-            raise ValueError(f"The pipeline has no input {', '.join(sorted(unknown))}, which inputs=… gives it.")
-        return {
-            name: {socket: given[socket] for socket in sockets if socket in given}
-            for name, sockets in self._open_inputs.items()
-        }
+        given = self._make_inputs(messages, body, **({"headers": headers} if self._takes_headers else {}))
+        if not all(isinstance(value, dict) for value in given.values()):
+            if unknown := given.keys() - {socket for sockets in self._open_inputs.values() for socket in sockets}:
+                raise ValueError(f"The pipeline has no input {', '.join(sorted(unknown))}, which inputs=… gives it.")
+            given = {
+                name: {socket: given[socket] for socket in sockets if socket in given}
+                for name, sockets in self._open_inputs.items()
+            }
+        return {name: dict(values) for name, values in given.items()}
 
-    def reply(self, outputs: Mapping[str, Any], streamed: str | None) -> ChatMessage:
-        """Return the reply among the outputs, that of the streamed component if several reply; empty if none has."""
-        if self._reply:
-            return message_of(_value(outputs, self._reply, default=""))
-        replying = [streamed] if streamed in self._replying else self._replying
-        given = [outputs[name] for name in replying if outputs.get(name)]
-        return reply_of(given[-1]) if given else message_of("")
+    def reply(self, outputs: Mapping[str, Any]) -> ChatMessage:
+        """Return the first of the replies that has a value.
+
+        Raises:
+            RuntimeError: None has.
+        """
+        values = [(outputs.get(name, {}).get(socket), outputs.get(name, {}).get("meta")) for name, socket in self._ends]
+        given = [each for each in values if each[0] is not None]
+        if not given:
+            expected = ", ".join(".".join(end) for end in self._ends)
+            raise RuntimeError(
+                f"The pipeline has ended without a reply in {expected}. It has {_addresses(outputs) or 'no output'}. "
+                'Name all that may be the reply: haystack_pipeline(…, output=["component.socket", …]).'
+            )
+        return message_of(*next((each for each in given if each[0]), given[0]))
 
     def documents(self, outputs: Mapping[str, Any]) -> list[Document]:
         """Return the documents that the answer is based on."""
-        return [] if self._documents is None else list(_value(outputs, self._documents, default=()))
+        values = [outputs.get(name, {}).get(socket) for name, socket in self._documents]
+        return [*documents_in(values)]
 
     def _inputs_by_name(self) -> Inputs:
         found = {
@@ -75,120 +93,103 @@ class PipelineInterface:
         def inputs(messages: list[ChatMessage], body: Body) -> Data:
             question = last_question(messages)
             return {
-                name: {socket: messages if socket == "messages" else question for socket in sockets}
+                name: {
+                    socket: self._conversation(name, sockets, messages) if socket == "messages" else question
+                    for socket in sockets
+                }
                 for name, sockets in found.items()
             }
 
         return inputs
 
-    def _output(self, address: str | None) -> tuple[str, str] | None:
-        if address is None:
-            return None
-        outputs = self._pipeline.outputs(include_components_with_connected_outputs=True)
+    def _conversation(self, name: str, sockets: list[str], messages: list[ChatMessage]) -> list[ChatMessage]:
+        """Return the messages that a component can take: without the question if its prompt asks that."""
+        component = self._pipeline.get_component(name)
+        if isinstance(component, LLMMessagesRouter):
+            return [message for message in messages if message.is_from("user") or message.is_from("assistant")]
+        asks = isinstance(component, Agent) and len(sockets) > 1
+        asked = [message for message in messages if asks and message.is_from("user")][-1:]
+        return [message for message in messages if not asked or message is not asked[0]]
+
+    def _output(self, address: str) -> Address:
         name, _, socket = address.partition(".")
-        if socket not in outputs.get(name, ()):
-            raise ValueError(f"The pipeline has no output {address!r}. It has {_addresses(outputs)}.")
+        if socket not in self._outputs.get(name, ()):
+            raise ValueError(f"The pipeline has no output {address!r}. It has {_addresses(self._outputs)}.")
         return name, socket
 
-    def _find_replying(self) -> list[str]:
+    def _documents_output(self, address: str) -> Address:
+        name, socket = self._output(address)
+        kind = str(self._outputs[name][socket]["type"])
+        if not any(each in kind for each in WITH_DOCUMENTS):
+            raise ValueError(f"The output {address!r} has neither documents nor answers: it is of the type {kind}.")
+        return name, socket
+
+    def _find_ends(self) -> list[Address]:
         outputs = self._pipeline.outputs()
-        found = [name for name, sockets in outputs.items() if any(socket in sockets for socket in REPLIES)]
+        found = [(name, socket) for name, sockets in outputs.items() for socket in REPLIES if socket in sockets]
         if not found:
             raise ValueError(
                 f"None of the outputs of the pipeline looks like a reply: {_addresses(outputs)}. "
                 'Name the one that is: haystack_pipeline(…, output="component.socket").'
             )
-        return found
+        return found[::-1]  # the last component is the most likely one
 
-    def _find_streaming(self) -> Iterator[str]:
-        """Yield the components that give the reply, or else the nearest ones before them that can stream."""
-        waiting, seen = list(self._replying), set[str]()
-        while waiting:
-            name = waiting.pop(0)
-            if name in seen:
-                continue
-            seen.add(name)
-            if can_stream(self._pipeline.get_component(name)):
-                yield name
-            else:
-                waiting.extend(self._pipeline.graph.predecessors(name))
+    def _find_generators(self, named: list[str] | None) -> list[Generator]:
+        """Return the components that are streamed, in the order of their texts, and then others that make the reply."""
+        made = {name: ("", None) for end in self._ends for (name, _), _ in generators_of(self._pipeline, end)}
+        said = self._said() if named is None else {name: self._named(name) for name in named}
+        open_inputs = self._pipeline.inputs()
+        generators = [
+            Generator(
+                name,
+                self._pipeline.get_component(name),
+                open_inputs.get(name, ()),
+                name in (named[-1:] if named else made),
+                *each,
+            )
+            for name, each in {**made, **said}.items()
+        ]
+        for part in [part for generator in generators for part in generator.parts if isinstance(part, Agent)]:
+            watch(part)
+        return sorted(generators, key=lambda generator: [*said, generator.name].index(generator.name))
 
-    def _streaming_component(self, name: str) -> StreamingComponent:
+    def _said(self) -> dict[str, tuple[str, AnyComponent]]:
+        """Return the generators that say the reply: of the first end, or of one that a router chooses."""
+        parts = [self._pipeline.get_component(name) for name in self._outputs]
+        has_router = any("Router" in type(part).__name__ for part in parts)
+        said: dict[str, tuple[str, AnyComponent]] = {}
+        for position, end in enumerate(self._ends):
+            for (name, output), source in generators_of(self._pipeline, end):
+                is_sure = not after(self._pipeline, name) & {earlier for earlier, _ in self._ends[:position]}
+                if source is not None and is_sure and (has_router or not (position or said)):
+                    said[name] = output, source
+        return said
+
+    def _named(self, name: str) -> tuple[str, AnyComponent]:
         component = self._pipeline.get_component(name)
-        if not can_stream(component):
-            raise ValueError(f"The component {name!r} cannot stream: it takes no streaming_callback.")
-        return StreamingComponent(name, component, frozenset(self._open_inputs.get(name, ())))
-
-
-def reply_of(outputs: Mapping[str, Any]) -> ChatMessage:
-    """Return the reply among the outputs of a component: the one with a known name, or the only one."""
-    if "last_message" in outputs and "messages" in outputs:
-        return _agent_reply(outputs)
-    value = next((outputs[name] for name in REPLIES if name in outputs), None)
-    if value is None and len(outputs) == 1:
-        (value,) = outputs.values()
-    return message_of(value)
-
-
-def message_of(value: Any) -> ChatMessage:
-    """Return an output as a message: it must be a message, an answer or text, or a list of these."""
-    match value:
-        case ChatMessage():
-            return value
-        case str():
-            return ChatMessage.from_assistant(value)
-        case [*values]:
-            return message_of(values[0] if values else "")
-        case object(data=str() as text, meta=meta):  # a GeneratedAnswer, which has the meta of its reply
-            return ChatMessage.from_assistant(text, meta=meta)
-        case _:
-            raise TypeError(f"The output of the pipeline is {type(value).__name__}, neither a ChatMessage nor text.")
-
-
-def _agent_reply(outputs: Mapping[str, Any]) -> ChatMessage:
-    """Return the text of all steps of an agent; if a tool has ended it, the last text is the tool's result."""
-    last: ChatMessage = outputs["last_message"]
-    exit_reason = outputs.get("exit_reason")
-    ran_out_of_steps = exit_reason == "max_agent_steps"
-    messages: list[ChatMessage] = outputs["messages"]
-    written = [position for position, message in enumerate(messages) if message.is_from(ChatRole.ASSISTANT)]
-    steps = messages[next(iter(written[-outputs["step_count"] :]), 0) :]  # of this run, which may go on after a result
-    if last.tool_call_result is not None and not ran_out_of_steps:
-        last = _result_of(exit_reason, steps)
-    answers = [step for step in (*steps[:-1], last) if step.is_from(ChatRole.ASSISTANT)]
-    finish_reason = "length" if ran_out_of_steps else last.meta.get("finish_reason")
-    return ChatMessage.from_assistant(
-        BETWEEN_STEPS.join(step.text for step in answers if step.text),
-        meta={"finish_reason": finish_reason, "usage": outputs.get("token_usage") or None},
-        tool_calls=last.tool_calls,
-        reasoning="".join(step.reasoning.reasoning_text for step in answers if step.reasoning) or None,
-    )
-
-
-def _result_of(tool_name: str | None, steps: list[ChatMessage]) -> ChatMessage:
-    """Return the result of the tool that ended an agent; others may have been called in the same step."""
-    results = [step.tool_call_result for step in steps if step.tool_call_result]
-    result = ([result for result in results if result.origin.tool_name == tool_name] or results)[-1].result
-    texts = [result] if isinstance(result, str) else [part.text for part in result if isinstance(part, TextContent)]
-    return ChatMessage.from_assistant("\n".join(texts))
+        for output in sorted(self._outputs.get(name, ()), key=lambda output: output not in REPLIES):
+            source = source_of(component, output)
+            if source is not None and name not in after(self._pipeline, name):
+                return output, source
+        raise ValueError(f"The component {name!r} cannot stream: it takes no streaming_callback, or is in a loop.")
 
 
 def _takes_conversation(name: str, socket: str, described: Mapping[str, Any]) -> bool:
     """Return whether an input takes the messages or the question; raise if it is mandatory and takes neither."""
     if socket == "messages" or socket in QUESTION:
         return True
+    advice = "Say what it is: haystack_pipeline(…, inputs=lambda messages, body: {…})."
     if described["is_mandatory"] and socket not in QUESTION_IF_MANDATORY:
-        raise ValueError(
-            f"The pipeline needs the input {name}.{socket}, and nothing says what it is. "
-            "Say it: haystack_pipeline(…, inputs=lambda messages, body: {…})."
-        )
+        raise ValueError(f"The pipeline needs the input {name}.{socket}, and nothing fills it. {advice}")
+    if not described["is_mandatory"] and described["type"] is Any and socket not in OF_GENERATORS:
+        logger.warning("Nothing fills the prompt variable %s.%s, so it is empty. %s", name, socket, advice)
     return bool(described["is_mandatory"])
 
 
-def _value(outputs: Mapping[str, Any], address: tuple[str, str], *, default: object) -> Any:
-    name, socket = address
-    return outputs.get(name, {}).get(socket, default)
+def _listed(names: Names) -> list[str]:
+    return [names] if isinstance(names, str) else [*names]
 
 
 def _addresses(outputs: Mapping[str, Mapping[str, Any]]) -> str:
-    return ", ".join(f"{name}.{socket}" for name, sockets in outputs.items() for socket in sockets)
+    given = [(name, socket, value) for name, sockets in outputs.items() for socket, value in sockets.items()]
+    return ", ".join(f"{name}.{socket}" for name, socket, value in given if value is not None)

@@ -3,50 +3,78 @@
 They have the form that Open WebUI shows; `tool_call` and `tool_result` carry the details for other clients.
 """
 
-from collections.abc import Iterator
-from dataclasses import replace
+import json
+from contextvars import ContextVar
+from itertools import takewhile
 from textwrap import shorten
+from typing import Any, TypeAlias
 
 from haystack import Document
-from haystack.dataclasses import StreamingChunk, ToolCallResult
+from haystack.components.agents import Agent, State
+from haystack.dataclasses import ReasoningContent, ToolCall, ToolCallResult
+from haystack.hooks import hook
 
 from app.engine.results import Item
-from schemas.chat import Json
+from app.haystack.replies import result_text
+from schemas.chat import Delta, Json
 
 MAX_NAME = 80  # characters of a document that are its name if it has no other
-BETWEEN_STEPS = "\n\n"  # separates the texts that an agent writes before and after a tool call
+
+RunEvent: TypeAlias = ToolCall | ToolCallResult | ReasoningContent | dict[str, Any]  # a dict is the outputs at the end
+
+current_run: ContextVar[Any] = ContextVar("current_run", default=None)  # a StreamingRun
 
 
-class AgentStream:
-    """Turns the chunks of an agent into items.
+def report_progress(progress: str | Json) -> None:
+    """Show the client what a tool or a component is doing, from within it: a line, or another event of Open WebUI."""
+    if (run := current_run.get()) is not None:
+        run.put(item_of(progress))
 
-    An agent calls its tools in this server, so the client is sent events instead of tool calls to answer.
-    """
 
-    def __init__(self) -> None:
-        self._calls: dict[int, Json] = {}
-        self._has_text = False
-        self._separator = ""
+def show(event: RunEvent) -> Item | None:
+    """Return what is sent for an event, unless the author of a model says something else."""
+    match event:
+        case ToolCall(tool_name=name, arguments=arguments, id=call_id):
+            call = {"id": call_id, "name": name, "arguments": json.dumps(arguments, ensure_ascii=False)}
+            return _status(f"Calling {name}", done=False, tool_call=call)
+        case ToolCallResult(origin=origin, error=error):
+            result = {"id": origin.id, "name": origin.tool_name, "result": result_text(event), "error": error}
+            description = f"{origin.tool_name} failed" if error else f"Called {origin.tool_name}"
+            return _status(description, done=True, tool_result=result)
+        case ReasoningContent(reasoning_text=text):
+            return Delta(reasoning_content=text)
+        case _:
+            return None
 
-    def items(self, chunk: StreamingChunk) -> Iterator[Item]:
-        """Yield the items for the next chunk."""
-        if chunk.reasoning:
-            yield replace(chunk, finish_reason=None, meta={})
-        if chunk.content:
-            yield replace(chunk, content=self._separator + chunk.content, finish_reason=None, meta={})
-            self._has_text, self._separator = True, ""
-        for delta in chunk.tool_calls or ():
-            call = self._calls.setdefault(delta.index, {"id": None, "name": "", "arguments": ""})
-            call["id"] = call["id"] or delta.id
-            call["name"] = call["name"] or delta.tool_name or ""
-            call["arguments"] += delta.arguments or ""
-        if chunk.tool_call_result:
-            yield _tool_result(chunk.tool_call_result)
-        if chunk.finish_reason:
-            for call in self._calls.values():
-                yield _status(f"Calling {call['name']}", done=False, tool_call=call)
-            self._calls = {}
-            self._separator = BETWEEN_STEPS if self._has_text else ""
+
+def item_of(shown: Item) -> Item:
+    """Return the item for a line above the answer, an event such as `{"type": "status", "data": {…}}`, or an item."""
+    if isinstance(shown, str):
+        return _status(shown, done=False)
+    return {"choices": [], "event": shown} if isinstance(shown, dict) and "choices" not in shown else shown
+
+
+def watch(agent: Agent) -> None:
+    """Have an agent report the tool calls that it makes, after a person has approved them, and their results."""
+    for point, report in (("before_tool", _report_calls), ("after_tool", _report_results)):
+        hooks = agent.hooks.setdefault(point, [])  # type: ignore[arg-type]  # one of its points
+        if report not in hooks:
+            hooks.append(report)
+
+
+@hook
+def _report_calls(state: State) -> None:
+    if (run := current_run.get()) is not None:
+        for call in state.data["messages"][-1].tool_calls:
+            run.tell(call)
+
+
+@hook
+def _report_results(state: State) -> None:
+    if (run := current_run.get()) is not None:
+        ended = takewhile(lambda message: message.tool_call_result, reversed(state.data["messages"]))
+        for message in [*ended][::-1]:
+            run.tell(message.tool_call_result)
 
 
 def citation(document: Document) -> Json:
@@ -61,13 +89,6 @@ def citation(document: Document) -> Json:
 
 def _first_of(document: Document, *fields: str) -> str:
     return next((str(document.meta[field]) for field in fields if document.meta.get(field)), "")
-
-
-def _tool_result(result: ToolCallResult) -> Json:
-    name = result.origin.tool_name
-    text = result.result if isinstance(result.result, str) else ""
-    tool_result = {"id": result.origin.id, "name": name, "result": text, "error": result.error}
-    return _status(f"{name} failed" if result.error else f"Called {name}", done=True, tool_result=tool_result)
 
 
 def _status(description: str, *, done: bool, **details: Json) -> Json:

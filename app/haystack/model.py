@@ -5,19 +5,22 @@ Importing this imports Haystack, which takes seconds: import it in the factory o
 
 import asyncio
 import logging
-from collections.abc import Iterable
+from collections.abc import Mapping
+from contextlib import aclosing
 from functools import partial
 
 from haystack import Pipeline
+from msgspec import Struct
 
 from app.engine.results import CallbackStream, Sink
 from app.engine.run import run_sync
-from app.haystack.discovery import Data, Inputs, PipelineInterface
+from app.haystack.discovery import Data, Inputs, Names, PipelineInterface
 from app.haystack.errors import translated_errors
-from app.haystack.events import citation
+from app.haystack.events import citation, current_run, show
+from app.haystack.graph import AnyComponent, generators_within
 from app.haystack.messages import to_chat_messages
-from app.haystack.parameters import Parameters, parameters_for, with_openai_usage
-from app.haystack.streaming import AnyComponent, StreamingRun, generators_within
+from app.haystack.parameters import Parameters, parameters_for
+from app.haystack.streaming import OnEvent, StreamingRun
 from app.services import Body, Messages
 
 __all__ = ["HaystackModel", "haystack_component", "haystack_pipeline"]
@@ -30,85 +33,101 @@ def haystack_pipeline(
     pipeline: Pipeline,
     *,
     inputs: Inputs | None = None,
-    output: str | None = None,
-    streaming: Iterable[str] | None = None,
+    output: Names | None = None,
+    streaming: Names | None = None,
     documents: str | None = None,
     parameters: Parameters | None = None,
+    on_event: OnEvent = show,
 ) -> "HaystackModel":
     """Return a model that runs a pipeline, on the event loop where its components can, otherwise in threads.
 
     Args:
         pipeline: The pipeline, which all requests share.
-        inputs: Returns the pipeline's inputs for the messages and the body of a request, in either of Haystack's forms.
-            By default inputs called `messages` are the conversation, and `query` or `question` the user's last message.
-        output: The address of the reply, e.g. `"llm.replies"`. By default it is an unconnected output called
-            `replies`, `last_message` or `answers`.
-        streaming: The components that are streamed; by default the one that the reply comes from.
-        documents: The address of the documents that the client is shown as sources, e.g. `"retriever.documents"`.
-        parameters: Returns what the streamed components get of the body of a request, as far as they take it:
-            `generation_kwargs` and `tools`. By default OpenAI's parameters, under the names of the generator's class.
+        inputs: Returns the pipeline's inputs, in either of Haystack's forms, for the messages and the body of a
+            request, and its headers if it names them. By default inputs called `messages` are the conversation, and
+            `query` or `question` the user's last message.
+        output: The address of the reply, e.g. `"llm.replies"`, or several, of which the first that has a value is the
+            reply. By default these are the unconnected outputs called `replies`, `last_message` or `answers`.
+        streaming: The components whose texts are the answer, one after another. By default it is what the generator or
+            agent says whose text is the reply: it is in no loop, and nothing but joiners or an answer builder without
+            a pattern follows. If there is none, the reply is sent at the end.
+        documents: The address of the documents, or the answers with documents, that the client is shown as sources.
+        parameters: Returns what the components that make the reply, or are named by `streaming`, get of the body of a
+            request, as far as they take it: `generation_kwargs` and `tools`. By default OpenAI's parameters, under the
+            names of the generator's class.
+        on_event: Called at the start of a tool call (with a `ToolCall`) and its end (a `ToolCallResult`), for reasoning
+            (a `ReasoningContent`) and at the end (the outputs). Returns what is sent: a line above the answer, an event
+            such as `{"type": "status", "data": {…}}`, an item like a `Delta`, or None.
 
     Raises:
         ValueError: An input or the reply cannot be found, and must be named.
     """
-    interface = PipelineInterface(pipeline, inputs=inputs, output=output, streaming=streaming, documents=documents)
-    return HaystackModel(pipeline, interface, parameters)
+    return HaystackModel(
+        pipeline, PipelineInterface(pipeline, inputs, output, streaming, documents), parameters, on_event
+    )
 
 
 def haystack_component(
-    component: AnyComponent, *, inputs: Inputs | None = None, parameters: Parameters | None = None
+    component: AnyComponent,
+    *,
+    inputs: Inputs | None = None,
+    parameters: Parameters | None = None,
+    on_event: OnEvent = show,
 ) -> "HaystackModel":
-    """Return a model that runs a chat generator or an agent, whose tool calls the client sees as events.
+    """Return a model that runs a chat generator or an agent; for the arguments see `haystack_pipeline`.
 
-    Args:
-        component: Takes `messages`, and returns `replies` or a `last_message`.
-        inputs: Returns the inputs of the component for the messages and the body of a request.
-        parameters: See `haystack_pipeline`.
+    The component takes `messages`, and returns `replies` or a `last_message`.
     """
     pipeline = Pipeline()
     pipeline.add_component("component", component)
-    return haystack_pipeline(pipeline, inputs=inputs, parameters=parameters)
+    return haystack_pipeline(pipeline, inputs=inputs, parameters=parameters, on_event=on_event)
 
 
-class HaystackModel:
+class HaystackModel(Struct, frozen=True):
     """A pipeline as a model; `haystack_pipeline` makes it."""
 
-    def __init__(self, pipeline: Pipeline, interface: PipelineInterface, parameters: Parameters | None) -> None:
-        self._pipeline = pipeline
-        self._interface = interface
-        self._parameters = parameters
+    pipeline: Pipeline
+    interface: PipelineInterface
+    parameters: Parameters | None
+    on_event: OnEvent
 
-    async def __call__(self, model: str, messages: Messages, body: Body) -> CallbackStream:
+    async def __call__(self, model: str, messages: Messages, body: Body, headers: Mapping[str, str]) -> CallbackStream:
         """Answer the messages."""
-        data = await run_sync(self._data, messages, body)  # checking images and tools takes long
+        data = await run_sync(self._data, messages, body, headers)  # checking images and tools takes long
         return CallbackStream(partial(self._run, data, bool(body.get("stream"))))
 
     async def start(self) -> None:
         """Warm up the components; those that do it in sync code do it in a thread."""
-        for _, component in self._pipeline.walk():
+        for _, component in self.pipeline.walk():
             for part in (*generators_within(component), component):
                 if not hasattr(part, "warm_up_async") and hasattr(part, "warm_up"):
                     await asyncio.to_thread(part.warm_up)
-        await self._pipeline.warm_up_async()
+        await self.pipeline.warm_up_async()
 
     async def close(self) -> None:
         """Release the resources of the components."""
-        await self._pipeline.close_async()
+        await self.pipeline.close_async()
 
-    def _data(self, messages: Messages, body: Body) -> Data:
-        data = self._interface.inputs(to_chat_messages(messages), body)
-        for component in self._interface.streaming:
-            parameters = self._parameters(body) if self._parameters else parameters_for(component.component, body)
-            data[component.name] = component.inputs(data.get(component.name, {}), parameters)
+    def _data(self, messages: Messages, body: Body, headers: Mapping[str, str]) -> Data:
+        data = self.interface.inputs(to_chat_messages(messages), body, headers)
+        for generator in self.interface.generators:
+            part = generator.source or generator.component
+            parameters = self.parameters(body) if self.parameters else parameters_for(part, body)
+            data[generator.name] = generator.inputs(data.get(generator.name, {}), parameters)
         return data
 
     async def _run(self, data: Data, stream: bool, sink: Sink) -> None:
-        run = StreamingRun(sink, stream=stream, streams_all=self._interface.streams_all)
-        for component in self._interface.streaming:
-            if (callback := run.callback(component)) is not None:
-                data[component.name]["streaming_callback"] = callback
+        interface, on_event = self.interface, self.on_event
+        run = StreamingRun(sink, interface.generators, on_event, stream=stream, in_order=interface.streams_in_order)
+        current_run.set(run)
+        for generator in interface.generators:
+            if (callback := run.callback(generator)) is not None:
+                data[generator.name]["streaming_callback"] = callback
         with translated_errors():
-            outputs = await self._pipeline.run_async(data, include_outputs_from=self._interface.needed)
-        await run.finish(with_openai_usage(self._interface.reply(outputs, run.streamed)))
-        for document in self._interface.documents(outputs):
+            outputs: Data = {}
+            async with aclosing(self.pipeline.run_async_generator(data, interface.needed)) as parts:
+                async for outputs in parts:  # of each component when it has ended, and at last of all
+                    await run.component_ended(outputs)
+        await run.end(interface.reply)
+        for document in interface.documents(outputs):
             await sink.send(citation(document))

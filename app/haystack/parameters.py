@@ -7,8 +7,8 @@ from typing import Any, TypeAlias
 from haystack.components.agents import Agent
 from haystack.dataclasses import ChatMessage
 
+from app.haystack.graph import AnyComponent, generators_within
 from app.haystack.messages import TOOL_PARAMETERS, to_tools
-from app.haystack.streaming import AnyComponent, generators_within
 from app.services import Body
 from schemas.chat import ChatCompletionRequest, Json
 

@@ -12,9 +12,9 @@ from haystack.dataclasses import ChatMessage
 from haystack.document_stores.in_memory import InMemoryDocumentStore
 from haystack.document_stores.types import DuplicatePolicy
 
+from app.haystack.graph import AnyComponent
 from app.haystack.messages import last_question
 from app.haystack.model import HaystackModel, haystack_pipeline
-from app.haystack.streaming import AnyComponent
 from app.haystack.upstream import upstream_generator
 from app.local.generator import local_generator  # pack: local
 from app.settings import Settings

@@ -2,7 +2,9 @@
 
 import asyncio
 import threading
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping
+from dataclasses import replace
+from itertools import takewhile
 from typing import Any, TypeAlias
 
 from haystack.components.agents import Agent
@@ -10,41 +12,38 @@ from haystack.dataclasses import ChatMessage, StreamingChunk
 from msgspec import Struct
 
 from app.engine.results import Item, Sink
-from app.haystack.events import AgentStream
+from app.haystack.events import RunEvent, item_of
+from app.haystack.graph import AnyComponent, generators_within
 from app.haystack.messages import TOOL_PARAMETERS
+from app.haystack.parameters import with_openai_usage
+from app.haystack.replies import BETWEEN_STEPS, reply_of
+from schemas.chat import Json
 
-AnyComponent: TypeAlias = Any  # Haystack's own type does not declare what its decorator adds to a class
+OnEvent: TypeAlias = Callable[[RunEvent], Any]
 
-
-def can_stream(component: AnyComponent) -> bool:
-    """Return whether a component can stream what it generates."""
-    return "streaming_callback" in component.__haystack_input__
-
-
-def generators_within(component: AnyComponent) -> list[AnyComponent]:
-    """Return the generators of an agent, or of a generator with fallbacks, and those within them."""
-    direct = (getattr(component, "chat_generator", None), *getattr(component, "chat_generators", ()))
-    found = [generator for generator in direct if generator is not None]
-    return [part for generator in found for part in (generator, *generators_within(generator))]
+COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 
-class StreamingComponent(Struct, frozen=True):
-    """A component that can stream; its `open_inputs` are those that no other component is connected to."""
+class Generator(Struct, frozen=True):
+    """A component that makes the reply, or is heard: what it streams is sent to the client."""
 
     name: str
     component: AnyComponent
-    open_inputs: frozenset[str]
+    open_inputs: Container[str]  # that no other component is connected to
+    takes_tools: bool  # of the client
+    output: str = ""  # its reply, if it is heard
+    source: AnyComponent = None  # the generator or agent whose chunks are the reply: itself, or one within it
 
     @property
-    def is_async(self) -> bool:
-        """Whether it streams on the event loop only: a generator without `run_async` runs in a thread."""
-        return all(hasattr(part, "run_async") for part in (self.component, *generators_within(self.component)))
+    def parts(self) -> list[AnyComponent]:
+        """The component, what it streams from, and the generators within that."""
+        return [self.component, self.source or self.component, *generators_within(self.source or self.component)]
 
     def inputs(self, given: dict[str, Any], parameters: dict[str, Any]) -> dict[str, Any]:
         """Return what is given to the component, and the parameters of the request that it takes beside that."""
         taken = {name: value for name, value in parameters.items() if value and name in self.open_inputs}
-        if isinstance(self.component, Agent):
-            taken.pop("tools", None)  # it has its own, and those of the request are for the client to call
+        if not self.takes_tools or any(isinstance(part, Agent) for part in self.parts):
+            taken.pop("tools", None)  # an agent has its own, and those of the request are for the client to call
         kwargs = {
             name: value
             for name, value in taken.pop("generation_kwargs", {}).items()
@@ -53,71 +52,134 @@ class StreamingComponent(Struct, frozen=True):
         return taken | given | ({"generation_kwargs": kwargs} if kwargs else {})
 
 
-class StreamingRun:
-    """One run of a pipeline, whose components stream to the client.
+class Sent(Struct):
+    """What has been sent of a component's chunks, and what separates the next text from it."""
 
-    Args:
-        sink: Takes the items.
-        stream: Whether the client wants a stream, and not only the reply.
-        streams_all: Whether all the components are streamed; otherwise only the one that is the first to generate.
+    separator: str
+    texts: list[str] = []
+    parts: set[str] = set()
+
+
+class StreamingRun:
+    """One run of a pipeline, whose generators are heard one after another.
+
+    If they are heard `in_order`, each waits for those before it; otherwise the first to generate is heard.
     """
 
-    def __init__(self, sink: Sink, *, stream: bool, streams_all: bool) -> None:
-        self._sink = sink
-        self._stream = stream
-        self._streams_all = streams_all
+    def __init__(
+        self, sink: Sink, generators: Iterable[Generator], on_event: OnEvent, *, stream: bool, in_order: bool
+    ) -> None:
+        self._sink, self._on_event, self._stream, self._in_order = sink, on_event, stream, in_order
+        self._heard = {generator.name: generator for generator in generators if generator.source is not None}
         self._loop_thread = threading.get_ident()
-        self.streamed: str | None = None  # the component whose chunks were sent last
-        self._sent: list[StreamingChunk] = []
+        self._ended: dict[str, Any] = {}  # the outputs of components
+        self._sent: dict[str, Sent] = {}
+        self._missed = set[str]()  # components that generated while others were heard, and follow whole
+        self._metas: dict[str, Json] = {}  # of the components that have been heard to their end
+        self._separator = ""  # of the next one
 
-    def callback(self, component: StreamingComponent) -> Callable[[StreamingChunk], Any] | None:
-        """Return the function that the component calls with each chunk, if it needs one.
+    def callback(self, generator: Generator) -> Callable[[StreamingChunk], Any] | None:
+        """Return the function that a component calls with each chunk, if it needs one.
 
         Haystack deep-copies what it is given: only a plain function stays the same.
         """
-        agent = AgentStream() if isinstance(component.component, Agent) else None
 
         async def send(chunk: StreamingChunk) -> None:
-            for item in self._items(component, agent, chunk):
+            for item in self._items(generator, chunk):
                 await self._sink.send(item)
 
         def send_from_thread(chunk: StreamingChunk) -> None:
-            for item in self._items(component, agent, chunk):
-                self._put(item)
+            for item in self._items(generator, chunk):
+                self.put(item)
             if self._sink.closed:
                 raise asyncio.CancelledError  # nothing else stops sync code
 
-        if component.is_async:
-            return send if self._stream else None
-        return send_from_thread
+        if all(hasattr(part, "run_async") for part in generator.parts):
+            return send if self._stream and generator.name in self._heard else None
+        return send_from_thread  # a generator without `run_async` runs in a thread
 
-    async def finish(self, reply: ChatMessage) -> None:
-        """Send what has not been streamed of the reply."""
-        if not self._has_sent("content", "reasoning", "tool_calls"):
-            await self._sink.send(reply)
-            return
-        text, streamed = reply.text or "", "".join(chunk.content for chunk in self._sent)
-        rest = ChatMessage.from_assistant(
-            text.removeprefix(streamed) if text.startswith(streamed) else "",
-            meta={name: value for name, value in reply.meta.items() if not self._has_sent(name)},
-            tool_calls=[] if self._has_sent("tool_calls") else reply.tool_calls,
-        )
-        await self._sink.send(rest)
-
-    def _has_sent(self, *parts: str) -> bool:
-        return any(getattr(chunk, part, None) or chunk.meta.get(part) for chunk in self._sent for part in parts)
-
-    def _items(self, component: StreamingComponent, agent: AgentStream | None, chunk: StreamingChunk) -> Iterable[Item]:
-        """Return the items that are sent for a chunk, and note them."""
-        if not self._stream or not (self._streams_all or self.streamed in (None, component.name)):
-            return ()
-        self.streamed = component.name
-        items = (chunk,) if agent is None else tuple(agent.items(chunk))
-        self._sent.extend(item for item in items if isinstance(item, StreamingChunk))
-        return items
-
-    def _put(self, item: Item) -> None:
-        if threading.get_ident() == self._loop_thread:  # an agent with a sync generator streams tool results there
+    def put(self, item: Item) -> None:
+        """Send an item from a thread, or from the event loop without waiting for the client."""
+        if threading.get_ident() == self._loop_thread:
             self._sink.put_anyway(item)
         else:
             self._sink.put_from_thread(item)
+
+    def tell(self, event: RunEvent) -> None:
+        """Send what the author shows for an event."""
+        for item in self._shown(event):
+            self.put(item)
+
+    async def component_ended(self, outputs: Mapping[str, Any]) -> None:
+        """Send what has not been streamed of the components whose turn has come."""
+        self._ended |= outputs
+        for name, generator in self._heard.items():
+            if name in self._ended and name not in self._metas and self._is_next(name):
+                await self._finish(name, reply_of(self._ended[name], generator.output))
+
+    async def end(self, reply: Callable[[Mapping[str, Any]], ChatMessage]) -> None:
+        """Send what has not been streamed of the answer, or the reply if none of the components is heard."""
+        self._in_order = False
+        await self.component_ended({})
+        if not self._metas:
+            await self._finish("", reply(self._ended))
+        self.tell(self._ended)
+        metas = [*self._metas.values()]
+        usages = [meta["usage"] for meta in metas if meta.get("usage")]
+        if len(usages) > 1:
+            usages = [{name: sum(usage.get(name) or 0 for usage in usages) for name in COUNTS}]
+        meta = {"finish_reason": metas[-1].get("finish_reason"), "usage": usages[0] if usages else None}
+        await self._sink.send(StreamingChunk("", meta=meta))
+
+    async def _finish(self, name: str, reply: ChatMessage) -> None:
+        """Send what has not been streamed of a reply."""
+        sent, text = self._sent.get(name, Sent(self._separator)), reply.text or ""
+        streamed = "".join(sent.texts)
+        rest = text.removeprefix(streamed) if text.startswith(streamed) else ""
+        if reply.reasoning and "reasoning" not in sent.parts:
+            self.tell(reply.reasoning)
+        message = ChatMessage.from_assistant(
+            rest if streamed or not rest else sent.separator + rest,
+            meta={} if "refusal" in sent.parts else {"refusal": reply.meta.get("refusal")},
+            tool_calls=[] if "tool_calls" in sent.parts else reply.tool_calls,
+        )
+        await self._sink.send(message)
+        self._metas[name] = with_openai_usage(reply).meta
+        self._separator = BETWEEN_STEPS if text or streamed else self._separator
+
+    def _is_next(self, name: str) -> bool:
+        """Return whether a component may be heard: no other one is, and those before it have ended."""
+        if any(other != name and other not in self._metas for other in self._sent):
+            return False
+        earlier = takewhile(lambda other: other != name, self._heard)
+        return not self._in_order or all(other in self._metas for other in earlier)
+
+    def _items(self, generator: Generator, chunk: StreamingChunk) -> Iterator[Item]:
+        """Yield the items for a chunk, unless another component is heard: this one then follows whole."""
+        sent = self._sent.get(generator.name) or self._begin(generator.name)
+        if sent is None:
+            return
+        if chunk.reasoning:
+            sent.parts.add("reasoning")
+            yield from self._shown(chunk.reasoning)
+        if chunk.content:
+            sent.texts.append(sent.separator + chunk.content if sent.texts else chunk.content)
+            yield sent.separator + chunk.content
+            sent.separator = ""
+        if isinstance(generator.source, Agent):  # it calls its tools in this server: the client is sent events
+            sent.separator = BETWEEN_STEPS if chunk.finish_reason and sent.texts else sent.separator
+        elif chunk.tool_calls or "refusal" in chunk.meta:
+            sent.parts.add("tool_calls" if chunk.tool_calls else "refusal")
+            yield replace(chunk, content="", finish_reason=None, meta={"refusal": chunk.meta.get("refusal")})
+
+    def _begin(self, name: str) -> Sent | None:
+        if not self._stream or name not in self._heard or name in self._missed:
+            return None
+        if not self._is_next(name):
+            self._missed.add(name)
+            return None
+        return self._sent.setdefault(name, Sent(self._separator))
+
+    def _shown(self, event: RunEvent) -> list[Item]:
+        shown = self._on_event(event)
+        return [] if shown is None else [item_of(shown)]

@@ -9,9 +9,9 @@ from haystack.marshal import YamlMarshaller
 
 from app.errors import InvalidRequestError
 from app.haystack.discovery import QUESTION, Data
+from app.haystack.graph import after, takes
 from app.haystack.messages import last_question
 from app.haystack.model import HaystackModel, haystack_pipeline
-from app.haystack.streaming import can_stream
 from app.services import Body
 
 __all__ = ["haystack_yaml"]
@@ -22,7 +22,7 @@ def haystack_yaml(text: str, **arguments: Any) -> HaystackModel:
 
     Of Hayhooks' sections, `inputs` are the conversation (`messages`), the user's last message (`query` or `question`),
     or fields of the request; the first of `outputs` is the reply, but for `documents`, which are shown as sources; and
-    `streaming_components` are streamed, or all that can if it is `all`.
+    `streaming_components` are streamed, or all that can and are in no loop if it is `all`.
 
     Args:
         text: The YAML.
@@ -35,7 +35,8 @@ def haystack_yaml(text: str, **arguments: Any) -> HaystackModel:
     for name, value in (sections.get("outputs") or {}).items():
         arguments.setdefault("documents" if name == "documents" else "output", _addresses(value)[0])
     if streaming := sections.get("streaming_components"):
-        every = [name for name, component in pipeline.walk() if can_stream(component)]
+        can_stream = [name for name, component in pipeline.walk() if takes(component, "streaming_callback")]
+        every = [name for name in can_stream if name not in after(pipeline, name)]
         arguments.setdefault("streaming", every if streaming == "all" else streaming)
     return haystack_pipeline(pipeline, **arguments)
 

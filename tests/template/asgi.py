@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Mapping
 from contextlib import asynccontextmanager
 from typing import Any, Self
 
@@ -18,18 +18,20 @@ from tests.template.e2e.connection import PATH
 class AsgiClient:
     """A client that asks a running application and leaves at the end; it does not read while `reads` is cleared."""
 
-    def __init__(self, app: Litestar, model: str = "test", *, stream: bool) -> None:
+    def __init__(
+        self, app: Litestar, model: str = "test", *, stream: bool, headers: Mapping[str, str] | None = None
+    ) -> None:
         self.received = b""
         self.reads = asyncio.Event()
         self.reads.set()
         self._left = asyncio.Event()
         body = json.dumps({**ASKS, "model": model, "stream": stream}).encode()
         self._request: list[Any] = [{"type": "http.request", "body": body, "more_body": False}]
-        headers = [(b"host", b"localhost"), (b"content-type", b"application/json")]
-        headers += [(b"content-length", b"%d" % len(body))]
+        sent = {"host": "localhost", "content-type": "application/json", "content-length": str(len(body))}
+        raw = [(name.encode(), value.encode()) for name, value in {**sent, **(headers or {})}.items()]
         scope: Any = {"type": "http", "asgi": {"version": "3.0"}, "http_version": "1.1", "scheme": "http"}
         scope |= {"method": "POST", "path": PATH, "raw_path": PATH.encode(), "root_path": "", "query_string": b""}
-        scope |= {"headers": headers, "client": ("127.0.0.1", 1), "server": ("localhost", 80)}
+        scope |= {"headers": raw, "client": ("127.0.0.1", 1), "server": ("localhost", 80)}
         served: Any = app(scope, self._receive, self._send)
         self.served = asyncio.create_task(served)
 

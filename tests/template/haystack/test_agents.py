@@ -7,13 +7,16 @@ from unittest.mock import ANY
 
 import pytest
 from haystack import Pipeline
-from haystack.components.agents import Agent
+from haystack.components.agents import Agent, State
+from haystack.components.agents.state.state_utils import replace_values
 from haystack.components.builders import ChatPromptBuilder
-from haystack.dataclasses import ChatMessage, StreamingChunk, TextContent
+from haystack.dataclasses import ChatMessage, StreamingChunk, TextContent, ToolCall, ToolCallResult
+from haystack.hooks import hook
 from haystack.tools.tool import Tool
 
+from app.haystack.events import RunEvent, report_progress
 from app.haystack.model import haystack_component, haystack_pipeline
-from schemas.chat import Json
+from schemas.chat import Delta, Json
 from tests.conftest import SERVER_ERROR, Serve, ask, chunks_of, error_of
 from tests.template.haystack.answers import Answer, answer_from, answer_of, events_of, usage_of
 from tests.template.haystack.generators import (
@@ -215,3 +218,55 @@ def test_an_agent_answers_in_a_pipeline(serve: Serve, kind: Kind, stream: bool) 
     assert answer_of(response).content == "Let me look.\n\nIt rains."
     assert generator.asked[0].messages[-1].text == "Rome?, please"
     assert not stream or len(events_of(response)) == 2
+
+
+@each_kind
+def test_an_author_says_what_is_sent_for_the_events_of_a_run(serve: Serve, kind: Kind) -> None:
+    """Here: a line for a call, an event for its result, no reasoning, and text at the end."""
+
+    def shown(event: RunEvent) -> object:
+        match event:
+            case ToolCall():
+                return f"Asking for {event.arguments['city']}"
+            case ToolCallResult():
+                return {"type": "notification", "data": {"content": event.result}}
+            case dict():
+                return Delta(content=f" ({event['component']['step_count']} steps)")
+        return None
+
+    def reporting(city: str) -> str:
+        report_progress("Half way")
+        report_progress({"type": "progress", "data": {"done": 0.5}})
+        return f"Rain in {city}."
+
+    tool = Tool(name="weather", description="", parameters=SCHEMA, function=reporting)
+    agent = agent_of(says(reasoning("A tool."), *CALL_ALONE), THOUGHT, kind=kind, tool=tool)
+    client = serve(haystack_component(agent, on_event=shown))
+
+    streamed = ask(client, stream=True)
+
+    lines = [{"description": text, "done": False} for text in ("Asking for Rome", "Half way")]
+    assert [event["data"] for event in events_of(streamed)] == [*lines, {"done": 0.5}, {"content": "Rain in Rome."}]
+    assert answer_of(streamed) == answer_from(client, stream=False) == Answer("It rains. (2 steps)")
+
+
+def test_progress_outside_of_a_run_is_not_reported() -> None:
+    report_progress("Half way")
+
+
+@each_kind
+def test_a_call_that_a_person_refuses_leaves_nothing_open(serve: Serve, kind: Kind) -> None:
+    @hook
+    def refuse(state: State) -> None:
+        call = state.data["messages"][-1].tool_calls[0]
+        refused = ChatMessage.from_tool("Refused.", origin=call, error=True)
+        state.set("messages", [*state.data["messages"], refused], handler_override=replace_values)
+
+    agent = agent_of(CALL, ANSWER, kind=kind, hooks={"before_tool": [refuse]})
+    client = serve(haystack_component(agent))
+
+    response = ask(client, stream=True)
+
+    (data,) = [event["data"] for event in events_of(response)]
+    assert (data["description"], data["done"], data["tool_result"]["result"]) == ("weather failed", True, "Refused.")
+    assert answer_of(response).content == answer_from(client, stream=False).content == ANSWERED.content

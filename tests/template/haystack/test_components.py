@@ -135,7 +135,6 @@ def test_a_reply_may_be_a_message_an_answer_or_text(
 @pytest.mark.parametrize(
     ("value", "type_name"),
     [
-        (None, "NoneType"),
         (5, "int"),
         ([b"Hello!"], "bytes"),
         ({"text": "Hello!"}, "dict"),

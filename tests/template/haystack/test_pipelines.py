@@ -32,6 +32,7 @@ from tests.template.haystack.generators import (
 )
 
 PROMPT = [ChatMessage.from_user("{{ query }} please")]
+TOOL: Json = {"type": "function", "function": {"name": "weather"}}
 CITED: Json = {"documents": "retriever.documents"}
 RAG = [ChatMessage.from_user("{% for d in documents %}{{ d.content }} {% endfor %}{{ question }}")]
 
@@ -80,10 +81,10 @@ def prompted(generator: Any, prompt: list[ChatMessage] = PROMPT) -> Pipeline:
     return pipeline_of("prompt.prompt > llm.messages", prompt=builder, llm=generator)
 
 
-def answering(generator: Any) -> Pipeline:
+def answering(generator: Any, **options: Any) -> Pipeline:
     """Return a pipeline that ends with an answer builder."""
     connections = ("prompt.prompt > llm.messages", "llm.replies > answer.replies")
-    return pipeline_of(*connections, prompt=ChatPromptBuilder(PROMPT), llm=generator, answer=AnswerBuilder())
+    return pipeline_of(*connections, prompt=ChatPromptBuilder(PROMPT), llm=generator, answer=AnswerBuilder(**options))
 
 
 def rag(generator: Any) -> Pipeline:
@@ -128,6 +129,16 @@ def joined(yes: Any, no: Any) -> Pipeline:
     pipeline.add_component("answer", AnswerBuilder())
     for connection in (("yes.replies", "joiner"), ("no.replies", "joiner"), ("joiner", "answer.replies")):
         pipeline.connect(*connection)
+    return pipeline
+
+
+def looped() -> Pipeline:
+    pipeline = routed(AsyncGenerator(echo), AsyncGenerator(echo))
+    for name in ("yes", "no"):
+        pipeline.remove_component(name)
+    pipeline.add_component("llm", AsyncGenerator(echo))
+    pipeline.connect("router.yes", "llm.messages")
+    pipeline.connect("llm.replies", "router.messages")
     return pipeline
 
 
@@ -217,11 +228,39 @@ def test_the_answer_is_the_reply_of_the_pipeline(serve: Serve, kind: Kind, name:
     assert answer_from(client, "yes cats", stream=stream) == expected
 
 
+@each_mode
 @each_kind
-def test_a_stream_shows_all_generators_that_are_named(serve: Serve, kind: Kind) -> None:
-    client = serve(haystack_pipeline(chained(kind(DRAFT), kind(FINAL)), streaming=["first", "second"]))
+def test_the_texts_of_named_generators_are_the_answer_and_the_last_takes_the_tools(
+    serve: Serve, kind: Kind, stream: bool
+) -> None:
+    first = kind(says("A", " draft.", finished(prompt=3, completion=2)))
+    second = kind(says("The answer", finished("length", prompt=10, completion=1)))
+    client = serve(haystack_pipeline(chained(first, second), streaming=["first", "second"]))
 
-    assert answer_from(client, stream=True).content == "A draft.The answer"
+    answer = answer_from(client, temperature=0.5, tools=[TOOL], stream=stream)
+
+    assert answer == Answer("A draft.\n\nThe answer", finish_reason="length", usage=usage_of(13, 3))
+    assert [(each.asked[0].generation_kwargs or {})["temperature"] for each in (first, second)] == [0.5] * 2
+    assert [len(each.asked[0].tools or ()) for each in (first, second)] == [0, 1]
+
+
+@each_mode
+@each_kind
+@pytest.mark.parametrize("streaming", [[], None])
+def test_a_generator_that_is_not_heard_gets_the_parameters(
+    serve: Serve, kind: Kind, streaming: list[str] | None, stream: bool
+) -> None:
+    generator = kind(echo)
+    pipeline = answering(generator, pattern="Say (.*)") if streaming is None else prompted(generator)
+
+    response = ask(
+        serve(haystack_pipeline(pipeline, streaming=streaming)), "Say it", temperature=0.5, tools=[TOOL], stream=stream
+    )
+
+    assert answer_of(response).content == ("it please " if streaming is None else "Say it please ")
+    assert not stream or len(deltas_of(response)) == 1
+    assert generator.asked[0].generation_kwargs == {"temperature": 0.5}
+    assert len(generator.asked[0].tools or ()) == 1
 
 
 @each_mode
@@ -282,6 +321,8 @@ TWO_INPUTS = [ChatMessage.from_user("{{ tone }} {{ query }}")]
         (lambda: rag(AsyncGenerator(echo)), {"output": "nobody.replies"}, r"no output 'nobody\.replies'.*llm\.replies"),
         (lambda: rag(AsyncGenerator(echo)), {"output": "llm.nothing"}, r"no output 'llm\.nothing'"),
         (lambda: rag(AsyncGenerator(echo)), {"documents": "retriever.nothing"}, r"no output 'retriever\.nothing'"),
+        (lambda: rag(AsyncGenerator(echo)), {"documents": "llm.replies"}, r"neither documents .*list\[.*ChatMessage\]"),
+        (looped, {"streaming": ["llm"], "output": "router.no"}, "'llm' cannot stream: .* in a loop"),
     ],
 )  # fmt: skip
 def test_a_pipeline_whose_inputs_or_outputs_are_not_clear_is_refused_at_once(
@@ -302,3 +343,39 @@ def test_each_of_many_clients_gets_its_own_answer(serve: Serve, kind: Kind) -> N
         answers = list(threads.map(answer, range(20)))
 
     assert answers == [f"Cats purr. {f'cats {number} ' * 5}" for number in range(20)]
+
+
+@each_mode
+def test_a_run_without_a_reply_is_a_500_whose_log_names_the_outputs_that_there_are(
+    serve: Serve, caplog: pytest.LogCaptureFixture, stream: bool
+) -> None:
+    pipeline = routed(AsyncGenerator(echo), AsyncGenerator(echo))
+    pipeline.remove_component("no")
+    client = serve(haystack_pipeline(pipeline))
+
+    assert ask(client, "cats", stream=stream).status_code == 500
+    assert "without a reply in yes.replies. It has router.no. Name all that may be the reply" in caplog.text
+    both = serve(haystack_pipeline(pipeline, output=["yes.replies", "router.no"]))
+    assert [answer_from(both, text, stream=stream).content for text in ("yes", "cats")] == ["yes ", "cats"]
+
+
+def test_a_prompt_variable_that_nothing_fills_is_warned_of_when_the_model_is_made(
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    optional = ChatPromptBuilder(TWO_INPUTS, required_variables=["query"])
+
+    haystack_pipeline(pipeline_of("prompt.prompt > llm.messages", prompt=optional, llm=AsyncGenerator(echo)))
+
+    (record,) = [record for record in caplog.records if record.name == "app.haystack"]
+    assert "prompt variable prompt.tone" in record.getMessage()
+
+
+@each_mode
+def test_inputs_may_depend_on_the_headers(serve: Serve, stream: bool) -> None:
+    def inputs(messages: list[ChatMessage], body: Body, headers: Any) -> Json:
+        return {"query": f"{headers['x-chat']} {'authorization' in headers}"}
+
+    client = serve(haystack_pipeline(prompted(AsyncGenerator(echo)), inputs=inputs))
+    client.headers.update({"x-chat": "7", "authorization": "Bearer a"})
+
+    assert answer_from(client, stream=stream).content == "7 False please "
