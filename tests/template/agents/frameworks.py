@@ -25,6 +25,7 @@ from schemas.chat import Delta, FunctionCallDelta, Json, ToolCallDelta
 from tests.conftest import KEY
 
 PROMPT = "You know the weather."
+CLOSE = {"connection": "close"}  # as nobody closes their clients
 CONFIGURABLE = ("temperature", "top_p", "max_tokens", "stop", "seed")
 
 
@@ -36,11 +37,12 @@ def weather(city: str) -> str:
 
 
 def client_of(url: str) -> AsyncOpenAI:
-    return AsyncOpenAI(base_url=url, api_key=KEY, max_retries=0)
+    return AsyncOpenAI(base_url=url, api_key=KEY, max_retries=0, default_headers=CLOSE)
 
 
 def with_langgraph(url: str) -> ModelFunction:
-    chat: Any = ChatOpenAI(model="test", base_url=url, api_key=SecretStr(KEY), max_retries=0, stream_usage=True)
+    options: Json = {"max_retries": 0, "stream_usage": True, "stream_chunk_timeout": None, "default_headers": CLOSE}
+    chat: Any = ChatOpenAI(model="test", base_url=url, api_key=SecretStr(KEY), **options)
     own: Any = tool(weather)
 
     async def ask(state: MessagesState, config: RunnableConfig) -> Json:
