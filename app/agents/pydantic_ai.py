@@ -18,10 +18,11 @@ from pydantic_ai import (
 )
 from pydantic_ai import messages as ai
 from pydantic_ai.capabilities import ReinjectSystemPrompt
+from pydantic_ai.exceptions import UsageLimitExceeded
 from pydantic_ai.ui import MessagesBuilder
 
 from app.agents.errors import translated_errors
-from app.agents.events import AgentStream, ending
+from app.agents.events import OUT_OF_STEPS, AgentStream, ending
 from app.agents.request import (
     Options,
     no_options,
@@ -58,11 +59,14 @@ def pydantic_ai_model(agent: Agent[Any, Any], *, options: Options = no_options) 
         arguments = (
             _conversation(messages) | _tools(agent, offered) | {"model_settings": _settings(body), **options(body)}
         )
-        with translated_errors():
-            async with agent.run_stream_events(**arguments) as events:
-                async for event in events:
-                    for item in _items(event, stream):
-                        yield item
+        try:
+            with translated_errors():
+                async with agent.run_stream_events(**arguments) as events:
+                    async for event in events:
+                        for item in _items(event, stream):
+                            yield item
+        except UsageLimitExceeded:
+            yield OUT_OF_STEPS
 
     return answer
 
@@ -156,7 +160,11 @@ def _tools(agent: Agent[Any, Any], offered: Mapping[str, Json]) -> Json:
         ToolDefinition(name=name, description=function["description"], parameters_json_schema=function["parameters"])
         for name, function in offered.items()
     ]
-    return {"toolsets": [ExternalToolset(tools)], "output_type": [agent.output_type, DeferredToolRequests]}
+    arguments: Json = {"toolsets": [ExternalToolset(tools)]}
+    own = agent.output_type
+    if not (isinstance(own, list) and DeferredToolRequests in own):  # validators of the output allow no other type
+        arguments["output_type"] = [own, DeferredToolRequests]
+    return arguments
 
 
 def _settings(body: Body) -> Json:

@@ -40,9 +40,13 @@ def client_of(url: str) -> AsyncOpenAI:
     return AsyncOpenAI(base_url=url, api_key=KEY, max_retries=0, default_headers=CLOSE)
 
 
-def with_langgraph(url: str) -> ModelFunction:
+def chat_of(url: str) -> Any:
     options: Json = {"max_retries": 0, "stream_usage": True, "stream_chunk_timeout": None, "default_headers": CLOSE}
-    chat: Any = ChatOpenAI(model="test", base_url=url, api_key=SecretStr(KEY), **options)
+    return ChatOpenAI(model="test", base_url=url, api_key=SecretStr(KEY), **options)
+
+
+def with_langgraph(url: str) -> ModelFunction:
+    chat = chat_of(url)
     own: Any = tool(weather)
 
     async def ask(state: MessagesState, config: RunnableConfig) -> Json:
