@@ -70,9 +70,11 @@ def test_events_and_objects_are_of_openais_types_and_open_responses(server: Serv
     events = checked(post(server, **fields, model=model, stream=True))
     kinds = [(event, SCHEMAS[event["type"]]) for event in events if event["type"] not in OF_OPENAI_ALONE]
     url = f"{server.url}/v1/responses/{events[-1]['response']['id']}"
-    kept, items = httpx.get(url).json(), httpx.get(f"{url}/input_items").json()["data"]
+    kept, items = (httpx.get(f"{url}{path}", timeout=PATIENCE).json() for path in ("", "/input_items"))
     whole = [] if model == "breaks" else [post(server, **fields, model=model).json()]
-    kinds += [(response, "ResponseResource") for response in (kept, *whole)] + [(item, "ItemField") for item in items]
+    kinds += [(response, "ResponseResource") for response in (kept, *whole)] + [
+        (item, "ItemField") for item in items["data"]
+    ]
     assert [fault for value, schema in kinds for fault in faults(value, schema)] == []
     assert all(Response.model_validate(response, strict=True) for response in (kept, *whole))
 
@@ -82,7 +84,8 @@ def test_compact_response_and_missing_model(server: Server) -> None:
     compacted = post(server, "/compact", input=turns, prompt_cache_key="openresponses-compact-test").json()
     assert faults(compacted, "CompactResource") == []
     assert "compaction" in {item["type"] for item in compacted["output"]}
-    assert httpx.post(f"{server.url}/v1/responses/compact", json={"input": turns}).status_code == 400
+    unnamed = httpx.post(f"{server.url}/v1/responses/compact", json={"input": turns}, timeout=PATIENCE)
+    assert unnamed.status_code == 400
 
 
 @pytest.fixture
