@@ -5,7 +5,7 @@ import asyncio
 from haystack import Document, Pipeline
 
 from app.haystack.errors import translated_errors
-from app.haystack.streaming import AnyComponent
+from app.haystack.graph import AnyComponent
 from schemas.embeddings import Embeddings
 
 
