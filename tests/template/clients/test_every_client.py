@@ -34,8 +34,8 @@ def python(client: str) -> list[str]:
 
 
 def llama_index(client: str) -> list[str]:
-    own = [needed("uv"), "run", "--quiet", "--no-project", "--python", sys.executable, "--with", LLAMA_INDEX]
-    return [*own, *python(client)[1:]]
+    own = f"run --quiet --isolated --no-project --with {LLAMA_INDEX} --python".split()
+    return [needed("uv"), *own, *python(client)]
 
 
 def node(client: str) -> list[str]:
