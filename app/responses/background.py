@@ -1,6 +1,7 @@
 """Responses that are made without their clients: followed, cancelled, and ended before the server stops."""
 
 import asyncio
+import logging
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
 from math import inf
@@ -12,10 +13,13 @@ from msgspec.structs import replace
 
 from app.engine.completion import Completion
 from app.engine.frames import DONE, KEEP_ALIVE, named_frame
-from app.errors import ClientDisconnectedError, CompletionError, InvalidRequestError
+from app.errors import ClientDisconnectedError, CompletionError, InvalidRequestError, OverloadedError
 from app.responses.renderer import replay
 from app.responses.store import KeptResponse, KeptResponses
+from app.web.logs import fields_of
 from schemas.responses import Response
+
+logger = logging.getLogger("app.responses")
 
 TICK = 0.1  # seconds between two writes of events, and between two looks at what another process has written
 REPORTS = 50  # ticks between two reports that a response is still made
@@ -29,6 +33,9 @@ class BackgroundResponse:
         response: The response, without output.
         responses: Those of the caller.
         keep: Keeps the response.
+
+    Raises:
+        InvalidRequestError: It is not to be stored.
     """
 
     completion: Completion
@@ -36,6 +43,8 @@ class BackgroundResponse:
     def __init__(
         self, response: Response, responses: KeptResponses, keep: Callable[[Response], Awaitable[bool]]
     ) -> None:
+        if not response.store:
+            raise InvalidRequestError("A response in the background must be stored.", param="background")
         self._ended = replace(response, status="in_progress")
         self._responses = responses
         self._keep = keep
@@ -63,11 +72,10 @@ class BackgroundResponse:
         """Keep the response as it begins.
 
         Raises:
-            InvalidRequestError: It cannot be kept.
+            OverloadedError: There is no room for it.
         """
         if not await self._keep(self._ended):
-            message = "A response in the background must be kept, and this one is not to be, or is too large."
-            raise InvalidRequestError(message, param="background")
+            raise OverloadedError("There is no room to keep this response. Try again without 'background'.")
         await self._progress.report()
         self.completion.begin()
 
@@ -84,6 +92,8 @@ class BackgroundResponse:
                 await asyncio.sleep(TICK)  # the events of a fast model are written together
         finally:
             await self.completion.close()
+            fields = {name: each for name, each in fields_of(self.completion.record).items() if each is not None}
+            logger.info("A response in the background has ended", extra={"fields": fields})
             if await self._responses.exists(self._ended.id):
                 await self._keep(self._ended)
             else:  # it has been deleted

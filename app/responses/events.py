@@ -114,6 +114,8 @@ class Events:
         else:
             code = ERROR_CODES.get(error.type, "server_error")
             self.response.status, self.response.error = "failed", ResponseError(code=code, message=error.message)
+            told = {"code": error.code, "message": error.message, "param": error.param}
+            self.send({"type": "error", **told, "error": {"type": error.type, **told}})  # some see no other failure
         self.send({"type": "response.failed", "response": self.response})
 
     def _go_on(self) -> None:

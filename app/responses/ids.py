@@ -10,6 +10,7 @@ PREFIXES = {
     "custom_tool_call": "ctc",
     "function_call_output": "fco",
     "custom_tool_call_output": "ctco",
+    "compaction": "cmp",
 }
 
 

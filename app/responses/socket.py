@@ -196,7 +196,8 @@ class _Answer:
         elif self.status == HTTP_200_OK:
             for frame in message["body"].split(b"\n\n"):
                 event = frame.partition(b"data: ")[2]
-                if event.startswith(b"{"):  # it is neither a comment nor the end
+                # Neither a comment, nor the end, nor an error, which a client takes for the end of the response
+                if event.startswith(b"{") and not event.startswith(b'{"type":"error"'):
                     await self._send_event(event)
         else:
             self._error += message["body"]

@@ -167,7 +167,7 @@ def _finish(scope: Scope, status: int, duration: float, observers: Sequence[Obse
     fields: dict[str, object] = {"method": method, "path": path, "duration": round(duration, 6)}
     if status:
         fields["status"] = status
-    more = {"error": state.get("error")} if record is None else _fields(record)
+    more = {"error": state.get("error")} if record is None else fields_of(record)
     fields |= {name: value for name, value in more.items() if value is not None}
     # `logger.log` would find its caller first, which takes 3 µs, and check each name of `extra`
     line = logger.makeRecord(logger.name, level, __file__, 0, "%s %s %s", (method, path, status or "-"), None)
@@ -180,7 +180,8 @@ def _quoted(path: str) -> str:
     return quote(path, errors="replace")[:MAX_PATH]
 
 
-def _fields(record: Record) -> dict[str, object]:
+def fields_of(record: Record) -> dict[str, object]:
+    """Return the fields of a line of the log that tell of a completion."""
     tokens = {"prompt_tokens": record.prompt_tokens, "completion_tokens": record.completion_tokens}
     return {
         "model": record.model,

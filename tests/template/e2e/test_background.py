@@ -118,7 +118,7 @@ def test_only_responses_of_the_background_are_cancelled_and_only_kept_ones_are_m
     made = client.responses.create(model="test", input="Hello!")
     with pytest.raises(openai.BadRequestError, match="Only a response"):
         client.responses.cancel(made.id)
-    with pytest.raises(openai.BadRequestError, match="must be kept"):
+    with pytest.raises(openai.BadRequestError, match="must be stored"):
         client.responses.create(**BACKGROUND, store=False)
     with pytest.raises(openai.NotFoundError):
         client.responses.cancel("resp_none")
