@@ -8,8 +8,9 @@ from time import time
 from typing import Any
 
 import msgspec
+from msgspec import Raw
 
-from app.engine.frames import encode_text, named_frame
+from app.engine.frames import encode, encode_text, named_frame
 from app.errors import ClientDisconnectedError, CompletionError
 from app.responses.ids import output_item_id
 from app.responses.items import KINDS, PARTS, OpenItem, OpenText, TextKind
@@ -48,9 +49,10 @@ class Events:
 
     def begin(self) -> None:
         """Send the first events, once."""
-        if self._number == 0:
-            self.send({"type": "response.created", "response": self.response})
-            self.send({"type": "response.in_progress", "response": self.response})
+        if self._number == 0 and self.frames is not None:
+            encoded = Raw(encode(self.response))  # once for both
+            self.send({"type": "response.created", "response": encoded})
+            self.send({"type": "response.in_progress", "response": encoded})
 
     def send(self, event: Json) -> None:
         """Send an event with its number."""
@@ -62,8 +64,8 @@ class Events:
         """Add pieces to the text of a message that is being sent, as most of a response is."""
         text.pieces.append(joined := "".join(pieces))
         if self.frames is not None:
-            form, encode = text.delta_format, msgspec.json.encode if joined.isascii() else encode_text
-            self.frames += [form % (number, encode(piece)) for number, piece in enumerate(pieces, self._number)]
+            form, to_json = text.delta_format, msgspec.json.encode if joined.isascii() else encode_text
+            self.frames += [form % (number, to_json(piece)) for number, piece in enumerate(pieces, self._number)]
         self._number += len(pieces)
 
     def begin_item(self, item: OpenItem) -> OpenItem:
@@ -83,7 +85,7 @@ class Events:
             self._go_on()
         elif not str(event.get("delta", "-")).isspace():
             self._apply(item, event)
-            if item.whole or any(text.ends for text in item.texts):
+            if "item" in event or "part" in event or event["type"] in KINDS:
                 self._end(item)
 
     def complete(self, finish_reason: str, usage: ResponseUsage) -> None:
