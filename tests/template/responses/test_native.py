@@ -1,5 +1,6 @@
 """A service that answers with the Responses API's own objects: a whole response, or its events."""
 
+import json
 from typing import Any
 
 import pytest
@@ -189,6 +190,17 @@ def test_the_event_that_completes_a_response_ends_an_item_that_has_not_ended(ser
     ended = {**MESSAGE, "content": [TEXT]}
     client = serve(yielding(ADDED, DELTA, {"type": "response.completed", "response": {**WHOLE, "output": [ended]}}))
     assert events_of(client)[-1]["response"]["output"] == respond(client)["output"] == [ended]
+
+
+@pytest.mark.parametrize(
+    ("late", "text"), [(DELTA, "HiHi"), ({**TOLD, "text": "Bye"}, "Bye"), ({**DELTA, "delta": " "}, "Hi")]
+)
+def test_what_comes_for_an_item_after_its_end_reaches_it(serve: Serve, late: Json, text: str) -> None:
+    done = {"type": "response.output_item.done", "item": {**MESSAGE, "content": [TEXT]}}
+    client = serve(yielding(done, late))
+    last = json.loads(create(client, stream=True).text.split("\n\n")[-3].partition("data: ")[2])
+    for response in (last["response"], respond(client)):
+        assert [part["text"] for part in response["output"][0]["content"]] == [text]
 
 
 def test_the_output_that_completes_a_response_is_not_told_twice(serve: Serve) -> None:
