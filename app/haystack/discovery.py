@@ -2,7 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypedDict
 
 from haystack import Document, Pipeline
 from haystack.components.agents import Agent
@@ -10,16 +10,28 @@ from haystack.components.routers import LLMMessagesRouter
 from haystack.dataclasses import ChatMessage
 
 from app.engine.invoke import parameters_of
-from app.haystack.events import watch
 from app.haystack.graph import OF_GENERATORS, Address, AnyComponent, after, generators_of, source_of
 from app.haystack.messages import last_question
+from app.haystack.parameters import Parameters
 from app.haystack.replies import REPLIES, documents_in, message_of
-from app.haystack.streaming import Generator
+from app.haystack.streaming import Generator, OnEvent
 from app.services import Body
 
 Data: TypeAlias = dict[str, dict[str, Any]]  # inputs or outputs by component
 Names: TypeAlias = str | Iterable[str]
 Inputs: TypeAlias = Callable[..., Mapping[str, Any]]  # of the messages and the body, and the headers if it names them
+
+
+class Options(TypedDict, total=False):
+    """The arguments of `haystack_pipeline`, which documents them."""
+
+    inputs: Inputs | None
+    output: Names | None
+    streaming: Names | None
+    documents: str | None
+    parameters: Parameters | None
+    on_event: OnEvent
+
 
 QUESTION = ("query", "question", "user_message")  # inputs that take the user's last message
 QUESTION_IF_MANDATORY = ("text", "prompt")  # with a default value, they may mean anything
@@ -31,16 +43,10 @@ logger = logging.getLogger("app.haystack")
 class PipelineInterface:
     """The inputs and outputs of a pipeline that a chat needs; see `haystack_pipeline` for the arguments."""
 
-    def __init__(
-        self,
-        pipeline: Pipeline,
-        inputs: Inputs | None,
-        output: Names | None,
-        streaming: Names | None,
-        documents: str | None,
-    ) -> None:
+    def __init__(self, pipeline: Pipeline, options: Options) -> None:
         self._pipeline = pipeline
         self._outputs = pipeline.outputs(include_components_with_connected_outputs=True)
+        output, streaming, documents = options.get("output"), options.get("streaming"), options.get("documents")
         self._ends = self._find_ends() if output is None else [*map(self._output, _listed(output))]
         self._documents = [] if documents is None else [self._documents_output(documents)]
         self.streams_in_order = streaming is not None
@@ -48,7 +54,7 @@ class PipelineInterface:
         heard = [generator.name for generator in self.generators if generator.source is not None]
         self.needed = {*heard, *(name for name, _ in (*self._ends, *self._documents))}
         self._open_inputs = pipeline.inputs()
-        self._make_inputs = inputs or self._inputs_by_name()
+        self._make_inputs = options.get("inputs") or self._inputs_by_name()
         self._takes_headers = "headers" in parameters_of(self._make_inputs)
 
     def inputs(self, messages: list[ChatMessage], body: Body, headers: Mapping[str, str]) -> Data:
@@ -89,18 +95,13 @@ class PipelineInterface:
             name: [socket for socket, described in sockets.items() if _takes_conversation(name, socket, described)]
             for name, sockets in self._open_inputs.items()
         }
-
-        def inputs(messages: list[ChatMessage], body: Body) -> Data:
-            question = last_question(messages)
-            return {
-                name: {
-                    socket: self._conversation(name, sockets, messages) if socket == "messages" else question
-                    for socket in sockets
-                }
-                for name, sockets in found.items()
+        return lambda messages, body: {
+            name: {
+                socket: self._conversation(name, sockets, messages) if socket == "messages" else last_question(messages)
+                for socket in sockets
             }
-
-        return inputs
+            for name, sockets in found.items()
+        }
 
     def _conversation(self, name: str, sockets: list[str], messages: list[ChatMessage]) -> list[ChatMessage]:
         """Return the messages that a component can take: without the question if its prompt asks that."""
@@ -135,23 +136,15 @@ class PipelineInterface:
         return found[::-1]  # the last component is the most likely one
 
     def _find_generators(self, named: list[str] | None) -> list[Generator]:
-        """Return the components that are streamed, in the order of their texts, and then others that make the reply."""
-        made = {name: ("", None) for end in self._ends for (name, _), _ in generators_of(self._pipeline, end)}
+        """Return the components that are heard, in the order of their texts, and then others that make the reply."""
+        made = [name for end in self._ends for (name, _), _ in generators_of(self._pipeline, end)]
         said = self._said() if named is None else {name: self._named(name) for name in named}
-        open_inputs = self._pipeline.inputs()
-        generators = [
-            Generator(
-                name,
-                self._pipeline.get_component(name),
-                open_inputs.get(name, ()),
-                name in (named[-1:] if named else made),
-                *each,
-            )
-            for name, each in {**made, **said}.items()
+        parts, sockets = dict(self._pipeline.walk()), self._pipeline.inputs()
+        tools_for = named[-1:] if named else made
+        return [
+            Generator(name, parts[name], sockets.get(name, ()), name in tools_for, *said.get(name, ("", None)))
+            for name in dict.fromkeys([*said, *made])
         ]
-        for part in [part for generator in generators for part in generator.parts if isinstance(part, Agent)]:
-            watch(part)
-        return sorted(generators, key=lambda generator: [*said, generator.name].index(generator.name))
 
     def _said(self) -> dict[str, tuple[str, AnyComponent]]:
         """Return the generators that say the reply: of the first end, or of one that a router chooses."""

@@ -54,12 +54,12 @@ def item_of(shown: Item) -> Item:
     return {"choices": [], "event": shown} if isinstance(shown, dict) and "choices" not in shown else shown
 
 
-def watch(agent: Agent) -> None:
+def watch(part: object) -> None:
     """Have an agent report the tool calls that it makes, after a person has approved them, and their results."""
+    hooks: dict[Any, Any] = part.hooks if isinstance(part, Agent) else {}
     for point, report in (("before_tool", _report_calls), ("after_tool", _report_results)):
-        hooks = agent.hooks.setdefault(point, [])  # type: ignore[arg-type]  # one of its points
-        if report not in hooks:
-            hooks.append(report)
+        if report not in hooks.setdefault(point, []):
+            hooks[point].append(report)
 
 
 @hook

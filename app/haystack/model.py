@@ -8,15 +8,16 @@ import logging
 from collections.abc import Mapping
 from contextlib import aclosing
 from functools import partial
+from typing import Unpack
 
 from haystack import Pipeline
 from msgspec import Struct
 
 from app.engine.results import CallbackStream, Sink
 from app.engine.run import run_sync
-from app.haystack.discovery import Data, Inputs, Names, PipelineInterface
+from app.haystack.discovery import Data, Options, PipelineInterface
 from app.haystack.errors import translated_errors
-from app.haystack.events import citation, current_run, show
+from app.haystack.events import citation, current_run, show, watch
 from app.haystack.graph import AnyComponent, generators_within
 from app.haystack.messages import to_chat_messages
 from app.haystack.parameters import Parameters, parameters_for
@@ -29,58 +30,43 @@ __all__ = ["HaystackModel", "haystack_component", "haystack_pipeline"]
 logging.getLogger("haystack.dataclasses.streaming_chunk").setLevel(logging.ERROR)
 
 
-def haystack_pipeline(
-    pipeline: Pipeline,
-    *,
-    inputs: Inputs | None = None,
-    output: Names | None = None,
-    streaming: Names | None = None,
-    documents: str | None = None,
-    parameters: Parameters | None = None,
-    on_event: OnEvent = show,
-) -> "HaystackModel":
+def haystack_pipeline(pipeline: Pipeline, **options: Unpack[Options]) -> "HaystackModel":
     """Return a model that runs a pipeline, on the event loop where its components can, otherwise in threads.
 
     Args:
         pipeline: The pipeline, which all requests share.
-        inputs: Returns the pipeline's inputs, in either of Haystack's forms, for the messages and the body of a
-            request, and its headers if it names them. By default inputs called `messages` are the conversation, and
-            `query` or `question` the user's last message.
-        output: The address of the reply, e.g. `"llm.replies"`, or several, of which the first that has a value is the
-            reply. By default these are the unconnected outputs called `replies`, `last_message` or `answers`.
-        streaming: The components whose texts are the answer, one after another. By default it is what the generator or
-            agent says whose text is the reply: it is in no loop, and nothing but joiners or an answer builder without
-            a pattern follows. If there is none, the reply is sent at the end.
-        documents: The address of the documents, or the answers with documents, that the client is shown as sources.
-        parameters: Returns what the components that make the reply, or are named by `streaming`, get of the body of a
-            request, as far as they take it: `generation_kwargs` and `tools`. By default OpenAI's parameters, under the
-            names of the generator's class.
-        on_event: Called at the start of a tool call (with a `ToolCall`) and its end (a `ToolCallResult`), for reasoning
-            (a `ReasoningContent`) and at the end (the outputs). Returns what is sent: a line above the answer, an event
-            such as `{"type": "status", "data": {…}}`, an item like a `Delta`, or None.
+        **options: All of these may be left out.
+
+    - `inputs` returns the pipeline's inputs, in either of Haystack's forms, for the messages and the body of a request,
+      and its headers if it names them. By default inputs called `messages` are the conversation, and `query` or
+      `question` the user's last message.
+    - `output` is the address of the reply, e.g. `"llm.replies"`, or several, of which the first that has a value is the
+      reply. By default these are the unconnected outputs called `replies`, `last_message` or `answers`.
+    - `streaming` names the components whose texts are the answer, one after another. By default it is what the
+      generator or agent says whose text is the reply: it is in no loop, and nothing but joiners or an answer builder
+      without a pattern follows. If there is none, the reply is sent at the end.
+    - `documents` is the address of the documents, or the answers with documents, that the client is shown as sources.
+    - `parameters` returns what the components that make the reply, or are named by `streaming`, get of the body of a
+      request, as far as they take it: `generation_kwargs` and `tools`. By default these are OpenAI's parameters, under
+      the names of the generator's class.
+    - `on_event` is called at the start of a tool call (with a `ToolCall`) and its end (a `ToolCallResult`), for
+      reasoning (a `ReasoningContent`) and at the end (the outputs). It returns what is sent: a line above the answer,
+      an event such as `{"type": "status", "data": {…}}`, an item like a `Delta`, or None.
 
     Raises:
         ValueError: An input or the reply cannot be found, and must be named.
     """
-    return HaystackModel(
-        pipeline, PipelineInterface(pipeline, inputs, output, streaming, documents), parameters, on_event
-    )
+    interface = PipelineInterface(pipeline, options)
+    for generator in interface.generators:
+        watch(generator.source or generator.component)
+    return HaystackModel(pipeline, interface, options.get("parameters"), options.get("on_event", show))
 
 
-def haystack_component(
-    component: AnyComponent,
-    *,
-    inputs: Inputs | None = None,
-    parameters: Parameters | None = None,
-    on_event: OnEvent = show,
-) -> "HaystackModel":
-    """Return a model that runs a chat generator or an agent; for the arguments see `haystack_pipeline`.
-
-    The component takes `messages`, and returns `replies` or a `last_message`.
-    """
+def haystack_component(component: AnyComponent, **options: Unpack[Options]) -> "HaystackModel":
+    """Return a model that runs a chat generator or an agent, as a pipeline of one component called `component`."""
     pipeline = Pipeline()
     pipeline.add_component("component", component)
-    return haystack_pipeline(pipeline, inputs=inputs, parameters=parameters, on_event=on_event)
+    return haystack_pipeline(pipeline, **options)
 
 
 class HaystackModel(Struct, frozen=True):

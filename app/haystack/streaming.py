@@ -156,9 +156,13 @@ class StreamingRun:
 
     def _items(self, generator: Generator, chunk: StreamingChunk) -> Iterator[Item]:
         """Yield the items for a chunk, unless another component is heard: this one then follows whole."""
-        sent = self._sent.get(generator.name) or self._begin(generator.name)
-        if sent is None:
+        name = generator.name
+        if not self._stream or name not in self._heard or name in self._missed:
             return
+        if name not in self._sent and not self._is_next(name):
+            self._missed.add(name)
+            return
+        sent = self._sent.setdefault(name, Sent(self._separator))
         if chunk.reasoning:
             sent.parts.add("reasoning")
             yield from self._shown(chunk.reasoning)
@@ -171,14 +175,6 @@ class StreamingRun:
         elif chunk.tool_calls or "refusal" in chunk.meta:
             sent.parts.add("tool_calls" if chunk.tool_calls else "refusal")
             yield replace(chunk, content="", finish_reason=None, meta={"refusal": chunk.meta.get("refusal")})
-
-    def _begin(self, name: str) -> Sent | None:
-        if not self._stream or name not in self._heard or name in self._missed:
-            return None
-        if not self._is_next(name):
-            self._missed.add(name)
-            return None
-        return self._sent.setdefault(name, Sent(self._separator))
 
     def _shown(self, event: RunEvent) -> list[Item]:
         shown = self._on_event(event)

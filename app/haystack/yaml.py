@@ -1,14 +1,14 @@
 """Pipelines in YAML, as Haystack writes them, with the sections that Hayhooks adds."""
 
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Unpack
 
 from haystack import Pipeline
 from haystack.dataclasses import ChatMessage
 from haystack.marshal import YamlMarshaller
 
 from app.errors import InvalidRequestError
-from app.haystack.discovery import QUESTION, Data
+from app.haystack.discovery import QUESTION, Data, Options
 from app.haystack.graph import after, takes
 from app.haystack.messages import last_question
 from app.haystack.model import HaystackModel, haystack_pipeline
@@ -17,7 +17,7 @@ from app.services import Body
 __all__ = ["haystack_yaml"]
 
 
-def haystack_yaml(text: str, **arguments: Any) -> HaystackModel:
+def haystack_yaml(text: str, **arguments: Unpack[Options]) -> HaystackModel:
     """Return a model that runs a pipeline in YAML.
 
     Of Hayhooks' sections, `inputs` are the conversation (`messages`), the user's last message (`query` or `question`),
@@ -33,7 +33,10 @@ def haystack_yaml(text: str, **arguments: Any) -> HaystackModel:
         declared = {name: _addresses(value) for name, value in inputs.items()}
         arguments.setdefault("inputs", lambda messages, body: _inputs(pipeline, declared, messages, body))
     for name, value in (sections.get("outputs") or {}).items():
-        arguments.setdefault("documents" if name == "documents" else "output", _addresses(value)[0])
+        if name == "documents":
+            arguments.setdefault("documents", _addresses(value)[0])
+        else:
+            arguments.setdefault("output", _addresses(value)[0])
     if streaming := sections.get("streaming_components"):
         can_stream = [name for name, component in pipeline.walk() if takes(component, "streaming_callback")]
         every = [name for name in can_stream if name not in after(pipeline, name)]

@@ -6,7 +6,7 @@ from typing import Any
 from unittest.mock import ANY
 
 import pytest
-from haystack import Pipeline
+from haystack import Document, Pipeline
 from haystack.components.agents import Agent, State
 from haystack.components.agents.state.state_utils import replace_values
 from haystack.components.builders import ChatPromptBuilder
@@ -270,3 +270,14 @@ def test_a_call_that_a_person_refuses_leaves_nothing_open(serve: Serve, kind: Ki
     (data,) = [event["data"] for event in events_of(response)]
     assert (data["description"], data["done"], data["tool_result"]["result"]) == ("weather failed", True, "Refused.")
     assert answer_of(response).content == answer_from(client, stream=False).content == ANSWERED.content
+
+
+@each_mode
+def test_documents_that_no_tool_has_found_are_no_sources(serve: Serve, stream: bool) -> None:
+    agent = agent_of(ANSWER, state_schema={"documents": {"type": list[Document]}})
+    client = serve(haystack_component(agent, documents="component.documents"))
+
+    response = ask(client, stream=stream)
+
+    assert answer_of(response).content == "It rains."
+    assert not stream or events_of(response) == []

@@ -11,6 +11,7 @@ from haystack.document_stores.types import DuplicatePolicy
 
 from app.haystack.model import haystack_pipeline
 from app.haystack.yaml import haystack_yaml
+from schemas.chat import Json
 from tests.conftest import Serve, ask, error_of, message_of
 from tests.template.haystack.answers import answer_from, events_of
 from tests.template.haystack.generators import each_mode
@@ -85,7 +86,7 @@ def test_the_conversation_and_the_question_are_known_by_the_name_or_by_the_input
     ],
 )
 def test_components_are_streamed_as_the_section_says(serve: Serve, section: str, expected: str | int) -> None:
-    inputs = {"inputs": lambda messages, body: {"query": "Hi", "language": ""}, "output": "llm.replies"}
+    inputs: Json = {"inputs": lambda messages, body: {"query": "Hi", "language": ""}, "output": "llm.replies"}
     text = pipeline().dumps() + section
 
     content = answer_from(serve(haystack_yaml(text, **inputs)), stream=True).content
