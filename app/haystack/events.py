@@ -65,7 +65,7 @@ def watch(part: object) -> None:
 @hook
 def _report_calls(state: State) -> None:
     if (run := current_run.get()) is not None:
-        for call in state.data["messages"][-1].tool_calls:
+        for call in [call for message in state.data["messages"][-1:] for call in message.tool_calls]:
             run.tell(call)
 
 
