@@ -59,7 +59,7 @@ def generators_of(
 
 def source_of(part: AnyComponent, output: str) -> AnyComponent:
     """Return the generator or agent that streams an output of a component: itself, one within it, or None."""
-    if hasattr(part, "output_mapping"):
+    if isinstance(getattr(part, "pipeline", None), Pipeline) and hasattr(part, "output_mapping"):  # a SuperComponent
         return _source_within(part, output)
     is_reply = output in ("last_message", "messages") if isinstance(part, Agent) else output != "meta"
     return part if is_reply and takes(part, "streaming_callback") else None

@@ -504,3 +504,11 @@ async def test_a_run_is_stopped_when_its_client_leaves(name: str, stream: bool) 
         await until(lambda: "closed" in run.events)
 
     assert {*run.errors} == {"CancelledError"}
+
+
+def test_what_cannot_stream_within_a_super_component_is_refused_by_its_name() -> None:
+    pipeline, _ = validating(AsyncGenerator)
+    loop = SuperComponent(pipeline, {"value": ["joiner.value"]}, {"validator.validated": "replies"})
+
+    with pytest.raises(ValueError, match="The component 'loop' cannot stream"):
+        haystack_pipeline(pipeline_of(loop=loop), inputs=lambda messages, body: {"value": messages}, streaming="loop")
