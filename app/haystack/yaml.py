@@ -21,8 +21,8 @@ def haystack_yaml(text: str, **arguments: Unpack[Options]) -> HaystackModel:
     """Return a model that runs a pipeline in YAML.
 
     Of Hayhooks' sections, `inputs` are the conversation (`messages`), the user's last message (`query` or `question`),
-    or fields of the request; the first of `outputs` is the reply, but for `documents`, which are shown as sources; and
-    `streaming_components` are streamed, or all that can and are in no loop if it is `all`.
+    or fields of the request; the first of `outputs` with a value is the reply, but for `documents`, which are shown as
+    sources; and `streaming_components` are streamed, or all that can and are in no loop if it is `all`.
 
     Args:
         text: The YAML.
@@ -32,11 +32,11 @@ def haystack_yaml(text: str, **arguments: Unpack[Options]) -> HaystackModel:
     if inputs := sections.get("inputs"):
         declared = {name: _addresses(value) for name, value in inputs.items()}
         arguments.setdefault("inputs", lambda messages, body: _inputs(pipeline, declared, messages, body))
-    for name, value in (sections.get("outputs") or {}).items():
-        if name == "documents":
-            arguments.setdefault("documents", _addresses(value)[0])
-        else:
-            arguments.setdefault("output", _addresses(value)[0])
+    outputs = {name: _addresses(value)[0] for name, value in (sections.get("outputs") or {}).items()}
+    if documents := outputs.pop("documents", None):
+        arguments.setdefault("documents", documents)
+    if outputs:
+        arguments.setdefault("output", [*outputs.values()])
     if streaming := sections.get("streaming_components"):
         can_stream = [name for name, component in pipeline.walk() if takes(component, "streaming_callback")]
         every = [name for name in can_stream if name not in after(pipeline, name)]

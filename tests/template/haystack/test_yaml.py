@@ -5,6 +5,8 @@ from haystack import Document, Pipeline
 from haystack.components.builders import ChatPromptBuilder
 from haystack.components.generators.chat import MockChatGenerator
 from haystack.components.retrievers.in_memory import InMemoryBM25Retriever
+from haystack.components.routers import ConditionalRouter
+from haystack.components.routers.conditional_router import Route
 from haystack.dataclasses import ChatMessage
 from haystack.document_stores.in_memory import InMemoryDocumentStore
 from haystack.document_stores.types import DuplicatePolicy
@@ -104,6 +106,21 @@ def test_a_pipeline_that_haystack_has_loaded_is_a_model_and_sources_come_from_th
 
     for model in ("loaded", "yaml"):
         assert answer_from(client, model=model, stream=stream).content == "Hello!"
+
+
+@each_mode
+def test_the_first_output_that_has_a_value_is_the_reply(serve: Serve, stream: bool) -> None:
+    ways = {"short": "{{ query|length < 9 }}", "long": "{{ True }}"}
+    routes = [
+        Route(condition=condition, output=f"It is {name}.", output_name=name, output_type=str)
+        for name, condition in ways.items()
+    ]
+    pipeline = Pipeline()
+    pipeline.add_component("router", ConditionalRouter(routes))
+    client = serve(haystack_yaml(pipeline.dumps() + "outputs: {one: router.long, other: [router.short]}"))
+
+    assert answer_from(client, "Hello", stream=stream).content == "It is short."
+    assert answer_from(client, "Hello there", stream=stream).content == "It is long."
 
 
 def test_the_documents_among_the_outputs_are_sources(serve: Serve) -> None:
