@@ -41,7 +41,7 @@ BOUNDED = settings(
 
 app = create_app(settings=Settings.load(LIMITS))
 document: Any = schemathesis.openapi.from_dict(decode_json(encode_json(app.openapi_schema.to_schema())))
-ALIASES = ("/chat", "/models", "/responses")  # of paths under `/v1`
+ALIASES = ("/chat", "/embeddings", "/models", "/responses")  # of paths under `/v1`
 OPERATIONS = [operation.ok() for operation in document.get_all_operations()]
 
 
