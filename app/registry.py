@@ -108,12 +108,7 @@ class Pipelines:
 
     def model(self, name: str, **options: Unpack[Options]) -> Callable[[M], M]:
         """Register the decorated function as a model; see `add`."""
-
-        def register(function: M) -> M:
-            self.add(name, function, **options)
-            return function
-
-        return register
+        return self._registers(name, is_factory=False, **options)
 
     def factory(self, name: str, **options: Unpack[Options]) -> Callable[[F], F]:
         """Register the decorated function as the factory of a model; see `add` for the options.
@@ -165,7 +160,6 @@ class Pipelines:
             ValueError: The name is empty or taken.
             TypeError: The function takes other arguments.
         """
-        check_service(function)
         self._register(RegisteredModel(name=name, function=function, is_factory=False, **options))
 
     def include(self, other: "Pipelines") -> None:
@@ -183,6 +177,8 @@ class Pipelines:
         return register
 
     def _register(self, new: RegisteredModel) -> None:
+        if new.kind == CHAT and not new.is_factory:
+            check_service(new.function)
         if not new.name:
             raise ValueError("A model needs a name.")
         if (old := self._models.get(new.name)) is not None:

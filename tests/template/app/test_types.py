@@ -14,7 +14,7 @@ from tests.template.e2e.test_readme import BLOCKS
 
 EXAMPLES = "".join(f"\n# {block}\n{block.text}" for block in BLOCKS if block.kind == "models")
 HEAD = """
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any
 from haystack.dataclasses import ChatMessage, StreamingChunk
 from openai.types.chat import ChatCompletion as TheirCompletion
@@ -39,6 +39,12 @@ models.factory("factory")(factory)
 models.model("loose")(loose), models.model("renamed")(renamed), models.model("optional")(optional)
 models.model("keyword")(keyword), models.model("chunks")(chunks), models.model("theirs")(theirs)
 models.model("items")(items), models.model("result")(result)
+@models.embedder("vectors", batch=8)
+def vectors(texts: list[str]) -> list[list[float]]: raise OSError
+@models.embedder("cut")
+async def cut(texts: list[str], dimensions: int | None) -> Any: raise OSError
+@models.embedder_factory("made")
+def made(settings: object) -> Callable[[list[str]], Any]: raise OSError
 """
 WRONG = """
 @models.model("number")
@@ -55,6 +61,8 @@ def many(model: str, messages: Messages, body: Body, settings: object) -> str: r
 def requests(model: str, messages: Messages, body: list[Body]) -> str: raise OSError
 @models.model("text for headers")
 def headers(model: str, messages: Messages, body: Body, headers: str) -> str: raise OSError
+@models.embedder("one text")
+def one(text: str) -> list[float]: raise OSError
 @models.factory("a factory of text")
 def factory() -> str: raise OSError
 @models.resource

@@ -29,8 +29,8 @@ CODE = {"sh", "python", "js"}  # all other blocks are data or drawings
 URL = "http://127.0.0.1:8000"
 INSTALLING = "pip install uv && "  # by which this very test was started
 FENCE = re.compile(r"^```(\w*)(?: not run: ([^\n]+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-EMBEDS = re.compile(r"\bpipelines\.embedder\(|kind=\"embeddings\"")
-REGISTERS = re.compile(r"\bpipelines\.(?:model|add|factory|embedder)\(\s*\"([^\"]+)\"")
+EMBEDS = re.compile(r"\bpipelines\.embedder(?:_factory)?\(")
+REGISTERS = re.compile(r"\bpipelines\.(?:model|add|factory|embedder|embedder_factory)\(\s*\"([^\"]+)\"")
 ROUTE = re.compile(r"^@get\(\"([^\"]+)\"", re.MULTILINE)
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 OUR_FILE = re.compile(r"(?<![\w/.])((?:app|controllers|docs|schemas|tests)/[\w./-]*\w)")
