@@ -2,11 +2,12 @@
 
 import asyncio
 import logging
+import typing  # pack: embeddings
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cached_property
 from types import MappingProxyType
-from typing import Any, Concatenate, TypeAlias, TypedDict, TypeVar, Unpack
+from typing import Any, TypeAlias, TypedDict, TypeVar, Unpack
 
 from msgspec import UNSET, Struct
 
@@ -29,7 +30,7 @@ Factory: TypeAlias = Callable[..., ModelFunction | Awaitable[ModelFunction]]
 Resource: TypeAlias = Callable[..., AsyncIterator[Any]]
 M = TypeVar("M", bound=ModelFunction)
 F = TypeVar("F", bound=Factory)
-E = TypeVar("E", bound=Callable[Concatenate[list[Any], ...], Any])  # pack: embeddings
+E = TypeVar("E", bound=Callable[typing.Concatenate[list[Any], ...], Any])  # pack: embeddings
 T = TypeVar("T", bound=Callable[..., Any])
 
 
