@@ -2,6 +2,7 @@
 
 import asyncio
 import logging
+import threading
 import typing  # pack: embeddings
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
@@ -24,6 +25,7 @@ __all__ = ["PipelineService", "Pipelines", "RegisteredModel"]
 logger = logging.getLogger("app.registry")
 
 CHAT = "chat"
+MAX_TURN = 60.0  # seconds that a factory waits for others, one of which may never end
 NO_HEADERS: Headers = MappingProxyType({})
 When: TypeAlias = Callable[[Settings], object]
 Factory: TypeAlias = Callable[..., ModelFunction | Awaitable[ModelFunction]]
@@ -32,6 +34,8 @@ M = TypeVar("M", bound=ModelFunction)
 F = TypeVar("F", bound=Factory)
 E = TypeVar("E", bound=Callable[typing.Concatenate[list[Any], ...], Any])  # pack: embeddings
 T = TypeVar("T", bound=Callable[..., Any])
+
+_turn = threading.Lock()
 
 
 class Options(TypedDict, total=False):
@@ -291,7 +295,7 @@ async def _make(registered: RegisteredModel, arguments: Mapping[str, Any]) -> Ca
     made = function = registered.function
     try:
         if registered.is_factory:
-            made = await call(function, *arguments_of(function, arguments))
+            made = await call(_in_turn, function, *arguments_of(function, arguments))
             if registered.kind == CHAT:
                 check_service(made)
         if hasattr(made, "start"):
@@ -301,6 +305,16 @@ async def _make(registered: RegisteredModel, arguments: Mapping[str, Any]) -> Ca
             await discard(made)
         raise
     return made
+
+
+def _in_turn(function: Callable[..., Any], *arguments: object) -> Any:
+    """Call a factory while no other one runs in a thread: of two that import Haystack at once, one fails."""
+    has_turn = _turn.acquire(timeout=MAX_TURN)
+    try:
+        return function(*arguments)
+    finally:
+        if has_turn:
+            _turn.release()
 
 
 async def _close(task: asyncio.Task[Callable[..., Any]]) -> None:

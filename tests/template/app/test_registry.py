@@ -285,6 +285,30 @@ async def test_a_factory_makes_its_model_while_the_application_starts_and_others
 
 
 @pytest.mark.parametrize("preload", [None, False])
+async def test_factories_in_threads_run_one_after_another_as_not_all_packages_can_be_imported_twice_at_once(
+    pipelines: Pipelines, preload: bool | None
+) -> None:
+    running_now, most = list[str](), list[int]()
+
+    def factory(name: str) -> Callable[[], Callable[..., Any]]:
+        def make() -> Callable[..., Any]:
+            running_now.append(name)
+            threading.Event().wait(0.02)  # in which others would begin
+            most.append(len(running_now))
+            running_now.remove(name)
+            return function
+
+        return make
+
+    for name in ("one", "two", "three"):
+        pipelines.factory(name, preload=preload)(factory(name))
+
+    async with running(pipelines) as service:
+        assert len(await asyncio.gather(*(answer(service, name) for name in pipelines.models))) == 3
+    assert most == [1, 1, 1]
+
+
+@pytest.mark.parametrize("preload", [None, False])
 async def test_the_head_of_a_stream_and_comments_go_out_while_its_model_is_made(
     pipelines: Pipelines, preload: bool | None
 ) -> None:
