@@ -74,9 +74,9 @@ def items(model: str, messages: Messages, body: Body) -> Iterator[Item]: yield 1
 
 
 def mypy(file: Path) -> list[int]:
-    """Return the lines in which mypy finds errors."""
+    """Return the lines in which mypy finds errors, which it may have kept from another run under another path."""
     printed = output_of("mypy", "--strict", str(file))
-    return [int(line) for line in re.findall(rf"^{re.escape(str(file))}:(\d+): error", printed, re.MULTILINE)]
+    return [int(line) for line in re.findall(rf"{file.name}:(\d+): error", printed, re.MULTILINE)]
 
 
 def pyright(file: Path) -> list[int]:

@@ -137,12 +137,12 @@ def test_responses_count_as_completions_that_run(start: Start) -> None:
 @needs_redis
 @pytest.mark.parametrize(("model", "ends"), [("brief", "completed"), ("endless-generator", "failed")])
 def test_a_server_that_stops_ends_its_responses(tmp_path: Path, model: str, ends: str) -> None:
-    with Redis() as redis, Server(tmp_path / "other", app=SERVING, REDIS_URL=redis.url) as other:
+    with Redis() as redis, live(yielding(), redis_url=Secret(redis.url)) as other, other:
         with Server(tmp_path / "log", app=SERVING, REDIS_URL=redis.url, SHUTDOWN_GRACE="2") as server:
             made = server.openai().responses.create(model=model, input="run", background=True)
             server.send(signal.SIGTERM)
             server.wait()
-        final = other.openai().responses.retrieve(made.id)
+        final = other.responses.retrieve(made.id)
 
     assert (final.status, bool(final.output_text)) == (ends, True)
     assert ends == "completed" or "shutting down" in getattr(final.error, "message", "")
