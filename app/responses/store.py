@@ -201,6 +201,8 @@ class KeptResponses:
                 raise CompletionError(message, status=400, code="context_length_exceeded", param="input")
 
     async def _find(self, response_id: str) -> KeptResponse | None:
+        if ":" in response_id:  # as in the names of other entries
+            return None
         data = await self._get(response_id)
         return None if data is None else msgspec.msgpack.decode(data, type=KeptResponse)
 

@@ -101,6 +101,13 @@ def test_an_item_of_the_conversation_that_goes_on_is_there_once(client: Client) 
         assert item["id"] in error_of(refused)["message"]
 
 
+def test_the_names_of_other_entries_of_the_store_are_no_ids(client: Client) -> None:
+    name = f"{respond(client)['id']}:input"
+    for method, path in (("GET", ""), ("DELETE", ""), ("POST", "/cancel")):
+        assert client.request(method, f"{KEPT}/{name}{path}").status_code == 404
+    assert error_of(create(client, previous_response_id=name))["code"] == "previous_response_not_found"
+
+
 def test_no_key_can_read_or_continue_the_responses_of_another(serve: Serve) -> None:
     client = serve(returning("Hi"), api_keys=Keys.parse("sk-mine, sk-yours"))
     client.headers["authorization"] = "Bearer sk-mine"
