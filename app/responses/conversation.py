@@ -110,7 +110,7 @@ def _summary(item: Json) -> str:
     """
     try:
         return SUMMARY + urlsafe_b64decode(item.get("encrypted_content") or "").decode()
-    except ValueError:
+    except (TypeError, ValueError):
         raise ValueError("This 'encrypted_content' was not made by this server") from None
 
 

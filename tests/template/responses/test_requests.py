@@ -226,6 +226,7 @@ WRONG: list[tuple[str, Json]] = [
     ("input[0]", {"input": [{**CALL, "arguments": {}}]}),
     ("input[1]", {"input": [CALL, {**OUTPUT, "output": {}}]}),
     ("input[0]", {"input": [{"type": "compaction", "encrypted_content": "x"}]}),
+    ("input[0]", {"input": [{"type": "compaction", "encrypted_content": 5}]}),
     ("tools[0].name", {"tools": [{"type": "function"}]}),
     ("tool_choice.name", {"tool_choice": {"type": "function"}}),
     ("background", {"background": True, "store": False}),
