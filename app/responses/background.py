@@ -23,6 +23,7 @@ logger = logging.getLogger("app.responses")
 
 TICK = 0.1  # seconds between two writes of events, and between two looks at what another process has written
 REPORTS = 50  # ticks between two reports that a response is still made
+ATTEMPTS = 10  # to keep a response at its end, one a second
 CANCELLING_TIME = 5.0  # seconds in which a response that is cancelled should end
 
 
@@ -94,10 +95,19 @@ class BackgroundResponse:
             await self.completion.close()
             fields = {name: each for name, each in fields_of(self.completion.record).items() if each is not None}
             logger.info("A response in the background has ended", extra={"fields": fields})
-            if await self._responses.exists(self._ended.id):
-                await self._keep(self._ended)
-            else:  # it has been deleted
-                await self._progress.clear()
+            await self._finish()
+
+    async def _finish(self) -> None:
+        """Keep the response, or delete its events if it has been deleted; try again if the store is out of reach."""
+        for _ in range(ATTEMPTS):
+            with suppress(CompletionError):
+                if not await self._responses.exists(self._ended.id):
+                    await self._progress.clear()
+                    return
+                if await self._keep(self._ended):
+                    return
+            await asyncio.sleep(1)
+        logger.error("The response '%s' could not be kept", self._ended.id)
 
 
 class BackgroundResponses:

@@ -135,6 +135,19 @@ def test_responses_count_as_completions_that_run(start: Start) -> None:
 
 
 @needs_redis
+def test_a_response_is_kept_when_the_store_is_there_again(caplog: pytest.LogCaptureFixture) -> None:
+    with Redis() as redis, live(gate := Gate("Hello"), redis_url=Secret(redis.url)) as client, client:
+        store = redis.client()
+        made = client.responses.create(**BACKGROUND)
+        store.execute_command("ACL", "SETUSER", "default", "-set", "-exists")
+        gate.opened.set()
+        until(lambda: "A response in the background has ended" in caplog.text)
+        store.execute_command("ACL", "SETUSER", "default", "+set", "+exists")
+        final = ended(client, made)
+    assert (final.status, final.output_text) == ("completed", "Hellolast")
+
+
+@needs_redis
 @pytest.mark.parametrize(("model", "ends"), [("brief", "completed"), ("endless-generator", "failed")])
 def test_a_server_that_stops_ends_its_responses(tmp_path: Path, model: str, ends: str) -> None:
     with Redis() as redis, live(yielding(), redis_url=Secret(redis.url)) as other, other:
