@@ -145,7 +145,8 @@ class Http(HttpToolsProtocol):
     def _should_upgrade(self) -> bool:
         """Return whether the request is for a WebSocket that there is; others are answered without the upgrade."""
         is_there = self.url.partition(b"?")[0].rstrip(b"/").decode("latin-1") in self._websockets
-        return is_there and self.parser.get_method() == b"GET" and super()._should_upgrade()
+        is_answered = self.cycle is None or self.cycle.response_complete  # what came before it on the connection
+        return is_there and is_answered and self.parser.get_method() == b"GET" and super()._should_upgrade()
 
     def _handle_upgrade(self, rest: bytes) -> None:
         """Upgrade, or else parse the headers again without it, and the body, which follows them in any case."""
@@ -213,6 +214,13 @@ class WebSocket(WebSocketsSansIOProtocol):
         state = _litestar(self.config).state
         state.engine.drain(state.settings.shutdown_grace)
         self.loop.call_later(state.settings.shutdown_grace + CLOSING_TIME, super().shutdown)
+
+    def handle_ping(self) -> None:
+        """Answer a ping, unless its client takes nothing of what waits for it."""
+        if self.writable.is_set():
+            super().handle_ping()
+        else:
+            self.conn.data_to_send()
 
     def keepalive_timeout(self) -> None:
         """Cut the connection: its client takes nothing of what waits for it."""

@@ -14,10 +14,15 @@ from websockets.sync.client import connect
 
 from schemas.chat import Json
 from tests.conftest import KEY, PATIENCE, until
+from tests.template.e2e.connection import Connection, chat
 from tests.template.e2e.server import SERVING, Server
 
 MODEL = "echo-async-generator"
 TERMINAL = ("error", "response.completed", "response.failed", "response.incomplete")
+HANDSHAKE = (
+    b"GET /v1/responses HTTP/1.1\r\nhost: localhost\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"
+    b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
+)
 MISSING = "previous_response_not_found"
 
 
@@ -207,6 +212,34 @@ def test_a_server_that_stops_lets_a_response_end_and_closes_its_connections(tmp_
             assert caught.value.rcvd is not None
             assert caught.value.rcvd.code == 1012
         server.wait()
+
+
+def raw(server: Server) -> Connection:
+    """Return a connection on which a handshake has been sent, and whose client takes little."""
+    connection = Connection(server.port, receive_buffer=4096)
+    connection.send(HANDSHAKE)
+    return connection
+
+
+def test_pings_of_a_client_that_reads_nothing_are_not_all_answered(server: Server) -> None:
+    ping, frames = b"\x89\xfd\0\0\0\0" + b"x" * 125, 150_000  # some 20 MB, which no buffer of the system holds
+    with raw(server) as connection:
+        for _ in range(frames // 1000):
+            connection.send(ping * 1000)
+        connection.send(b"\x81\x81\0\0\0\0{")
+        received = connection.read_until(b'"error"')
+    assert received.count(b"\x8a\x7d") < frames * 3 / 4
+
+
+def test_a_handshake_behind_a_request_that_is_being_answered_is_a_request_too(server: Server) -> None:
+    with Connection(server.port) as connection:
+        connection.post(chat("gated-async-generator", "behind", stream=True))
+        server.wait_for("behind", "started")
+        connection.send(HANDSHAKE)
+        server.open_gate("behind")
+        received = connection.read_until(b"HTTP/1.1 405")
+    assert b"[DONE]" in received
+    assert b" 101 " not in received
 
 
 def test_other_paths_and_methods_have_no_websocket(server: Server) -> None:
