@@ -98,10 +98,13 @@ class BackgroundResponse:
             await self._finish()
 
     async def _finish(self) -> None:
-        """Keep the response, or delete its events if it has been deleted; try again if the store is out of reach."""
+        """Keep the response, even if others took its room, or delete its events if it has been deleted.
+
+        Try again if the store is out of reach.
+        """
         for _ in range(ATTEMPTS):
             with suppress(CompletionError):
-                if not await self._responses.exists(self._ended.id):
+                if await self._progress.is_cancelled() and not await self._responses.exists(self._ended.id):
                     await self._progress.clear()
                     return
                 if await self._keep(self._ended):

@@ -1,20 +1,26 @@
 """Responses in the background: they run on without their clients, in whichever process was asked."""
 
+import asyncio
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
 from pathlib import Path
+from threading import Event
 from typing import Any
 
+import httpx
 import openai
 import pytest
+from litestar.di import Provide
 from openai import OpenAI
 from openai.types.responses import Response
 
 from app.errors import CompletionError
+from app.registry import Pipelines
+from app.services import Hooks
 from app.settings import Secret
 from schemas.chat import Json
-from tests.conftest import live, until, yielding
+from tests.conftest import PATIENCE, live, until, yielding
 from tests.template.e2e.redis import Redis, needs_redis
 from tests.template.e2e.server import SERVING, Server
 from tests.template.e2e.test_responses import Gate
@@ -132,6 +138,35 @@ def test_responses_count_as_completions_that_run(start: Start) -> None:
         client.responses.create(**BACKGROUND)
     gate.opened.set()
     assert ended(client, made).status == "completed"
+
+
+def test_a_response_whose_hook_is_slow_is_no_longer_queued_when_it_is_made() -> None:
+    opened = Event()
+
+    async def wait(request: object) -> None:
+        await asyncio.to_thread(opened.wait, PATIENCE)
+
+    provide = Provide(lambda: Hooks(pre_hook=wait), sync_to_thread=False)
+    with live(yielding("Hello"), dependencies={"hooks": provide}) as client, client:
+        made = client.responses.create(**BACKGROUND)
+        opened.set()
+        first: Any = next(client.responses.retrieve(made.id, stream=True))
+    assert (made.status, first.response.status) == ("queued", "in_progress")
+
+
+def test_a_response_whose_room_others_took_is_kept_at_its_end() -> None:
+    models = Pipelines()
+    models.add("test", gate := Gate("Hello"))
+    models.add("other", yielding("Hi"))
+    with live(models, responses_memory=20_000) as client, client:
+        made = client.responses.create(**BACKGROUND)
+        for _ in range(10):
+            client.responses.create(model="other", input="x" * 2000)
+        with pytest.raises(openai.NotFoundError):
+            client.responses.retrieve(made.id)
+        gate.opened.set()
+        url = f"{client.base_url}responses/{made.id}"
+        until(lambda: httpx.get(url).json().get("status"), lambda status: status == "completed")
 
 
 @needs_redis
