@@ -13,6 +13,7 @@ from litestar.params import FromPath, FromQuery, QueryParameter, RawBody, SkipVa
 from litestar.response import Stream
 from litestar.status_codes import HTTP_200_OK
 from msgspec import Struct
+from msgspec.structs import replace
 
 from app.engine.completion import Services
 from app.engine.frames import encode
@@ -108,10 +109,9 @@ class ResponsesController(Controller):
             )
             request.scope["state"]["completion"] = background.completion.record
             await request.app.state.background_responses.run(background)
-        response.status = "queued"
         if asked.stream:
             return _followed(request, turn.responses, response.id, -1)
-        return Response(encode(response), media_type=MediaType.JSON)
+        return Response(encode(replace(response, status="queued")), media_type=MediaType.JSON)
 
     @websocket(PATHS)
     async def connect(self, socket: WebSocket[Any, Any, Any]) -> None:
