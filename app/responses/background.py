@@ -9,7 +9,6 @@ from math import inf
 import msgspec
 from litestar import Litestar
 from msgspec import Struct
-from msgspec.structs import replace
 
 from app.engine.completion import Completion
 from app.engine.frames import DONE, KEEP_ALIVE, named_frame
@@ -46,7 +45,7 @@ class BackgroundResponse:
     ) -> None:
         if not response.store:
             raise InvalidRequestError("A response in the background must be stored.", param="background")
-        self._ended = replace(response, status="in_progress")
+        self._ended = response
         self._responses = responses
         self._keep = keep
         self._progress = responses.progress(response.id)

@@ -11,7 +11,7 @@ import msgspec
 from msgspec import UNSET, ValidationError
 
 from app.engine.items import set_fields
-from app.errors import CompletionError, InvalidRequestError
+from app.errors import CompletionError, InvalidRequestError, clipped
 from app.responses.conversation import Conversation
 from app.responses.ids import new_item_id
 from app.services import Body, Messages
@@ -42,7 +42,6 @@ NAMES = {  # of parameters, by their names in a chat
 LOGPROBS = "message.output_text.logprobs"  # of `include`
 ECHOED = {*ResponseRequest.__struct_fields__} & {*Response.__struct_fields__} - {"model", "store"}
 WITH_STATUS = ("message", "function_call", "function_call_output", "custom_tool_call", "custom_tool_call_output")
-MAX_TYPE = 100  # characters of a type that a line of the log repeats
 IN_A_CHAT = ("function", "custom")  # types of tools
 
 
@@ -117,7 +116,7 @@ def _messages(request: ResponseRequest, history: Sequence[Json], items: Sequence
     for position, item in enumerate(items):
         with _errors_at(f"input[{position}]"):
             if not conversation.add(item):
-                logger.info("An item of the type %r is not in the chat that the model gets", item["type"][:MAX_TYPE])
+                logger.info("An item of the type %r is not in the chat that the model gets", clipped(item["type"]))
     if not conversation.messages:
         raise InvalidRequestError("There is no message in the input.", param="input")
     return conversation.messages
@@ -175,7 +174,7 @@ def _chat_tools(tools: Sequence[Json], place: str) -> list[Json]:
         elif tool["type"] == "namespace":
             chat_tools += _chat_tools(tool.get("tools") or (), f"{place}[{position}].tools")
         else:
-            logger.info("A tool of the type %r is not in the chat that the model gets", tool["type"][:MAX_TYPE])
+            logger.info("A tool of the type %r is not in the chat that the model gets", clipped(tool["type"]))
     return chat_tools
 
 

@@ -212,9 +212,7 @@ class _Answer:
     async def _send_error(self, error: Json) -> None:
         error["code"] = error["code"] or error["type"]  # the Open Responses specification wants a string
         error["headers"] = self._headers
-        await self._send_event(
-            encode({"type": "error", "status": self.status, "error": error | {"headers": self._headers}})
-        )
+        await self._send_event(encode({"type": "error", "status": self.status, "error": error}))
 
     async def _send_event(self, event: bytes) -> None:
         if self.stream_id is not None:

@@ -9,7 +9,7 @@ from msgspec import Raw, Struct
 from msgspec.structs import replace
 
 from app.engine.frames import encode
-from app.errors import CompletionError, InvalidRequestError
+from app.errors import CompletionError, InvalidRequestError, clipped
 from app.responses.entries import Entries
 from app.responses.ids import response_id_of
 from app.responses.progress import Progress
@@ -18,8 +18,6 @@ from schemas.chat import Json
 from schemas.responses import Response, ResponseItemList, Status
 
 logger = logging.getLogger("app.responses")
-
-MAX_ECHO = 100  # characters of an id that an error repeats
 
 
 class KeptResponse(Struct, frozen=True, array_like=True):
@@ -120,13 +118,13 @@ class KeptResponses:
             self.check_length(items + kept.length, size)
             if (encoded := await self._find_input(previous_response_id)) is not None:
                 if kept.state.runs:
-                    message = f"The response '{previous_response_id[:MAX_ECHO]}' has not ended yet."
+                    message = f"The response '{clipped(previous_response_id)}' has not ended yet."
                     raise InvalidRequestError(message, param="previous_response_id")
                 output = kept.output
                 earlier: list[Json] = msgspec.json.decode(b"[%b]" % b",".join(encoded))
                 return History([*earlier, *output], [*encoded, *map(encode, output)], size)
         raise CompletionError(
-            f"Previous response with id '{previous_response_id[:MAX_ECHO]}' not found.",
+            f"Previous response with id '{clipped(previous_response_id)}' not found.",
             status=400,
             code="previous_response_not_found",
             param="previous_response_id",
@@ -175,7 +173,7 @@ class KeptResponses:
         resolved = []
         for item in items:
             if (item_id := item["id"]) in seen:
-                message = f"The item with id '{item_id[:MAX_ECHO]}' is there twice. Send it once."
+                message = f"The item with id '{clipped(item_id)}' is there twice. Send it once."
                 raise InvalidRequestError(message, param="input")
             seen.add(item_id)
             if item.get("type") == "item_reference":
@@ -184,9 +182,7 @@ class KeptResponses:
                     self.check_length(len(history.items) + len(items), size)
                     known |= {each["id"]: each for each in kept.output}
                 if item_id not in known:
-                    message = (
-                        f"Item with id '{item_id[:MAX_ECHO]}' not found. Items are not kept when 'store' is false."
-                    )
+                    message = f"Item with id '{clipped(item_id)}' not found. Items are not kept when 'store' is false."
                     raise InvalidRequestError(message, param="input", status=404)
                 item = known[item_id]
             resolved.append(item)
@@ -233,8 +229,8 @@ def _position(items: list[bytes], item_id: str) -> int:
     for position, item in enumerate(items):
         if encoded_id in item and _id_of(item) == item_id:
             return position
-    raise InvalidRequestError(f"There is no item with id '{item_id[:MAX_ECHO]}'.", param="after")
+    raise InvalidRequestError(f"There is no item with id '{clipped(item_id)}'.", param="after")
 
 
 def _not_found(response_id: str) -> CompletionError:
-    return CompletionError(f"Response with id '{response_id[:MAX_ECHO]}' not found.", status=404)
+    return CompletionError(f"Response with id '{clipped(response_id)}' not found.", status=404)
