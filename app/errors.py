@@ -150,11 +150,13 @@ def to_completion_error(error: BaseException) -> CompletionError:
     """Return the error that a client may read for any exception.
 
     A web framework's `HTTPException`, such as Litestar's or Starlette's, keeps its status and detail. Any other
-    exception is logged with its traceback and becomes a 500 that reveals nothing.
+    exception, as well as Litestar's error about a wrong configuration, is logged with its traceback and becomes a 500
+    that reveals nothing.
     """
     if isinstance(error, CompletionError):
         return error
-    if any(base.__name__ == "HTTPException" for base in type(error).__mro__):  # by name: no framework is imported here
+    names = {base.__name__ for base in type(error).__mro__}  # by name: no framework is imported here
+    if "HTTPException" in names and "ImproperlyConfiguredException" not in names:
         status, detail = getattr(error, "status_code", 500), getattr(error, "detail", "")
         sent = CompletionError(detail, status=status, headers=getattr(error, "headers", None))
         sent.code = CODES.get(sent.status)

@@ -12,7 +12,13 @@ import pytest
 from httpx import Response
 from hypothesis import given
 from hypothesis import strategies as st
-from litestar.exceptions import HTTPException, InternalServerException, NotFoundException, ValidationException
+from litestar.exceptions import (
+    HTTPException,
+    ImproperlyConfiguredException,
+    InternalServerException,
+    NotFoundException,
+    ValidationException,
+)
 from openai import APIError, InternalServerError
 
 from app.errors import CompletionError, CompletionTimeoutError, InvalidRequestError, ModelNotFoundError, OverloadedError
@@ -163,6 +169,7 @@ AT_ONCE: dict[str, Callable[..., object]] = {
     "generator": yielding(ValueError(SECRET)),
     "async unreadable item": yield_unreadable,
     "unreadable item": yielding(Unreadable()),
+    "a wrong configuration": yielding(ImproperlyConfiguredException(SECRET)),
 }
 LATER: dict[str, Callable[..., object]] = {
     "generator after an item": yielding("one", ValueError(SECRET)),
