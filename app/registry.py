@@ -12,7 +12,15 @@ from typing import Any, TypeAlias, TypedDict, TypeVar, Unpack
 
 from msgspec import UNSET, Struct
 
-from app.engine.invoke import Arguments, arguments_of, call, call_service, check_service, place_of
+from app.engine.invoke import (
+    Arguments,
+    arguments_of,
+    call,
+    call_service,
+    check_embedder,  # pack: embeddings
+    check_service,
+    place_of,
+)
 from app.engine.results import discard
 from app.engine.run import finish_without_client
 from app.errors import InvalidRequestError, ModelNotFoundError
@@ -25,6 +33,10 @@ __all__ = ["PipelineService", "Pipelines", "RegisteredModel"]
 logger = logging.getLogger("app.registry")
 
 CHAT = "chat"
+CHECKS = {
+    CHAT: check_service,
+    "embeddings": check_embedder,  # pack: embeddings
+}
 MAX_TURN = 60.0  # seconds that a factory waits for others, one of which may never end
 NO_HEADERS: Headers = MappingProxyType({})
 When: TypeAlias = Callable[[Settings], object]
@@ -182,8 +194,8 @@ class Pipelines:
         return register
 
     def _register(self, new: RegisteredModel) -> None:
-        if new.kind == CHAT and not new.is_factory:
-            check_service(new.function)
+        if not new.is_factory:
+            CHECKS[new.kind](new.function)
         if not new.name:
             raise ValueError("A model needs a name.")
         if (old := self._models.get(new.name)) is not None:
@@ -296,8 +308,7 @@ async def _make(registered: RegisteredModel, arguments: Mapping[str, Any]) -> Ca
     try:
         if registered.is_factory:
             made = await call(_in_turn, function, *arguments_of(function, arguments))
-            if registered.kind == CHAT:
-                check_service(made)
+            CHECKS[registered.kind](made)
         if hasattr(made, "start"):
             await call(made.start)
     except BaseException:

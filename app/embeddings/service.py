@@ -72,17 +72,11 @@ class Embedder:
     Args:
         function: Takes the inputs, and any of `dimensions`, `body` (the other fields of the request) and `headers`.
         registered: Its options.
-
-    Raises:
-        TypeError: The function takes nothing.
     """
 
     def __init__(self, function: Callable[..., Any], registered: RegisteredModel) -> None:
-        names = parameters_of(function)
-        if not names:
-            raise TypeError(f"The embedder {registered.name!r} takes nothing: it must take a list of texts.")
         self._function = function
-        self._names = names[1:]
+        self._names = parameters_of(function)[1:]
         self._registered = registered
         size = registered.batch
         self._batches = Batches(self._call, size, registered.wait) if size else None

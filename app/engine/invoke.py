@@ -13,6 +13,7 @@ from app.engine.run import run_sync
 
 SECRET_HEADERS = frozenset({b"authorization", b"cookie"})
 ARGUMENTS = ("model", "messages", "body")
+OF_EMBEDDERS = ("dimensions", "body", "headers")  # pack: embeddings
 CachedFunction = type(lru_cache(len))
 
 
@@ -63,6 +64,19 @@ def check_service(function: Callable[..., Any]) -> None:
         TypeError: It does not take `(model, messages, body)`.
     """
     _service_signature(_hashable(function))
+
+
+# pack: embeddings
+def check_embedder(function: Callable[..., Any]) -> None:
+    """Raise a TypeError if a function cannot be called as an embedder."""
+    signature = _signature_of(_hashable(function))
+    named = dict.fromkeys(name for name in [*signature.parameters][1:] if name in OF_EMBEDDERS)
+    if not _binds(signature, [], **named):
+        name = getattr(function, "__qualname__", repr(function))
+        raise TypeError(
+            f"{name}{signature} cannot be called as an embedder: it must take a list of texts, "
+            f"and may take {', '.join(OF_EMBEDDERS)}."
+        )
 
 
 def parameters_of(function: Callable[..., Any]) -> tuple[str, ...]:

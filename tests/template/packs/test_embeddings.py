@@ -96,9 +96,27 @@ def test_an_embedder_gets_texts_or_tokens_and_what_it_names_of_the_rest(serve: S
     assert seen == [(sent, 3, rest, "t", False, 1) for sent in (["a"], ["a", "b"], [[1, 2]], [[1], [2, 3]])]
 
 
-def test_a_function_that_takes_nothing_is_no_embedder(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
-    assert embed(serve(embedder(lambda: ROWS))).status_code == 500
-    assert "The embedder 'test' takes nothing: it must take a list of texts." in caplog.text
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        lambda: ROWS,
+        lambda model, messages, body: ROWS,
+        lambda texts, *, input_type: ROWS,
+        lambda texts, dimensions, /: ROWS,
+    ],
+    ids=["nothing", "a chat", "a field of the request", "by position"],
+)
+def test_a_function_of_other_arguments_is_no_embedder(
+    serve: Serve, caplog: pytest.LogCaptureFixture, wrong: Callable[..., object]
+) -> None:
+    expected = "it must take a list of texts, and may take dimensions, body, headers."
+    with pytest.raises(TypeError, match=expected):
+        embedder(wrong)
+
+    models = Pipelines()
+    models.embedder_factory("test", preload=False)(lambda: wrong)
+    assert embed(serve(models)).status_code == 500
+    assert expected in caplog.text
 
 
 @pytest.mark.parametrize("stream", [True, False])
