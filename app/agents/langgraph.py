@@ -15,6 +15,7 @@ from langchain_core.messages.ai import UsageMetadata, add_usage
 from langchain_core.runnables import Runnable
 from langchain_core.runnables.config import merge_configs
 from langgraph.errors import GraphRecursionError
+from langgraph.prebuilt import ToolNode
 from langgraph.pregel import Pregel
 
 from app.agents.errors import translated_errors
@@ -45,11 +46,12 @@ def langgraph_model(
     """
     is_graph = isinstance(graph, Pregel)
     stream_of = _of_graph if is_graph else _of_runnable
+    own = _own_tools(graph) if isinstance(graph, Pregel) else set[str]()
 
     async def answer(model: str, messages: Messages, body: Body) -> AsyncIterator[Item]:
         history = _history(messages)
         given = inputs(history, body) if inputs else {"messages": history} if is_graph else history
-        run = _Run(AgentStream(offered_functions(body)))
+        run = _Run(AgentStream(offered_functions(body, own)))
         try:
             with translated_errors():
                 async with aclosing(stream_of(graph, given, body, options)) as outputs:
@@ -131,6 +133,11 @@ class _Run:
             else:
                 self._own_calls.add(call["id"])
                 yield self._stream.calling(call["id"], call["name"], arguments)
+
+
+def _own_tools(graph: Pregel[Any, Any, Any, Any]) -> set[str]:
+    nodes = (node.bound for node in graph.nodes.values())
+    return {name for node in nodes if isinstance(node, ToolNode) for name in node.tools_by_name}
 
 
 async def _of_graph(graph: Any, given: Any, body: Body, options: Options) -> AsyncGenerator[Any, None]:

@@ -27,7 +27,6 @@ from app.agents.request import (
     reading,
     text_of,
 )
-from app.errors import InvalidRequestError
 from app.model import Body, CompletionError, Delta, Item, Messages, ModelFunction
 from schemas.chat import Json
 
@@ -49,9 +48,7 @@ def agents_sdk_model(agent: Agent[Any], *, options: Options = no_options) -> Mod
     """
 
     async def answer(model: str, messages: Messages, body: Body) -> AsyncIterator[Item]:
-        offered = offered_functions(body)
-        if taken := offered.keys() & {tool.name for tool in agent.tools}:
-            raise InvalidRequestError(f"The agent itself has a tool of the name {min(taken)!r}.", param="tools")
+        offered = offered_functions(body, {tool.name for tool in agent.tools})
         asked = agent.clone(tools=[*agent.tools, *map(_tool, offered.values())]) if offered else agent
         arguments = {"run_config": RunConfig(tracing_disabled=True), **options(body)}
         arguments["run_config"] = _with_settings(arguments["run_config"], body)

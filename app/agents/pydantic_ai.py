@@ -14,6 +14,7 @@ from pydantic_ai import (
     AgentRunResultEvent,
     DeferredToolRequests,
     ExternalToolset,
+    FunctionToolset,
     ToolDefinition,
 )
 from pydantic_ai import messages as ai
@@ -54,7 +55,7 @@ def pydantic_ai_model(agent: Agent[Any, Any], *, options: Options = no_options) 
     """
 
     async def answer(model: str, messages: Messages, body: Body) -> AsyncIterator[Item]:
-        offered = offered_functions(body)
+        offered = offered_functions(body, _own_tools(agent))
         stream = AgentStream(offered)
         arguments = (
             _conversation(messages) | _tools(agent, offered) | {"model_settings": _settings(body), **options(body)}
@@ -151,6 +152,11 @@ def _content(part: Json) -> ai.UserContent:
         case {"type": "input_audio", "input_audio": {"data": data, "format": kind}}:
             return ai.BinaryContent(b64decode(data), media_type=f"audio/{kind}")
     raise ValueError(f"content of the type {part['type']!r} is not text, image_url, input_audio, file")
+
+
+def _own_tools(agent: Agent[Any, Any]) -> set[str]:
+    toolsets = (toolset for toolset in agent.toolsets if isinstance(toolset, FunctionToolset))
+    return {name for toolset in toolsets for name in toolset.tools}
 
 
 def _tools(agent: Agent[Any, Any], offered: Mapping[str, Json]) -> Json:

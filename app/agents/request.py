@@ -3,7 +3,7 @@
 What an agent cannot be given raises an InvalidRequestError; its `param` is the message or tool, e.g. `messages[2]`.
 """
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from typing import Any, TypeAlias
 
@@ -53,14 +53,16 @@ def text_of(message: Mapping[str, Any]) -> str:
     return "\n".join(part[part["type"]] for part in parts)
 
 
-def offered_functions(body: Body) -> dict[str, Json]:
-    """Return the functions that the client answers itself, by name."""
+def offered_functions(body: Body, own: Container[str] = ()) -> dict[str, Json]:
+    """Return the functions that the client answers itself, by name; none may have a name of the agent's own tools."""
     functions: dict[str, Json] = {}
     if body.get("tool_choice") == "none":
         return functions
     for position, tool in enumerate(body.get("tools") or ()):
         with reading(f"tools[{position}]"):
             function = tool["function"]
+            if function["name"] in own:
+                raise ValueError(f"the agent has a tool named {function['name']!r} itself, so give it another name")
             if function["name"] in functions:
                 raise ValueError(f"another tool has the name {function['name']!r}")
             functions[function["name"]] = {

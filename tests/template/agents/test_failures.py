@@ -88,6 +88,16 @@ def test_what_an_agent_cannot_be_given_is_a_fault_of_the_request(serve: Serve, f
     assert (response.status_code, error_of(response)["param"]) == (400, param)
 
 
+@each_framework
+def test_a_tool_of_the_client_cannot_have_the_name_of_a_tool_of_the_agent(serve: Serve, framework: str) -> None:
+    tools = [{"type": "function", "function": {"name": name}} for name in ("mine", "weather")]
+    response = ask(serve(FRAMEWORKS[framework]("http://127.0.0.1:1/v1")), tools=tools)
+
+    reason = "the agent has a tool named 'weather' itself, so give it another name"
+    message = f"This model cannot read tools[1]: {reason}."
+    assert (response.status_code, error_of(response)) == (400, error_object(message, param="tools[1]"))
+
+
 @each_mode
 @each_framework
 @pytest.mark.anyio

@@ -222,12 +222,6 @@ def test_an_agent_of_the_sdk_shows_that_it_hands_off(serve: Serve) -> None:
     assert described == ["Calling transfer_to_other", "Called transfer_to_other"]
 
 
-def test_a_tool_of_the_client_cannot_have_the_name_of_a_tool_of_an_agent_of_the_sdk(serve: Serve) -> None:
-    tool = {"type": "function", "function": {"name": "weather"}}
-    response = ask(serve(agents_sdk_model(sdk_agent("http://127.0.0.1:1/v1"))), tools=[tool])
-    assert (response.status_code, error_of(response)["param"]) == (400, "tools")
-
-
 @each_mode
 def test_a_guardrail_of_the_sdk_refuses_the_request(serve: Serve, stream: bool) -> None:
     def refuse(context: Any, agent: Any, given: Any) -> Any:
