@@ -43,11 +43,10 @@ class Batches:
         """Return the embeddings of one request."""
         key = msgspec.json.encode(arguments) if arguments else b""
         pieces = (inputs[start : start + self._size] for start in range(0, len(inputs), self._size))
-        first, *others = [await self._embed(_Part(piece, arguments, key)) for piece in pieces]
-        if not others:
-            return first
-        parts = (first, *others)
-        return Embeddings([vector for part in parts for vector in part.vectors], sum(map(tokens_of, parts)))
+        found = [await self._embed(_Part(piece, arguments, key)) for piece in pieces]
+        if len(found) == 1:
+            return found[0]
+        return Embeddings([vector for each in found for vector in each.vectors], sum(map(tokens_of, found)))
 
     async def close(self) -> None:
         """Stop the call that runs, and refuse the requests that wait."""

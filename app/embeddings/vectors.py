@@ -107,7 +107,10 @@ def _numbers(vector: Any, index: int) -> list[float]:
             numbers = [float(number) for number in numbers]
             total = sum(numbers)
     except TypeError:
-        raise TypeError(f"An embedder returned {type(vector).__qualname__}, at {index}, and no vector.") from None
+        raise TypeError(
+            f"An embedder returned {type(vector).__qualname__}, at {index}, and no vector. "
+            "Return a list of numbers, or an array, for each text."
+        ) from None
     if not isfinite(total) and not all(map(isfinite, numbers)):
         raise ValueError(f"An embedder returned a vector, at {index}, with NaN or an infinite number.")
     return numbers

@@ -59,7 +59,10 @@ def test_an_embedder_returns_vectors_in_any_form(serve: Serve, name: str) -> Non
         ("text", "An embedder returned str. Return a list of vectors"),
         ({"data": []}, "An embedder returned dict. Return a list of vectors"),
         ([[1.0]], "An embedder returned 1 vectors for 2 inputs."),
-        ([1.0, 2.0], "An embedder returned float, at 0, and no vector."),
+        (
+            [1.0, 2.0],
+            "An embedder returned float, at 0, and no vector. Return a list of numbers, or an array, for each text.",
+        ),
         ([[1.0], None], "An embedder returned NoneType, at 1, and no vector."),
         ([[1.0], "a"], "An embedder returned str, at 1, and no vector."),
         ([[1.0], [1.0, 2.0]], "An embedder returned a vector of 2 numbers, at 1, where 1 were due."),
