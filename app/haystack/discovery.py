@@ -2,6 +2,7 @@
 
 import logging
 from collections.abc import Callable, Iterable, Mapping
+from functools import partial
 from typing import Any, TypeAlias, TypedDict
 
 from haystack import Document, Pipeline
@@ -12,7 +13,7 @@ from haystack.dataclasses import ChatMessage
 from app.engine.invoke import parameters_of
 from app.haystack.graph import OF_GENERATORS, Address, AnyComponent, after, generators_of, source_of
 from app.haystack.messages import last_question
-from app.haystack.parameters import Parameters
+from app.haystack.parameters import Parameters, generator_parameters, names_for
 from app.haystack.replies import REPLIES, documents_in, message_of
 from app.haystack.streaming import Generator, OnEvent
 from app.services import Body
@@ -50,8 +51,10 @@ class PipelineInterface:
         self._ends = self._find_ends() if output is None else [*map(self._output, _listed(output))]
         self._documents = [] if documents is None else [self._documents_output(documents)]
         self.streams_in_order = streaming is not None
-        self.generators = self._find_generators(None if streaming is None else _listed(streaming))
-        heard = [generator.name for generator in self.generators if generator.source is not None]
+        self.generators = self._find_generators(
+            None if streaming is None else _listed(streaming), options.get("parameters")
+        )
+        heard = [generator.name for generator in self.generators if generator.output]
         self.needed = {*heard, *(name for name, _ in (*self._ends, *self._documents))}
         self._open_inputs = pipeline.inputs()
         self._make_inputs = options.get("inputs") or self._inputs_by_name()
@@ -135,16 +138,19 @@ class PipelineInterface:
             )
         return found[::-1]  # the last component is the most likely one
 
-    def _find_generators(self, named: list[str] | None) -> list[Generator]:
+    def _find_generators(self, named: list[str] | None, parameters: Parameters | None) -> list[Generator]:
         """Return the components that are heard, in the order of their texts, and then others that make the reply."""
         made = [name for end in self._ends for (name, _), _ in generators_of(self._pipeline, end)]
         said = self._said() if named is None else {name: self._named(name) for name in named}
-        parts, sockets = dict(self._pipeline.walk()), self._pipeline.inputs()
-        tools_for = named[-1:] if named else made
-        return [
-            Generator(name, parts[name], sockets.get(name, ()), name in tools_for, *said.get(name, ("", None)))
-            for name in dict.fromkeys([*said, *made])
-        ]
+        inputs, tools_for = self._pipeline.inputs(), named[-1:] if named else made
+        found = []
+        for name in dict.fromkeys([*said, *made]):
+            output, source = said.get(name, ("", self._pipeline.get_component(name)))
+            sockets, is_agent = inputs.get(name, {}), isinstance(source, Agent)  # which has tools of its own
+            takes_tools = name in tools_for and "tools" in sockets and not is_agent
+            of_request = parameters or partial(generator_parameters, names=names_for(source))
+            found.append(Generator(name, source, output, sockets, takes_tools, of_request))
+        return found
 
     def _said(self) -> dict[str, tuple[str, AnyComponent]]:
         """Return the generators that say the reply: of the first end, or of one that a router chooses."""

@@ -21,7 +21,6 @@ Part: TypeAlias = TextContent | ImageContent | FileContent
 
 NO_PARAMETERS = {"type": "object", "properties": {}}
 MALFORMED = (AttributeError, KeyError, RecursionError, TypeError, ValueError)  # raised while reading a wrong form
-TOOL_PARAMETERS = frozenset({"tool_choice", "parallel_tool_calls"})
 EXCLUSIVE = {"exclusiveMinimum": "minimum", "exclusiveMaximum": "maximum"}  # true or false in old JSON schemas
 
 

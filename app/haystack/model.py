@@ -20,7 +20,6 @@ from app.haystack.errors import translated_errors
 from app.haystack.events import citation, current_run, show, watch
 from app.haystack.graph import AnyComponent, generators_within
 from app.haystack.messages import to_chat_messages
-from app.haystack.parameters import Parameters, parameters_for
 from app.haystack.streaming import OnEvent, StreamingRun
 from app.services import Body, Messages
 
@@ -58,8 +57,8 @@ def haystack_pipeline(pipeline: Pipeline, **options: Unpack[Options]) -> "Haysta
     """
     interface = PipelineInterface(pipeline, options)
     for generator in interface.generators:
-        watch(generator.source or generator.component)
-    return HaystackModel(pipeline, interface, options.get("parameters"), options.get("on_event", show))
+        watch(generator.source)
+    return HaystackModel(pipeline, interface, options.get("on_event", show))
 
 
 def haystack_component(component: AnyComponent, **options: Unpack[Options]) -> "HaystackModel":
@@ -74,7 +73,6 @@ class HaystackModel(Struct, frozen=True):
 
     pipeline: Pipeline
     interface: PipelineInterface
-    parameters: Parameters | None
     on_event: OnEvent
 
     async def __call__(self, model: str, messages: Messages, body: Body, headers: Mapping[str, str]) -> CallbackStream:
@@ -97,9 +95,7 @@ class HaystackModel(Struct, frozen=True):
     def _data(self, messages: Messages, body: Body, headers: Mapping[str, str]) -> Data:
         data = self.interface.inputs(to_chat_messages(messages), body, headers)
         for generator in self.interface.generators:
-            part = generator.source or generator.component
-            parameters = self.parameters(body) if self.parameters else parameters_for(part, body)
-            data[generator.name] = generator.inputs(data.get(generator.name, {}), parameters)
+            data[generator.name] = generator.inputs(data.get(generator.name, {}), body)
         return data
 
     async def _run(self, data: Data, stream: bool, sink: Sink) -> None:

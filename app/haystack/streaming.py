@@ -14,9 +14,9 @@ from msgspec import Struct
 from app.engine.results import Item, Sink
 from app.haystack.events import RunEvent, item_of
 from app.haystack.graph import AnyComponent, generators_within
-from app.haystack.messages import TOOL_PARAMETERS
-from app.haystack.parameters import with_openai_usage
+from app.haystack.parameters import TOOL_PARAMETERS, Parameters, with_openai_usage
 from app.haystack.replies import BETWEEN_STEPS, reply_of
+from app.services import Body
 from schemas.chat import Json
 
 OnEvent: TypeAlias = Callable[[RunEvent], Any]
@@ -28,27 +28,18 @@ class Generator(Struct, frozen=True):
     """A component that makes the reply, or is heard: what it streams is sent to the client."""
 
     name: str
-    component: AnyComponent
+    source: AnyComponent  # the generator or agent that streams: itself, or one within it
+    output: str  # its reply, if it is heard, or else ""
     open_inputs: Container[str]  # that no other component is connected to
     takes_tools: bool  # of the client
-    output: str = ""  # its reply, if it is heard
-    source: AnyComponent = None  # the generator or agent whose chunks are the reply: itself, or one within it
+    parameters: Parameters
 
-    @property
-    def parts(self) -> list[AnyComponent]:
-        """The component, what it streams from, and the generators within that."""
-        return [self.component, self.source or self.component, *generators_within(self.source or self.component)]
-
-    def inputs(self, given: dict[str, Any], parameters: dict[str, Any]) -> dict[str, Any]:
+    def inputs(self, given: dict[str, Any], body: Body) -> dict[str, Any]:
         """Return what is given to the component, and the parameters of the request that it takes beside that."""
-        taken = {name: value for name, value in parameters.items() if value and name in self.open_inputs}
-        if not self.takes_tools or any(isinstance(part, Agent) for part in self.parts):
-            taken.pop("tools", None)  # an agent has its own, and those of the request are for the client to call
-        kwargs = {
-            name: value
-            for name, value in taken.pop("generation_kwargs", {}).items()
-            if "tools" in taken or name not in TOOL_PARAMETERS
-        } | (given.get("generation_kwargs") or {})
+        if not self.takes_tools:
+            body = {name: value for name, value in body.items() if name not in ("tools", *TOOL_PARAMETERS)}
+        taken = {name: value for name, value in self.parameters(body).items() if value and name in self.open_inputs}
+        kwargs = taken.get("generation_kwargs", {}) | (given.get("generation_kwargs") or {})
         return taken | given | ({"generation_kwargs": kwargs} if kwargs else {})
 
 
@@ -70,7 +61,7 @@ class StreamingRun:
         self, sink: Sink, generators: Iterable[Generator], on_event: OnEvent, *, stream: bool, in_order: bool
     ) -> None:
         self._sink, self._on_event, self._stream, self._in_order = sink, on_event, stream, in_order
-        self._heard = {generator.name: generator for generator in generators if generator.source is not None}
+        self._heard = {generator.name: generator for generator in generators if generator.output}
         self._loop_thread = threading.get_ident()
         self._ended: dict[str, Any] = {}  # the outputs of components
         self._sent: dict[str, Sent] = {}
@@ -94,7 +85,7 @@ class StreamingRun:
             if self._sink.closed:
                 raise asyncio.CancelledError  # nothing else stops sync code
 
-        if all(hasattr(part, "run_async") for part in generator.parts):
+        if all(hasattr(part, "run_async") for part in (generator.source, *generators_within(generator.source))):
             return send if self._stream and generator.name in self._heard else None
         return send_from_thread  # a generator without `run_async` runs in a thread
 
