@@ -41,6 +41,11 @@ WITH_DOCUMENTS = ("Document", "Answer", "Any")  # in the names of types
 logger = logging.getLogger("app.haystack")
 
 
+def listed(names: Names) -> list[str]:
+    """Return one name or several as a list."""
+    return [names] if isinstance(names, str) else [*names]
+
+
 class PipelineInterface:
     """The inputs and outputs of a pipeline that a chat needs; see `haystack_pipeline` for the arguments."""
 
@@ -48,12 +53,11 @@ class PipelineInterface:
         self._pipeline = pipeline
         self._outputs = pipeline.outputs(include_components_with_connected_outputs=True)
         output, streaming, documents = options.get("output"), options.get("streaming"), options.get("documents")
-        self._ends = self._find_ends() if output is None else [*map(self._output, _listed(output))]
+        self._ends = self._find_ends() if output is None else [*map(self._output, listed(output))]
         self._documents = [] if documents is None else [self._documents_output(documents)]
         self.streams_in_order = streaming is not None
-        self.generators = self._find_generators(
-            None if streaming is None else _listed(streaming), options.get("parameters")
-        )
+        named = None if streaming is None else listed(streaming)
+        self.generators = self._find_generators(named, options.get("parameters"))
         heard = [generator.name for generator in self.generators if generator.output]
         self.needed = {*heard, *(name for name, _ in (*self._ends, *self._documents))}
         self._open_inputs = pipeline.inputs()
@@ -90,8 +94,7 @@ class PipelineInterface:
 
     def documents(self, outputs: Mapping[str, Any]) -> list[Document]:
         """Return the documents that the answer is based on."""
-        values = [outputs.get(name, {}).get(socket) for name, socket in self._documents]
-        return [*documents_in(values)]
+        return [*documents_in([outputs.get(name, {}).get(socket) for name, socket in self._documents])]
 
     def _inputs_by_name(self) -> Inputs:
         found = {
@@ -183,10 +186,6 @@ def _takes_conversation(name: str, socket: str, described: Mapping[str, Any]) ->
     if not described["is_mandatory"] and described["type"] is Any and socket not in OF_GENERATORS:
         logger.warning("Nothing fills the prompt variable %s.%s, so it is empty. %s", name, socket, advice)
     return bool(described["is_mandatory"])
-
-
-def _listed(names: Names) -> list[str]:
-    return [names] if isinstance(names, str) else [*names]
 
 
 def _addresses(outputs: Mapping[str, Mapping[str, Any]]) -> str:

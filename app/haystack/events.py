@@ -54,9 +54,9 @@ def item_of(shown: Item) -> Item:
     return {"choices": [], "event": shown} if isinstance(shown, dict) and "choices" not in shown else shown
 
 
-def watch(part: object) -> None:
+def watch(agent: Agent) -> None:
     """Have an agent report the tool calls that it makes, after a person has approved them, and their results."""
-    hooks: dict[Any, Any] = part.hooks if isinstance(part, Agent) else {}
+    hooks: dict[Any, Any] = agent.hooks
     for point, report in (("before_tool", _report_calls), ("after_tool", _report_results)):
         if report not in hooks.setdefault(point, []):
             hooks[point].append(report)
@@ -65,7 +65,7 @@ def watch(part: object) -> None:
 @hook
 def _report_calls(state: State) -> None:
     if (run := current_run.get()) is not None:
-        for call in [call for message in state.data["messages"][-1:] for call in message.tool_calls]:
+        for call in state.data["messages"][-1].tool_calls:
             run.tell(call)
 
 
@@ -73,7 +73,7 @@ def _report_calls(state: State) -> None:
 def _report_results(state: State) -> None:
     if (run := current_run.get()) is not None:
         ended = takewhile(lambda message: message.tool_call_result, reversed(state.data["messages"]))
-        for message in [*ended][::-1]:
+        for message in reversed([*ended]):
             run.tell(message.tool_call_result)
 
 

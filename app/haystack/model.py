@@ -11,6 +11,7 @@ from functools import partial
 from typing import Unpack
 
 from haystack import Pipeline
+from haystack.components.agents import Agent
 from msgspec import Struct
 
 from app.engine.results import CallbackStream, Sink
@@ -57,7 +58,8 @@ def haystack_pipeline(pipeline: Pipeline, **options: Unpack[Options]) -> "Haysta
     """
     interface = PipelineInterface(pipeline, options)
     for generator in interface.generators:
-        watch(generator.source)
+        if isinstance(generator.source, Agent):
+            watch(generator.source)
     return HaystackModel(pipeline, interface, options.get("on_event", show))
 
 
@@ -68,17 +70,10 @@ def haystack_component(component: AnyComponent, **options: Unpack[Options]) -> "
     return haystack_pipeline(pipeline, **options)
 
 
-class HaystackModel(Struct, frozen=True):
-    """A pipeline as a model; `haystack_pipeline` makes it."""
+class ServedPipeline(Struct, frozen=True):
+    """A pipeline that is ready while the server runs."""
 
     pipeline: Pipeline
-    interface: PipelineInterface
-    on_event: OnEvent
-
-    async def __call__(self, model: str, messages: Messages, body: Body, headers: Mapping[str, str]) -> CallbackStream:
-        """Answer the messages."""
-        data = await run_sync(self._data, messages, body, headers)  # checking images and tools takes long
-        return CallbackStream(partial(self._run, data, bool(body.get("stream"))))
 
     async def start(self) -> None:
         """Warm up the components; those that do it in sync code do it in a thread."""
@@ -91,6 +86,18 @@ class HaystackModel(Struct, frozen=True):
     async def close(self) -> None:
         """Release the resources of the components."""
         await self.pipeline.close_async()
+
+
+class HaystackModel(ServedPipeline, frozen=True):
+    """A pipeline as a model; `haystack_pipeline` makes it."""
+
+    interface: PipelineInterface
+    on_event: OnEvent
+
+    async def __call__(self, model: str, messages: Messages, body: Body, headers: Mapping[str, str]) -> CallbackStream:
+        """Answer the messages."""
+        data = await run_sync(self._data, messages, body, headers)  # checking images and tools takes long
+        return CallbackStream(partial(self._run, data, bool(body.get("stream"))))
 
     def _data(self, messages: Messages, body: Body, headers: Mapping[str, str]) -> Data:
         data = self.interface.inputs(to_chat_messages(messages), body, headers)

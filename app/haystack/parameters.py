@@ -1,10 +1,7 @@
 """The parameters of a request under the names that the class of a generator has for them."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import replace
 from typing import Any, TypeAlias
-
-from haystack.dataclasses import ChatMessage
 
 from app.haystack.graph import AnyComponent, generators_within
 from app.haystack.messages import to_tools
@@ -18,11 +15,6 @@ TOOL_PARAMETERS = frozenset({"tool_choice", "parallel_tool_calls"})
 NOT_FOR_GENERATORS = frozenset({"messages", "model", "n", "store", "stream", "tools"})
 PARAMETERS = {*ChatCompletionRequest.__struct_fields__, "prediction", "verbosity"} - NOT_FOR_GENERATORS
 OPENAI: Names = {name: name for name in PARAMETERS}
-USAGE = {
-    f"{old}_tokens{details}": f"{new}_tokens{details}"
-    for old, new in (("input", "prompt"), ("output", "completion"))
-    for details in ("", "_details")
-}
 
 
 def generator_parameters(body: Body, names: Names = OPENAI) -> dict[str, Any]:
@@ -40,12 +32,6 @@ def names_for(component: AnyComponent) -> Names:
     generators = [each for each in (component, *generators_within(component)) if not generators_within(each)]
     first, *others = map(_names_of, generators)
     return {name: rename for name, rename in first.items() if all(other.get(name) == rename for other in others)}
-
-
-def with_openai_usage(reply: ChatMessage) -> ChatMessage:
-    """Return a reply whose usage has the names of a chat, not those of the Responses API."""
-    usage = {USAGE.get(name, name): value for name, value in (reply.meta.get("usage") or {}).items()}
-    return replace(reply, _meta={**reply.meta, "usage": usage}) if usage else reply
 
 
 def _names_of(generator: AnyComponent) -> Names:

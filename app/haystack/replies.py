@@ -1,12 +1,21 @@
 """Replies and documents among the outputs of components."""
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
 from haystack import Document
 from haystack.dataclasses import ChatMessage, ChatRole, ExtractedAnswer, GeneratedAnswer, TextContent, ToolCallResult
 
+from schemas.chat import Json
+
 REPLIES = ("last_message", "replies", "answers")  # outputs of an agent, a generator, an answer builder
+USAGE = {  # the Responses API's names, and those of a chat
+    "input_tokens": "prompt_tokens",
+    "input_tokens_details": "prompt_tokens_details",
+    "output_tokens": "completion_tokens",
+    "output_tokens_details": "completion_tokens_details",
+}
+COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 BETWEEN_STEPS = "\n\n"  # separates the texts of an agent before and after a tool call, and those of two components
 
 
@@ -30,6 +39,16 @@ def message_of(value: Any, meta: Any = None) -> ChatMessage:
             return ChatMessage.from_assistant(text, meta=meta)
         case _:
             raise TypeError(f"The output of the pipeline is {type(value).__name__}, neither a ChatMessage nor text.")
+
+
+def total_usage(metas: Iterable[Mapping[str, Any]]) -> Json | None:
+    """Return the usage that replies have in their meta, under OpenAI's names; the sum if there are several."""
+    usages = [
+        {USAGE.get(name, name): value for name, value in meta["usage"].items()} for meta in metas if meta.get("usage")
+    ]
+    if len(usages) > 1:
+        return {name: sum(usage.get(name) or 0 for usage in usages) for name in COUNTS}
+    return usages[0] if usages else None
 
 
 def documents_in(value: Any) -> Iterator[Document]:

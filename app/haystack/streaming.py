@@ -14,14 +14,12 @@ from msgspec import Struct
 from app.engine.results import Item, Sink
 from app.haystack.events import RunEvent, item_of
 from app.haystack.graph import AnyComponent, generators_within
-from app.haystack.parameters import TOOL_PARAMETERS, Parameters, with_openai_usage
-from app.haystack.replies import BETWEEN_STEPS, reply_of
+from app.haystack.parameters import TOOL_PARAMETERS, Parameters
+from app.haystack.replies import BETWEEN_STEPS, reply_of, total_usage
 from app.services import Body
 from schemas.chat import Json
 
 OnEvent: TypeAlias = Callable[[RunEvent], Any]
-
-COUNTS = ("prompt_tokens", "completion_tokens", "total_tokens")
 
 
 class Generator(Struct, frozen=True):
@@ -98,8 +96,8 @@ class StreamingRun:
 
     def tell(self, event: RunEvent) -> None:
         """Send what the author shows for an event."""
-        for item in self._shown(event):
-            self.put(item)
+        if (shown := self._on_event(event)) is not None:
+            self.put(item_of(shown))
 
     async def component_ended(self, outputs: Mapping[str, Any]) -> None:
         """Send what has not been streamed of the components whose turn has come."""
@@ -116,10 +114,7 @@ class StreamingRun:
             await self._finish("", reply(self._ended))
         self.tell(self._ended)
         metas = [*self._metas.values()]
-        usages = [meta["usage"] for meta in metas if meta.get("usage")]
-        if len(usages) > 1:
-            usages = [{name: sum(usage.get(name) or 0 for usage in usages) for name in COUNTS}]
-        meta = {"finish_reason": metas[-1].get("finish_reason"), "usage": usages[0] if usages else None}
+        meta = {"finish_reason": metas[-1].get("finish_reason"), "usage": total_usage(metas)}
         await self._sink.send(StreamingChunk("", meta=meta))
 
     async def _finish(self, name: str, reply: ChatMessage) -> None:
@@ -135,7 +130,7 @@ class StreamingRun:
             tool_calls=[] if "tool_calls" in sent.parts else reply.tool_calls,
         )
         await self._sink.send(message)
-        self._metas[name] = with_openai_usage(reply).meta
+        self._metas[name] = reply.meta
         self._separator = BETWEEN_STEPS if text or streamed else self._separator
 
     def _is_next(self, name: str) -> bool:
@@ -156,7 +151,8 @@ class StreamingRun:
         sent = self._sent.setdefault(name, Sent(self._separator))
         if chunk.reasoning:
             sent.parts.add("reasoning")
-            yield from self._shown(chunk.reasoning)
+            if (shown := self._on_event(chunk.reasoning)) is not None:
+                yield item_of(shown)
         if chunk.content:
             sent.texts.append(sent.separator + chunk.content if sent.texts else chunk.content)
             yield sent.separator + chunk.content
@@ -166,7 +162,3 @@ class StreamingRun:
         elif chunk.tool_calls or "refusal" in chunk.meta:
             sent.parts.add("tool_calls" if chunk.tool_calls else "refusal")
             yield replace(chunk, content="", finish_reason=None, meta={"refusal": chunk.meta.get("refusal")})
-
-    def _shown(self, event: RunEvent) -> list[Item]:
-        shown = self._on_event(event)
-        return [] if shown is None else [item_of(shown)]

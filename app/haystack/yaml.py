@@ -8,7 +8,7 @@ from haystack.dataclasses import ChatMessage
 from haystack.marshal import YamlMarshaller
 
 from app.errors import InvalidRequestError
-from app.haystack.discovery import QUESTION, Data, Options
+from app.haystack.discovery import QUESTION, Data, Options, listed
 from app.haystack.graph import after, takes
 from app.haystack.messages import last_question
 from app.haystack.model import HaystackModel, haystack_pipeline
@@ -30,17 +30,18 @@ def haystack_yaml(text: str, **arguments: Unpack[Options]) -> HaystackModel:
     """
     sections, pipeline = YamlMarshaller().unmarshal(text), Pipeline.loads(text)
     if inputs := sections.get("inputs"):
-        declared = {name: _addresses(value) for name, value in inputs.items()}
+        declared = {name: listed(value) for name, value in inputs.items()}
         arguments.setdefault("inputs", lambda messages, body: _inputs(pipeline, declared, messages, body))
-    outputs = {name: _addresses(value)[0] for name, value in (sections.get("outputs") or {}).items()}
+    outputs = {name: listed(value)[0] for name, value in (sections.get("outputs") or {}).items()}
     if documents := outputs.pop("documents", None):
         arguments.setdefault("documents", documents)
     if outputs:
         arguments.setdefault("output", [*outputs.values()])
     if streaming := sections.get("streaming_components"):
-        can_stream = [name for name, component in pipeline.walk() if takes(component, "streaming_callback")]
-        every = [name for name in can_stream if name not in after(pipeline, name)]
-        arguments.setdefault("streaming", every if streaming == "all" else streaming)
+        if streaming == "all":
+            can_stream = [name for name, component in pipeline.walk() if takes(component, "streaming_callback")]
+            streaming = [name for name in can_stream if name not in after(pipeline, name)]
+        arguments.setdefault("streaming", streaming)
     return haystack_pipeline(pipeline, **arguments)
 
 
@@ -61,7 +62,3 @@ def _value(names: set[str], messages: list[ChatMessage], body: Body, name: str) 
     if "messages" in names:
         return messages
     return last_question(messages) if names & {*QUESTION} else body.get(name)
-
-
-def _addresses(value: str | list[str]) -> list[str]:
-    return [value] if isinstance(value, str) else value
