@@ -19,7 +19,7 @@ from app.haystack.streaming import Generator, OnEvent
 from app.services import Body
 
 Data: TypeAlias = dict[str, dict[str, Any]]  # inputs or outputs by component
-Names: TypeAlias = str | Iterable[str]
+OneOrMore: TypeAlias = str | Iterable[str]  # names
 Inputs: TypeAlias = Callable[..., Mapping[str, Any]]  # of the messages and the body, and the headers if it names them
 
 
@@ -27,8 +27,8 @@ class Options(TypedDict, total=False):
     """The arguments of `haystack_pipeline`, which documents them."""
 
     inputs: Inputs | None
-    output: Names | None
-    streaming: Names | None
+    output: OneOrMore | None
+    streaming: OneOrMore | None
     documents: str | None
     parameters: Parameters | None
     on_event: OnEvent
@@ -41,7 +41,7 @@ WITH_DOCUMENTS = ("Document", "Answer", "Any")  # in the names of types
 logger = logging.getLogger("app.haystack")
 
 
-def listed(names: Names) -> list[str]:
+def listed(names: OneOrMore) -> list[str]:
     """Return one name or several as a list."""
     return [names] if isinstance(names, str) else [*names]
 
@@ -149,16 +149,16 @@ class PipelineInterface:
         found = []
         for name in dict.fromkeys([*said, *made]):
             output, source = said.get(name, ("", self._pipeline.get_component(name)))
-            sockets, is_agent = inputs.get(name, {}), isinstance(source, Agent)  # which has tools of its own
-            takes_tools = name in tools_for and "tools" in sockets and not is_agent
+            takes = {*inputs.get(name, ())}
+            if name not in tools_for or isinstance(source, Agent):  # which has tools of its own
+                takes -= {"tools"}
             of_request = parameters or partial(generator_parameters, names=names_for(source))
-            found.append(Generator(name, source, output, sockets, takes_tools, of_request))
+            found.append(Generator(name, source, output, takes, of_request))
         return found
 
     def _said(self) -> dict[str, tuple[str, AnyComponent]]:
         """Return the generators that say the reply: of the first end, or of one that a router chooses."""
-        parts = [self._pipeline.get_component(name) for name in self._outputs]
-        has_router = any("Router" in type(part).__name__ for part in parts)
+        has_router = any("Router" in type(part).__name__ for _, part in self._pipeline.walk())
         said: dict[str, tuple[str, AnyComponent]] = {}
         for position, end in enumerate(self._ends):
             for (name, output), source in generators_of(self._pipeline, end):

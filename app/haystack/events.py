@@ -22,12 +22,12 @@ MAX_NAME = 80  # characters of a document that are its name if it has no other
 
 RunEvent: TypeAlias = ToolCall | ToolCallResult | ReasoningContent | dict[str, Any]  # a dict is the outputs at the end
 
-current_run: ContextVar[Any] = ContextVar("current_run", default=None)  # a StreamingRun
+streaming_run: ContextVar[Any] = ContextVar("streaming_run", default=None)  # a StreamingRun
 
 
 def report_progress(progress: str | Json) -> None:
     """Show the client what a tool or a component is doing, from within it: a line, or another event of Open WebUI."""
-    if (run := current_run.get()) is not None:
+    if (run := streaming_run.get()) is not None:
         run.put(item_of(progress))
 
 
@@ -64,14 +64,14 @@ def watch(agent: Agent) -> None:
 
 @hook
 def _report_calls(state: State) -> None:
-    if (run := current_run.get()) is not None:
+    if (run := streaming_run.get()) is not None:
         for call in state.data["messages"][-1].tool_calls:
             run.tell(call)
 
 
 @hook
 def _report_results(state: State) -> None:
-    if (run := current_run.get()) is not None:
+    if (run := streaming_run.get()) is not None:
         ended = takewhile(lambda message: message.tool_call_result, reversed(state.data["messages"]))
         for message in reversed([*ended]):
             run.tell(message.tool_call_result)
@@ -79,12 +79,12 @@ def _report_results(state: State) -> None:
 
 def citation(document: Document) -> Json:
     """Return the event that shows a document as a source of the answer; Open WebUI links to what has an address."""
-    name = _first_of(document, "name", "title", "file_path", "url", "link") or shorten(
-        document.content or "", MAX_NAME, placeholder=" …"
-    )
+    text = document.content or ""
+    beginning = shorten(text, MAX_NAME, placeholder=" …")
+    name = _first_of(document, "name", "title", "file_path", "url", "link") or beginning
     source = _first_of(document, "url", "link") or name or document.id
-    metadata = {"source": source, **({} if document.score is None else {"score": document.score})}
-    return _event("citation", document=[document.content or ""], metadata=[metadata], source={"name": name or source})
+    metadata = {"source": source} if document.score is None else {"source": source, "score": document.score}
+    return _event("citation", document=[text], metadata=[metadata], source={"name": name or source})
 
 
 def _first_of(document: Document, *fields: str) -> str:

@@ -145,10 +145,12 @@ def _of_the_client() -> None:
 
 
 def _text(message: Mapping[str, Any]) -> str:
-    parts = _parts(message)
-    if not all(isinstance(part, TextContent) for part in parts):
-        raise ValueError(f"a message of the role {message['role']} holds text alone, not images or files")
-    return "\n".join(part.text for part in parts if isinstance(part, TextContent))
+    texts = []
+    for part in _parts(message):
+        if not isinstance(part, TextContent):
+            raise ValueError(f"a message of the role {message['role']} holds text alone, not images or files")
+        texts.append(part.text)
+    return "\n".join(texts)
 
 
 def _parts(message: Mapping[str, Any]) -> list[Part]:

@@ -18,7 +18,7 @@ from app.engine.results import CallbackStream, Sink
 from app.engine.run import run_sync
 from app.haystack.discovery import Data, Options, PipelineInterface
 from app.haystack.errors import translated_errors
-from app.haystack.events import citation, current_run, show, watch
+from app.haystack.events import citation, show, streaming_run, watch
 from app.haystack.graph import AnyComponent, generators_within
 from app.haystack.messages import to_chat_messages
 from app.haystack.streaming import OnEvent, StreamingRun
@@ -108,7 +108,7 @@ class HaystackModel(ServedPipeline, frozen=True):
     async def _run(self, data: Data, stream: bool, sink: Sink) -> None:
         interface, on_event = self.interface, self.on_event
         run = StreamingRun(sink, interface.generators, on_event, stream=stream, in_order=interface.streams_in_order)
-        current_run.set(run)
+        streaming_run.set(run)
         for generator in interface.generators:
             if (callback := run.callback(generator)) is not None:
                 data[generator.name]["streaming_callback"] = callback

@@ -82,12 +82,11 @@ class Quoter:
 
 def _generator(settings: Settings) -> tuple[AnyComponent, int]:
     """Return the first generator that the settings allow, and the number of passages that it is given."""
-    choices: list[tuple[AnyComponent, int]] = [
-        (upstream_generator(settings) if settings.openai_model else None, PASSAGES),
-        (local_generator(settings.local_model_path, max_tokens=128), 1),  # pack: local
-        (Quoter(), PASSAGES),
-    ]
-    return next(choice for choice in choices if choice[0] is not None)
+    if settings.openai_model:
+        return upstream_generator(settings), PASSAGES
+    if (generator := local_generator(settings.local_model_path, max_tokens=128)) is not None:  # pack: local
+        return generator, 1  # pack: local
+    return Quoter(), PASSAGES
 
 
 def _named(passage: Document, root: Path) -> Document:

@@ -28,15 +28,14 @@ class Generator(Struct, frozen=True):
     name: str
     source: AnyComponent  # the generator or agent that streams: itself, or one within it
     output: str  # its reply, if it is heard, or else ""
-    open_inputs: Container[str]  # that no other component is connected to
-    takes_tools: bool  # of the client
+    takes: Container[str]  # inputs that a request may fill
     parameters: Parameters
 
     def inputs(self, given: dict[str, Any], body: Body) -> dict[str, Any]:
         """Return what is given to the component, and the parameters of the request that it takes beside that."""
-        if not self.takes_tools:
+        if "tools" not in self.takes:
             body = {name: value for name, value in body.items() if name not in ("tools", *TOOL_PARAMETERS)}
-        taken = {name: value for name, value in self.parameters(body).items() if value and name in self.open_inputs}
+        taken = {name: value for name, value in self.parameters(body).items() if value and name in self.takes}
         kwargs = taken.get("generation_kwargs", {}) | (given.get("generation_kwargs") or {})
         return taken | given | ({"generation_kwargs": kwargs} if kwargs else {})
 

@@ -8,7 +8,7 @@ from haystack.dataclasses import ChatMessage
 from haystack.marshal import YamlMarshaller
 
 from app.errors import InvalidRequestError
-from app.haystack.discovery import QUESTION, Data, Options, listed
+from app.haystack.discovery import QUESTION, Data, OneOrMore, Options, listed
 from app.haystack.graph import after, takes
 from app.haystack.messages import last_question
 from app.haystack.model import HaystackModel, haystack_pipeline
@@ -30,8 +30,7 @@ def haystack_yaml(text: str, **arguments: Unpack[Options]) -> HaystackModel:
     """
     sections, pipeline = YamlMarshaller().unmarshal(text), Pipeline.loads(text)
     if inputs := sections.get("inputs"):
-        declared = {name: listed(value) for name, value in inputs.items()}
-        arguments.setdefault("inputs", lambda messages, body: _inputs(pipeline, declared, messages, body))
+        arguments.setdefault("inputs", lambda messages, body: _inputs(pipeline, inputs, messages, body))
     outputs = {name: listed(value)[0] for name, value in (sections.get("outputs") or {}).items()}
     if documents := outputs.pop("documents", None):
         arguments.setdefault("documents", documents)
@@ -45,10 +44,10 @@ def haystack_yaml(text: str, **arguments: Unpack[Options]) -> HaystackModel:
     return haystack_pipeline(pipeline, **arguments)
 
 
-def _inputs(pipeline: Pipeline, declared: Mapping[str, list[str]], messages: list[ChatMessage], body: Body) -> Data:
+def _inputs(pipeline: Pipeline, declared: Mapping[str, OneOrMore], messages: list[ChatMessage], body: Body) -> Data:
     data: Data = {}
     for name, addresses in declared.items():
-        for address in addresses:
+        for address in listed(addresses):
             component, _, socket = address.partition(".")
             value = _value({name, socket}, messages, body, name)
             if value is not None:
