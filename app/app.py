@@ -22,7 +22,8 @@ from app.engine.run import start_task
 from app.engine.threads import Workers
 from app.errors import InvalidRequestError
 from app.limits.plugin import LimitsPlugin  # pack: limits
-from app.registry import Pipelines, PipelineService
+from app.pipeline_service import PipelineService
+from app.registry import Pipelines
 from app.responses.plugin import ResponsesPlugin  # pack: responses
 from app.settings import Settings
 from app.telemetry.plugin import TelemetryPlugin  # pack: telemetry

@@ -9,7 +9,7 @@ from msgspec import Struct
 
 from app.engine.engine import Engine
 from app.errors import OverloadedError
-from app.registry import PipelineService
+from app.pipeline_service import PipelineService
 from app.services import CompletionService
 from app.web.authentication import PUBLIC
 from app.web.logs import QUIET

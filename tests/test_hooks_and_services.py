@@ -11,7 +11,8 @@ from litestar.params import SkipValidation
 from msgspec.structs import replace
 
 from app.errors import CompletionError
-from app.registry import Pipelines, PipelineService
+from app.pipeline_service import PipelineService
+from app.registry import Pipelines
 from app.services import Body, CompletionService, Hooks, Messages
 from controllers.openai import OpenAIController
 from schemas.chat import ChatCompletionRequest

@@ -12,7 +12,7 @@ from app.engine.invoke import Arguments, call_service
 from app.engine.items import Item, ItemReader
 from app.engine.results import CallbackStream, Sink
 from app.errors import InvalidRequestError
-from app.registry import NO_HEADERS
+from app.pipeline_service import NO_HEADERS
 from app.services import Body, Hooks, Messages, ModelService
 from app.settings import Settings
 from schemas.chat import ChatCompletionRequest

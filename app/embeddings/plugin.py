@@ -9,7 +9,7 @@ from litestar.di import Provide
 from litestar.plugins import InitPlugin
 
 from app.embeddings.service import EmbeddingService, PipelineEmbeddings
-from app.registry import PipelineService
+from app.pipeline_service import PipelineService
 from controllers.embeddings import EmbeddingsController
 
 

@@ -7,7 +7,8 @@ from app.embeddings.batches import Batches
 from app.embeddings.vectors import read
 from app.engine.invoke import call, parameters_of
 from app.errors import InvalidRequestError
-from app.registry import NO_HEADERS, PipelineService, RegisteredModel
+from app.pipeline_service import NO_HEADERS, PipelineService
+from app.registry import RegisteredModel
 from app.services import Body
 from schemas.chat import Json
 from schemas.embeddings import Embeddings, Inputs

@@ -8,7 +8,7 @@ from litestar.di import NamedDependency, Provide
 from litestar.params import SkipValidation
 from litestar.routes import HTTPRoute
 
-from app.registry import PipelineService
+from app.pipeline_service import PipelineService
 from app.services import CompletionService, Hooks, ModelService
 from app.settings import Settings
 

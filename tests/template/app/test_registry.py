@@ -13,7 +13,8 @@ import pytest
 
 from app import pipelines as pipelines_module
 from app.app import create_app
-from app.registry import Pipelines, PipelineService
+from app.pipeline_service import PipelineService
+from app.registry import Pipelines
 from app.services import Body, Messages
 from app.settings import Settings
 from tests.conftest import PATIENCE, Serve, ask, error_of, given, message_of, returning, streamed_text, until
