@@ -146,7 +146,14 @@ class Http(HttpToolsProtocol):
         """Return whether the request is for a WebSocket that there is; others are answered without the upgrade."""
         is_there = self.url.partition(b"?")[0].rstrip(b"/").decode("latin-1") in self._websockets
         is_answered = self.cycle is None or self.cycle.response_complete  # what came before it on the connection
-        return is_there and is_answered and self.parser.get_method() == b"GET" and super()._should_upgrade()
+        sizes = [value for name, value in self.headers if name in (b"content-length", b"transfer-encoding")]
+        return (
+            is_there
+            and is_answered
+            and {*sizes} <= {b"0"}
+            and self.parser.get_method() == b"GET"
+            and super()._should_upgrade()
+        )
 
     def _handle_upgrade(self, rest: bytes) -> None:
         """Upgrade, or else parse the headers again without it, and the body, which follows them in any case."""

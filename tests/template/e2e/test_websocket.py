@@ -215,9 +215,10 @@ def test_a_server_that_stops_lets_a_response_end_and_closes_its_connections(tmp_
 
 
 def raw(server: Server) -> Connection:
-    """Return a connection on which a handshake has been sent, and whose client takes little."""
+    """Return a WebSocket whose client takes little."""
     connection = Connection(server.port, receive_buffer=4096)
     connection.send(HANDSHAKE)
+    connection.read_until(b"\r\n\r\n")
     return connection
 
 
@@ -240,6 +241,12 @@ def test_a_handshake_behind_a_request_that_is_being_answered_is_a_request_too(se
         received = connection.read_until(b"HTTP/1.1 405")
     assert b"[DONE]" in received
     assert b" 101 " not in received
+
+
+def test_a_handshake_with_a_body_is_a_request(server: Server) -> None:
+    with Connection(server.port) as connection:
+        connection.send(HANDSHAKE[:-2] + b"content-length: 3\r\n\r\nabc")
+        connection.read_until(b"HTTP/1.1 405")
 
 
 def test_other_paths_and_methods_have_no_websocket(server: Server) -> None:
