@@ -26,7 +26,7 @@ from app.responses.compaction import CompactionRenderer, compaction_request
 from app.responses.entries import Entries
 from app.responses.renderer import ResponseRenderer, new_response, replay, warmed_up
 from app.responses.request import TokenCounter, count_items, current_request, input_items, renamed, to_chat
-from app.responses.socket import MEMORY, ResponsesSocket
+from app.responses.socket import CONNECTION, MEMORY, ResponsesSocket
 from app.responses.store import History, KeptResponses
 from app.services import CompletionService, Hooks, ModelService
 from app.web.logs import COMPLETES
@@ -95,7 +95,7 @@ class ResponsesController(Controller):
         turn = await _turn(request, body, services)
         asked, keep = turn.asked, partial(turn.responses.keep, turn.history, turn.items)
         response = new_response(asked, store=request.app.state.settings.store_responses and asked.store is not False)
-        if MEMORY in request.scope["state"] and turn.sent.get("generate") is False:
+        if CONNECTION in request.scope["state"] and turn.sent.get("generate") is False:
             request.scope["state"]["completion"] = Record(model=asked.model, stream=True, ended="done")
             return _event_stream(await warmed_up(response, keep))
         with _answering(turn):
@@ -266,9 +266,10 @@ def _answering(turn: _Turn) -> Iterator[None]:
 
 def _kept_responses(request: Request[Any, Any, Any]) -> KeptResponses:
     settings, owner = request.app.state.settings, request.scope.get("user")
-    memory = request.scope["state"].get(MEMORY)
+    connection = request.scope["state"].get(CONNECTION)
+    remembered = Entries(request.app.stores.get(MEMORY), connection, None) if connection else None
     stored = Entries(request.app.stores.get("responses"), owner, settings.responses_expire or None)
-    return KeptResponses(stored, None if memory is None else Entries(memory, owner, None), settings)
+    return KeptResponses(stored, remembered, settings)
 
 
 def _followed(request: Request[Any, Any, Any], responses: KeptResponses, response_id: str, after: int) -> Stream:

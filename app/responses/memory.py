@@ -21,7 +21,12 @@ class BoundedStore(MemoryStore):
 
     def __init__(self, limit: int) -> None:
         super().__init__()
-        self._store = _SharedCache(limit)  # type: ignore[assignment]  # used like the dict that it replaces
+        self._cache = _SharedCache(limit)
+        self._store = self._cache  # type: ignore[assignment]  # used like the dict that it replaces
+
+    def forget(self, owner: str) -> None:
+        """Delete the entries of an owner."""
+        self._cache.forget(f"{owner}:")
 
     async def set(self, key: str, value: str | bytes, expires_in: int | timedelta | None = None) -> None:
         """Store a value; without the lock, as nothing is awaited here.
@@ -63,6 +68,10 @@ class _SharedCache(MutableMapping[str, StorageObject]):
 
     def __len__(self) -> int:
         return sum(map(len, self._caches.values()))
+
+    def forget(self, owner: str) -> None:
+        """Delete the entries of an owner."""
+        self._caches.pop(owner, None)
 
     def _cache(self, key: str) -> "TLRUCache[str, StorageObject]":
         return self._caches.get(_owner(key)) or TLRUCache(self._limit, _expiry, time.time, _size)

@@ -8,7 +8,7 @@ from litestar.stores.registry import StoreRegistry
 
 from app.responses.background import BackgroundResponses
 from app.responses.memory import BoundedStore
-from app.responses.socket import Refusals
+from app.responses.socket import MEMORY, Refusals
 from app.settings import Settings, SettingsError
 from controllers.responses import ResponsesController
 
@@ -26,6 +26,7 @@ class ResponsesPlugin(InitPlugin):
         """Add the controller and the store."""
         stores = app_config.stores if isinstance(app_config.stores, StoreRegistry) else StoreRegistry(app_config.stores)
         stores.register("responses", response_store(self._settings, app_config))
+        stores.register(MEMORY, BoundedStore(self._settings.responses_memory))
         app_config.stores = stores
         background = BackgroundResponses(self._settings.shutdown_grace)
         app_config.state["background_responses"] = background

@@ -7,6 +7,7 @@ import asyncio
 import re
 from collections.abc import Awaitable, Callable
 from contextlib import suppress
+from secrets import token_hex
 from typing import Any
 
 import msgspec
@@ -21,14 +22,13 @@ from app.engine.engine import Engine
 from app.engine.frames import encode
 from app.engine.request import parse_json
 from app.errors import CompletionError, InvalidRequestError
-from app.responses.memory import BoundedStore
 from schemas.chat import Json
 
 LIFETIME = 3600.0  # seconds that a connection may last, as with OpenAI
 IDLE = 1.0  # seconds between two looks whether an idle connection should be closed
-MEMORY_SIZE = 40_000_000  # bytes that a connection remembers: a conversation and the next one
 MAX_WAITING = 4  # messages that may wait while a response is made
-MEMORY = "responses_of_connection"  # key in the state of a request: the store of its connection
+MEMORY = "responses_of_websockets"  # the store of what connections remember
+CONNECTION = "websocket"  # key in the state of a request: the id of its connection
 COPIED = ("asgi", "server", "client", "path", "raw_path", "root_path", "query_string")  # of the scope of the WebSocket
 STREAM_ID = re.compile(r"[\w.-]{1,256}", re.ASCII)
 LIMITING = re.compile(r"retry-after|x-ratelimit-")  # headers of an error that its event has too
@@ -62,7 +62,8 @@ class ResponsesSocket:
     def __init__(self, socket: WebSocket[Any, Any, Any]) -> None:
         self._socket = socket
         self._engine: Engine = socket.app.state.engine
-        self._memory = BoundedStore(MEMORY_SIZE)
+        self._memory: Any = socket.app.stores.get(MEMORY)
+        self._id = token_hex(16)
         self._messages = asyncio.Queue[str](MAX_WAITING)
         self._has_left = False
         self._over = asyncio.Event()  # set when the answer to a message has been sent, or the client has left
@@ -82,6 +83,7 @@ class ResponsesSocket:
             await self._close()
         finally:
             receiving.cancel()
+            self._memory.forget(self._id)
 
     async def send(self, event: bytes) -> None:
         """Send an event, unless the client has left."""
@@ -126,7 +128,7 @@ class ResponsesSocket:
         # In a task, as the request has context variables of its own
         await asyncio.create_task(self._socket.app(self._scope(), receive, send))
         if answer.status != HTTP_200_OK:
-            await self._memory.delete_all()
+            self._memory.forget(self._id)
 
     def _scope(self) -> Any:
         """Return the scope of a request that is sent like the one for the WebSocket."""
@@ -139,7 +141,7 @@ class ResponsesSocket:
             "scheme": "https" if scope["scheme"] == "wss" else "http",
             "method": "POST",
             "headers": [*headers, (b"content-type", b"application/json")],
-            "state": {MEMORY: self._memory},
+            "state": {CONNECTION: self._id},
         }
 
     async def _close(self) -> None:
