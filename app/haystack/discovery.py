@@ -13,7 +13,7 @@ from haystack.dataclasses import ChatMessage
 from app.engine.invoke import parameters_of
 from app.haystack.graph import OF_GENERATORS, Address, AnyComponent, after, generators_of, source_of
 from app.haystack.messages import last_question
-from app.haystack.parameters import Parameters, generator_parameters, names_for
+from app.haystack.parameters import Parameters, shared_parameters
 from app.haystack.replies import REPLIES, documents_in, message_of
 from app.haystack.streaming import Generator, OnEvent
 from app.services import Body
@@ -150,9 +150,9 @@ class PipelineInterface:
         for name in dict.fromkeys([*said, *made]):
             output, source = said.get(name, ("", self._pipeline.get_component(name)))
             takes = {*inputs.get(name, ())}
-            if name not in tools_for or isinstance(source, Agent):  # which has tools of its own
+            if name not in tools_for or isinstance(source, Agent):  # an agent has tools of its own
                 takes -= {"tools"}
-            of_request = parameters or partial(generator_parameters, names=names_for(source))
+            of_request = parameters or partial(shared_parameters, component=source)
             found.append(Generator(name, source, output, takes, of_request))
         return found
 

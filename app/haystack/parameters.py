@@ -20,22 +20,28 @@ OPENAI: Names = {name: name for name in PARAMETERS}
 def generator_parameters(body: Body, names: Names = OPENAI) -> dict[str, Any]:
     """Return the inputs `generation_kwargs` and `tools` for a generator: the parameters that it has a name for."""
     tools = to_tools(body)
-    kwargs: dict[str, Any] = {}
-    for name, rename in names.items():
-        if (value := body.get(name)) is not None and (tools or name not in TOOL_PARAMETERS):
-            kwargs |= {rename: value} if isinstance(rename, str) else rename(value)
-    return {"generation_kwargs": kwargs, "tools": tools}
+    return {"generation_kwargs": _renamed(body, names, has_tools=bool(tools)), "tools": tools}
 
 
-def names_for(component: AnyComponent) -> Names:
-    """Return the names that all generators in a component have in common, as any of them may answer."""
+def shared_parameters(body: Body, component: AnyComponent) -> dict[str, Any]:
+    """Return the parameters that all generators in a component have, under their names, as any of them may answer."""
+    tools = to_tools(body)
     generators = [each for each in (component, *generators_within(component)) if not generators_within(each)]
-    first, *others = map(_names_of, generators)
-    return {name: rename for name, rename in first.items() if all(other.get(name) == rename for other in others)}
+    first, *others = (_renamed(body, _names_of(each), has_tools=bool(tools)) for each in generators)
+    kwargs = {name: value for name, value in first.items() if all(other.get(name) == value for other in others)}
+    return {"generation_kwargs": kwargs, "tools": tools}
 
 
 def _names_of(generator: AnyComponent) -> Names:
     return next((NAMES[base.__name__] for base in type(generator).__mro__ if base.__name__ in NAMES), OPENAI)
+
+
+def _renamed(body: Body, names: Names, *, has_tools: bool) -> dict[str, Any]:
+    kwargs: dict[str, Any] = {}
+    for name, rename in names.items():
+        if (value := body.get(name)) is not None and (has_tools or name not in TOOL_PARAMETERS):
+            kwargs |= {rename: value} if isinstance(rename, str) else rename(value)
+    return kwargs
 
 
 def _flat(value: Any) -> Any:
@@ -46,16 +52,12 @@ def _flat(value: Any) -> Any:
     return {**(inner if isinstance(inner, dict) else {}), "type": value.get("type")}
 
 
-def _listed(stop: str | list[str]) -> list[str]:
-    return [stop] if isinstance(stop, str) else stop
-
-
 def _limit(name: str) -> Names:
     return {"max_tokens": name, "max_completion_tokens": name}
 
 
-def _stop_sequences(stop: str | list[str]) -> Json:
-    return {"stop_sequences": _listed(stop)}
+def _strings(name: str) -> Callable[[Any], Json]:
+    return lambda value: {name: [value] if isinstance(value, str) else value}
 
 
 SAMPLING = {name: name for name in ("temperature", "top_p", "seed", "frequency_penalty", "presence_penalty")}
@@ -72,9 +74,9 @@ NAMES: dict[str, Names] = {  # by the class of a generator, or a base of it
         **_limit("max_tokens"),
         "temperature": "temperature",
         "top_p": "top_p",
-        "stop": _stop_sequences,
+        "stop": _strings("stop_sequences"),
         "parallel_tool_calls": "parallel_tool_use",
     },
-    "GoogleGenAIChatGenerator": {**SAMPLING, **_limit("max_output_tokens"), "stop": _stop_sequences},
-    "OllamaChatGenerator": {**SAMPLING, **_limit("num_predict"), "stop": lambda stop: {"stop": _listed(stop)}},
+    "GoogleGenAIChatGenerator": {**SAMPLING, **_limit("max_output_tokens"), "stop": _strings("stop_sequences")},
+    "OllamaChatGenerator": {**SAMPLING, **_limit("num_predict"), "stop": _strings("stop")},
 }
