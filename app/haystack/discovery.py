@@ -40,6 +40,8 @@ WITH_DOCUMENTS = ("Document", "Answer", "Any")  # in the names of types
 
 logger = logging.getLogger("app.haystack")
 
+ADVICE = 'Name the one that is: haystack_pipeline(…, output="component.socket").'
+
 
 def listed(names: OneOrMore) -> list[str]:
     """Return one name or several as a list."""
@@ -135,10 +137,10 @@ class PipelineInterface:
         outputs = self._pipeline.outputs()
         found = [(name, socket) for name, sockets in outputs.items() for socket in REPLIES if socket in sockets]
         if not found:
-            raise ValueError(
-                f"None of the outputs of the pipeline looks like a reply: {_addresses(outputs)}. "
-                'Name the one that is: haystack_pipeline(…, output="component.socket").'
-            )
+            raise ValueError(f"None of the outputs of the pipeline looks like a reply: {_addresses(outputs)}. {ADVICE}")
+        if len(found) > 1 and not self._has_router():
+            ends = ", ".join(f"{name}.{socket}" for name, socket in found)
+            logger.warning("%s look like replies: the last that has a value is sent. %s", ends, ADVICE)
         return found[::-1]  # the last component is the most likely one
 
     def _find_generators(self, named: list[str] | None, parameters: Parameters | None) -> list[Generator]:
@@ -156,9 +158,12 @@ class PipelineInterface:
             found.append(Generator(name, source, output, takes, of_request))
         return found
 
+    def _has_router(self) -> bool:
+        return any("Router" in type(part).__name__ for _, part in self._pipeline.walk())
+
     def _said(self) -> dict[str, tuple[str, AnyComponent]]:
         """Return the generators that say the reply: of the first end, or of one that a router chooses."""
-        has_router = any("Router" in type(part).__name__ for _, part in self._pipeline.walk())
+        has_router = self._has_router()
         said: dict[str, tuple[str, AnyComponent]] = {}
         for position, end in enumerate(self._ends):
             for (name, output), source in generators_of(self._pipeline, end):

@@ -379,3 +379,16 @@ def test_inputs_may_depend_on_the_headers(serve: Serve, stream: bool) -> None:
     client.headers.update({"x-chat": "7", "authorization": "Bearer a"})
 
     assert answer_from(client, stream=stream).content == "7 False please "
+
+
+def test_of_several_replies_the_last_is_sent_with_a_warning_unless_one_is_named(
+    serve: Serve, caplog: pytest.LogCaptureFixture
+) -> None:
+    two = pipeline_of(one=AsyncGenerator(says("One")), two=AsyncGenerator(says("Two")))
+    named, unnamed = haystack_pipeline(two, output="one.replies"), haystack_pipeline(two)
+    client = serve({"named": named, "test": unnamed})
+
+    assert [answer_of(ask(client, model=name)).content for name in ("named", "test")] == ["One", "Two"]
+    assert [record.getMessage().partition(":")[0] for record in caplog.records if record.levelname == "WARNING"] == [
+        "one.replies, two.replies look like replies"
+    ]
