@@ -3,7 +3,7 @@
 import asyncio
 import signal
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, closing
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -178,6 +178,7 @@ def test_a_response_is_kept_when_the_store_is_there_again(caplog: pytest.LogCapt
         gate.opened.set()
         until(lambda: "A response in the background has ended" in caplog.text)
         store.execute_command("ACL", "SETUSER", "default", "+set", "+exists")
+        store.close()
         final = ended(client, made)
     assert (final.status, final.output_text) == ("completed", "Hellolast")
 
@@ -187,7 +188,8 @@ def test_a_response_is_kept_when_the_store_is_there_again(caplog: pytest.LogCapt
 def test_a_server_that_stops_ends_its_responses(tmp_path: Path, model: str, ends: str) -> None:
     with Redis() as redis, live(yielding(), redis_url=Secret(redis.url)) as other, other:
         with Server(tmp_path / "log", app=SERVING, REDIS_URL=redis.url, SHUTDOWN_GRACE="2") as server:
-            made = server.openai().responses.create(model=model, input="run", background=True)
+            with server.openai() as client:
+                made = client.responses.create(model=model, input="run", background=True)
             server.send(signal.SIGTERM)
             server.wait()
         final = other.responses.retrieve(made.id)
@@ -200,9 +202,10 @@ def test_a_server_that_stops_ends_its_responses(tmp_path: Path, model: str, ends
 def test_a_response_whose_server_was_killed_has_failed(tmp_path: Path) -> None:
     with Redis() as redis, live(yielding(), redis_url=Secret(redis.url)) as other, other:
         server = Server(tmp_path / "log", app=SERVING, REDIS_URL=redis.url)
-        made = server.__enter__().openai().responses.create(model="endless-generator", input="run", background=True)
+        with server.__enter__().openai() as client:
+            made = client.responses.create(model="endless-generator", input="run", background=True)
         server.kill()
-        store = redis.client()
-        store.delete(*store.keys("*:runs"))  # which expires
+        with closing(redis.client()) as store:
+            store.delete(*store.keys("*:runs"))  # which expires
         final = other.responses.retrieve(made.id)
     assert (final.status, "stopped" in getattr(final.error, "message", "")) == ("failed", True)

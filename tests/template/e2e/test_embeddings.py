@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import Callable, Iterator, Sequence
+from contextlib import closing
 from typing import Any
 
 import httpx
@@ -71,30 +72,35 @@ def by_openai_async(client: OpenAI, texts: Sequence[str]) -> list[list[float]]:
 
 def by_langchain(client: OpenAI, texts: Sequence[str]) -> list[list[float]]:
     langchain = pytest.importorskip("langchain_openai", reason="the group `template` is not installed")
-    asking = langchain.OpenAIEmbeddings(
-        model="numbers", base_url=str(client.base_url), api_key=KEY, check_embedding_ctx_length=False
-    )
-    found: list[list[float]] = asking.embed_documents([*texts])
-    assert asking.embed_query(texts[0]) == found[0]
+    options = {"base_url": str(client.base_url), "api_key": KEY, "check_embedding_ctx_length": False}
+    with httpx.Client(timeout=PATIENCE) as http:  # its own is closed by nobody
+        asking = langchain.OpenAIEmbeddings(model="numbers", http_client=http, **options)
+        found: list[list[float]] = asking.embed_documents([*texts])
+        assert asking.embed_query(texts[0]) == found[0]
     return found
 
 
 def by_llamaindex(client: OpenAI, texts: Sequence[str]) -> list[list[float]]:
     llamaindex = pytest.importorskip("llama_index.embeddings.openai_like", reason="LlamaIndex is not installed")
-    asking = llamaindex.OpenAILikeEmbedding("numbers", api_base=str(client.base_url), api_key=KEY, max_retries=0)
-    found: list[list[float]] = asking.get_text_embedding_batch([*texts])
-    assert asking.get_query_embedding(texts[0]) == found[0]
+    options = {"api_base": str(client.base_url), "api_key": KEY, "max_retries": 0}
+    with httpx.Client(timeout=PATIENCE) as http:  # its own is closed by nobody
+        asking = llamaindex.OpenAILikeEmbedding("numbers", http_client=http, **options)
+        found: list[list[float]] = asking.get_text_embedding_batch([*texts])
+        assert asking.get_query_embedding(texts[0]) == found[0]
     return found
 
 
 def by_haystack(client: OpenAI, texts: Sequence[str]) -> list[list[float]]:
     options: dict[str, Any] = {
         "api_key": Secret.from_token(KEY),
+        "model": "numbers",
         "api_base_url": str(client.base_url),
         "max_retries": 0,
     }
-    documents = OpenAIDocumentEmbedder(model="numbers", **options).run([Document(content=text) for text in texts])
-    query = OpenAITextEmbedder(model="numbers", **options).run(texts[0])
+    of_documents, of_texts = OpenAIDocumentEmbedder(**options), OpenAITextEmbedder(**options)
+    with closing(of_documents), closing(of_texts):
+        documents = of_documents.run([Document(content=text) for text in texts])
+        query = of_texts.run(texts[0])
     found = [document.embedding or [] for document in documents["documents"]]
     assert (query["embedding"], query["meta"]["usage"]) == (found[0], {"prompt_tokens": 1, "total_tokens": 1})
     assert documents["meta"]["usage"] == {"prompt_tokens": 6, "total_tokens": 6}
