@@ -22,7 +22,7 @@ class Batches:
     """Calls an embedder for several requests at once. The calls follow one another: what comes during one waits.
 
     Requests are joined if their arguments beside the inputs are equal. If a call for several fails, each is made alone,
-    so that no request gets the error of another. A call that has begun runs to its end, whoever leaves.
+    so that no request gets the error of another. A call that has begun runs to its end, even if its clients leave.
 
     Args:
         call: Calls the embedder with inputs, and with further arguments by name.
