@@ -92,8 +92,7 @@ class BackgroundResponse:
                 await asyncio.sleep(TICK)  # the events of a fast model are written together
         finally:
             await self.completion.close()
-            fields = {name: each for name, each in fields_of(self.completion.record).items() if each is not None}
-            logger.info("A response in the background has ended", extra={"fields": fields})
+            logger.info("A response in the background has ended", extra={"fields": fields_of(self.completion.record)})
             await self._finish()
 
     async def _finish(self) -> None:

@@ -167,8 +167,10 @@ def _finish(scope: Scope, status: int, duration: float, observers: Sequence[Obse
     fields: dict[str, object] = {"method": method, "path": path, "duration": round(duration, 6)}
     if status:
         fields["status"] = status
-    more = {"error": state.get("error")} if record is None else fields_of(record)
-    fields |= {name: value for name, value in more.items() if value is not None}
+    if record is not None:
+        fields |= fields_of(record)
+    elif (error := state.get("error")) is not None:
+        fields["error"] = error
     # `logger.log` would find its caller first, which takes 3 µs, and check each name of `extra`
     line = logger.makeRecord(logger.name, level, __file__, 0, "%s %s %s", (method, path, status or "-"), None)
     line.fields = fields
@@ -181,9 +183,9 @@ def _quoted(path: str) -> str:
 
 
 def fields_of(record: Record) -> dict[str, object]:
-    """Return the fields of a line of the log that tell of a completion."""
+    """Return the fields of a line of the log that tell of a completion, as far as they are known."""
     tokens = {"prompt_tokens": record.prompt_tokens, "completion_tokens": record.completion_tokens}
-    return {
+    fields = {
         "model": record.model,
         "completion": record.id,
         "stream": record.stream if record.model else None,
@@ -193,6 +195,7 @@ def fields_of(record: Record) -> dict[str, object]:
         "ended": record.ended,
         "error": record.error,
     }
+    return {name: value for name, value in fields.items() if value is not None}
 
 
 def _ending(status: int) -> Ending:
