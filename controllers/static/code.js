@@ -1,0 +1,35 @@
+// The dialog that shows a request as code, or the OpenAPI document.
+import { fetchDocument } from "./api.js";
+import { messagesFor } from "./conversation.js";
+import { byId, copy, copyButton } from "./dom.js";
+import { models, showError } from "./models.js";
+import { checkSettings, extraJson, key, requestBody } from "./settings.js";
+import { curl, python } from "./snippets.js";
+
+function showCode(label, code) {
+  byId("code").setAttribute("aria-label", label);
+  byId("snippet").textContent = code;
+  byId("code").showModal();
+}
+
+for (const language of ["curl", "python"]) {
+  byId(language).addEventListener("click", async () => {
+    if (!checkSettings()) return;
+    const body = requestBody(models.value, messagesFor(byId("prompt").value));
+    const code = language === "curl" ? curl(body, key.value) : python(body, extraJson(), key.value);
+    showCode("Request as code", code);
+    byId("copied").textContent = (await copy(code)) ? "Copied." : "Select the text to copy it.";
+  });
+}
+
+byId("openapi").addEventListener("click", async (event) => {
+  if (!key.value) return; // the link works
+  event.preventDefault(); // a link cannot send the key
+  try {
+    const json = JSON.stringify(await fetchDocument(key.value), null, 2);
+    showCode("OpenAPI document", json);
+    byId("copied").replaceChildren(copyButton("Copy", () => json));
+  } catch (error) {
+    showError(error);
+  }
+});

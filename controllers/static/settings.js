@@ -1,0 +1,85 @@
+// The settings beside the conversation: the parameters of a request, and the API key.
+import { byId, loadKey, storeKey } from "./dom.js";
+
+const TOOL = {
+  type: "function",
+  function: {
+    name: "get_weather",
+    description: "The weather in a city.",
+    parameters: { type: "object", properties: { city: { type: "string" } }, required: ["city"] },
+  },
+};
+
+export const [key, extra] = ["key", "extra"].map(byId);
+
+export function requestBody(model, messages) {
+  const [system, temperature, limit] = ["system", "temperature", "limit"].map((id) => byId(id).value.trim());
+  return {
+    model,
+    messages: [...(system ? [{ role: "system", content: system }] : []), ...messages],
+    ...(byId("stream").checked ? { stream: true, stream_options: { include_usage: true } } : {}),
+    ...(temperature ? { temperature: Number(temperature) } : {}),
+    ...(limit ? { max_tokens: Number(limit) } : {}),
+    ...extraJson(),
+  };
+}
+
+/** Parse the extra JSON; throw a SyntaxError for the user if it is not an object. */
+export function extraJson() {
+  if (!extra.value.trim()) return {};
+  try {
+    const value = JSON.parse(extra.value);
+    if (value !== null && typeof value === "object" && !Array.isArray(value)) return value;
+  } catch {
+    // thrown below
+  }
+  throw new SyntaxError('Extra JSON must be a JSON object, such as {"top_p": 0.9}.');
+}
+
+/** Return whether the settings are valid; show the one that is not. */
+export function checkSettings() {
+  if (checkExtra()) return true;
+  showSettings(extra);
+  return false;
+}
+
+/** Show whether the extra JSON is valid, and return it. */
+function checkExtra() {
+  let problem = "";
+  try {
+    extraJson();
+  } catch (error) {
+    problem = error.message;
+  }
+  byId("extra-problem").textContent = problem;
+  extra.setAttribute("aria-invalid", problem !== "");
+  return !problem;
+}
+
+/** Show a hint at the key's field: on a phone, the settings cover the page. */
+export function showKeyHint(text, isError = false) {
+  byId("key-hint").textContent = text;
+  key.setAttribute("aria-invalid", isError);
+}
+
+/** Open or close the settings, which a wide window always shows. */
+export function toggleSettings(open) {
+  const isOpen = document.body.classList.toggle("settings-open", open);
+  byId("settings-toggle").setAttribute("aria-expanded", isOpen);
+}
+
+export function showSettings(field) {
+  toggleSettings(true);
+  field.focus();
+}
+
+byId("settings-toggle").addEventListener("click", () => toggleSettings());
+
+extra.addEventListener("input", checkExtra);
+byId("tool").addEventListener("click", () => {
+  if (!checkExtra()) return;
+  extra.value = JSON.stringify({ ...extraJson(), tools: [TOOL] }, null, 2);
+});
+
+key.value = loadKey();
+key.addEventListener("input", () => storeKey(key.value));
