@@ -46,9 +46,10 @@ class PlaygroundPlugin(InitPlugin):
     response_headers=HEADERS,
     sync_to_thread=False,
 )
-def playground(request: Request[Any, Any, Any], name: FromPath[str] = "playground.html") -> Response[bytes]:
+def playground(request: Request[Any, Any, Any], name: FromPath[str] = "") -> Response[bytes]:
     """Send the page or one of its files, or 304, which Litestar's own static files do not know."""
     files = {path.name: path for path in FOLDER.iterdir() if path.suffix in MEDIA_TYPES}
+    files[""] = files.pop("playground.html")  # only at `/`, as the addresses in it are relative
     if name not in files:
         raise InvalidRequestError(f"There is no file {name!r} here.", status=404)
     content = files[name].read_bytes()

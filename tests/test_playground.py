@@ -9,12 +9,12 @@ from tests.conftest import Serve, returning
 def test_the_page_and_all_files_that_it_names_are_served_and_may_load_nothing_else(serve: Serve) -> None:
     client = serve(returning("Hello!"))
     page = client.get("/")
-    files = re.findall(r'(?:src|href)="(/static/[^"]+)"', page.text)
+    files = re.findall(r'(?:src|href)="([^"]+)"', page.text)
 
     assert page.headers["content-type"].startswith("text/html")
     assert page.headers["content-security-policy"].startswith("default-src 'none'; script-src 'self';")
-    assert {path.rpartition(".")[2] for path in files} == {"css", "js", "svg"}
-    assert {client.get(path).status_code for path in files} == {200}
+    assert {path.rpartition(".")[2] for path in files} == {"css", "js", "json", "svg"}
+    assert {client.get(f"/{path}").status_code for path in files} == {200}
     assert client.get("/static/nothing.js").status_code == 404
     assert client.get("/static/..%2Fplayground.py").status_code == 404
 

@@ -9,18 +9,18 @@ export class ApiError extends Error {
 }
 
 export async function listModels(key) {
-  const response = await request("/v1/models", key);
+  const response = await request("v1/models", key);
   return parse(response, async () => (await response.json()).data.map(({ id, owned_by }) => ({ id, owned_by })));
 }
 
 export async function fetchDocument(key) {
-  const response = await request("/schema/openapi.json", key);
+  const response = await request("schema/openapi.json", key);
   return parse(response, () => response.json());
 }
 
 /** Yield the chunks of a completion; one that is not streamed is a single chunk. Leaving the loop cancels the request. */
 export async function* complete(body, { key, signal }) {
-  const response = await request("/v1/chat/completions", key, { method: "POST", body: JSON.stringify(body), signal });
+  const response = await request("v1/chat/completions", key, { method: "POST", body: JSON.stringify(body), signal });
   const requestId = response.headers.get("x-request-id");
   if (!response.headers.get("content-type")?.startsWith("text/event-stream")) {
     yield parse(response, async () => {

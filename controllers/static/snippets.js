@@ -2,7 +2,7 @@
 
 export function curl(body, key) {
   const lines = [
-    `curl ${body.stream ? "--no-buffer " : ""}${location.origin}/v1/chat/completions`,
+    `curl ${body.stream ? "--no-buffer " : ""}${baseUrl()}/chat/completions`,
     "-H 'content-type: application/json'",
     ...(key ? ['-H "authorization: Bearer $API_KEY"'] : []),
     `-d '${JSON.stringify(body, null, 2).replaceAll("'", "'\\''")}'`,
@@ -22,7 +22,7 @@ export function python(body, extra, key) {
     ...(key ? ["import os", ""] : []),
     "from openai import OpenAI",
     "",
-    `client = OpenAI(base_url="${location.origin}/v1", api_key=${key ? 'os.environ["API_KEY"]' : '"none"'})`,
+    `client = OpenAI(base_url="${baseUrl()}", api_key=${key ? 'os.environ["API_KEY"]' : '"none"'})`,
     `${stream ? "stream" : "completion"} = client.chat.completions.create(\n${call})`,
     ...(stream
       ? ["for chunk in stream:", "    if chunk.choices:", '        print(chunk.choices[0].delta.content or "", end="", flush=True)']
@@ -43,3 +43,6 @@ function pythonLiteral(value, indent) {
   if (line.length <= 72 && !line.includes("\n")) return line;
   return `${open}\n${parts.map((part) => `${inner}${part},\n`).join("")}${indent}${close}`;
 }
+
+/** Return the base URL of the API, which is below the page, as a proxy may serve both below a path. */
+const baseUrl = () => new URL("v1", document.baseURI).href;
