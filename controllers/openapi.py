@@ -8,7 +8,7 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.spec import Example, OpenAPIMediaType, Operation, RequestBody, Schema
 from litestar.openapi.spec.enums import OpenAPIType
 
-from schemas.chat import ChatCompletionRequest
+from schemas.chat import ChatCompletionRequest, Json
 from schemas.errors import ErrorResponse
 
 
@@ -64,16 +64,26 @@ def describe(operation: Operation, body: type[msgspec.Struct], example: dict[str
     content["text/event-stream"] = OpenAPIMediaType(schema=Schema(type=OpenAPIType.STRING, description=stream))
 
 
-def _schema_of(struct: type[msgspec.Struct]) -> Any:
-    """Return the JSON schema of a Struct without references, as a dict, which Litestar passes on unchanged."""
+def _schema_of(struct: type[msgspec.Struct]) -> Schema:
+    """Return the schema of a Struct without references: an operation cannot add to the components of the document."""
     (schema,), parts = msgspec.json.schema_components([struct], ref_template="{name}")
     parts[struct.__name__]["properties"].pop("extra", None)  # holds what is not declared; clients do not send it
+    names = Schema.field_aliases() | {"anyOf": "one_of"}  # no value is of two alternatives; Litestar writes it so too
 
-    def inline(node: Any) -> Any:
-        if isinstance(node, dict):
-            return (
-                inline(parts[node["$ref"]]) if "$ref" in node else {name: inline(value) for name, value in node.items()}
-            )
-        return [inline(value) for value in node] if isinstance(node, list) else node
+    def build(node: Json) -> Schema:
+        node = parts[node["$ref"]] if "$ref" in node else node
+        return Schema(**{names.get(keyword, keyword): convert(keyword, value) for keyword, value in node.items()})
 
-    return inline(schema)
+    def convert(keyword: str, value: Any) -> Any:
+        match keyword, value:
+            case "type", _:
+                return OpenAPIType(value)
+            case "properties", _:
+                return {name: build(each) for name, each in value.items()}
+            case "anyOf", _:
+                return [build(each) for each in value]
+            case "items" | "additionalProperties", dict():
+                return build(value)
+        return value
+
+    return build(schema)

@@ -1,8 +1,12 @@
 """The OpenAPI document: each path, request, answer and error, in the words of this API."""
 
+import json
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
+from click.testing import CliRunner
+from litestar.cli.main import litestar_group
 from litestar.testing import TestClient
 
 from app.app import create_app
@@ -151,3 +155,24 @@ def test_no_dependency_of_the_server_is_documented_as_a_parameter(operations: di
     names = {each["name"] for operation in operations.values() for each in operation.get("parameters") or []}
 
     assert names == {"model_id", "response_id", "limit", "order", "after", "stream", "starting_after"}
+
+
+@pytest.mark.filterwarnings("ignore::litestar.exceptions.LitestarDeprecationWarning")  # `info` warns of itself
+@pytest.mark.parametrize(
+    ("command", "printed"), [("info", "path=/schema"), ("routes", "/v1/chat/completions"), ("version", "2.")]
+)
+def test_litestars_other_commands_work(command: str, printed: str) -> None:
+    ran = CliRunner().invoke(litestar_group, ["--app", "app.app:create_app", command], catch_exceptions=False)
+    assert (ran.exit_code, printed in ran.output) == (0, True)
+
+
+def test_the_document_is_written_as_json_and_as_typescript(tmp_path: Path, whole: Json) -> None:
+    for kind in ("openapi", "typescript"):
+        command = ["--app", "app.app:create_app", "schema", kind, "--output", str(tmp_path / kind)]
+        assert CliRunner().invoke(litestar_group, command, catch_exceptions=False).exit_code == 0
+
+    written = json.loads((tmp_path / "openapi").read_text())
+    assert written["paths"].items() <= whole["paths"].items()
+    types = (tmp_path / "typescript").read_text()
+    assert 'role: "assistant" | "developer" | "function" | "system" | "tool" | "user";' in types
+    assert "stop ? : null | string | string[];" in types
