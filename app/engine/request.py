@@ -2,9 +2,11 @@
 
 import math
 import re
+from collections.abc import Iterator
 from typing import Any, TypeVar
 
 import msgspec
+from msgspec.inspect import ListType, LiteralType, StructType, TypedDictType, UnionType, type_info
 
 from app.errors import InvalidRequestError, InvalidValueError
 from schemas.chat import Json, Request
@@ -19,6 +21,7 @@ _PATH = re.compile(r" - at `(?:key` in `)?\$\.?(?P<path>.*)`$")
 _ESCAPED_COLON = re.compile(rb"(?<!\\)(?:\\\\)*\\u003[aA]")
 _ZEROS = bytes.maketrans(b"123456789", b"000000000")
 _MISSING = re.compile(r"^Object missing required field `(?P<name>.*)`$")
+_NOT_A_CHOICE = re.compile(r"^Invalid enum value (?P<value>.*)$", re.DOTALL)
 
 
 def parse_json(raw: bytes, *, content_type: bytes, depth: int = 0) -> Json:
@@ -61,7 +64,7 @@ def validate(body: Json, kind: type[R]) -> R:
     try:
         return kind.from_body(body)
     except (msgspec.ValidationError, RecursionError) as error:
-        raise _invalid_field(str(error)) from None
+        raise _invalid_field(str(error), kind) from None
 
 
 def _check_amount(raw: bytes) -> None:
@@ -82,13 +85,32 @@ def _finite(digits: str) -> float:
 _decoder = msgspec.json.Decoder(float_hook=_finite)  # msgspec itself takes 10 µs for a number like 1e308
 
 
-def _invalid_field(message: str) -> InvalidRequestError:
+def _invalid_field(message: str, kind: type[Request]) -> InvalidRequestError:
     path = found["path"] if (found := _PATH.search(message)) else ""
     fact = _PATH.sub("", message)
     if missing := _MISSING.match(fact):
         param = ".".join(filter(None, (path, missing["name"])))
         return InvalidRequestError(f"Missing required parameter: '{param}'.", param=param)
+    if (refused := _NOT_A_CHOICE.match(fact)) and (choices := [*_choices(type_info(kind), path)]):
+        fact = f"Expected `{' | '.join(choices)}`, got {refused['value']}"
     return InvalidValueError(path, fact=fact)
+
+
+def _choices(kind: object, path: str) -> Iterator[str]:
+    """Yield the values that the field at a path, such as `messages[2].role`, may have."""
+    step, _, rest = path.replace("[", ".").replace("]", "").partition(".")
+    match kind:
+        case UnionType(types=types):
+            for each in types:
+                yield from _choices(each, path)
+        case LiteralType(values=values) if not path:
+            yield from map(str, values)
+        case ListType(item_type=item):
+            yield from _choices(item, rest)
+        case StructType(fields=fields) | TypedDictType(fields=fields):
+            for field in fields:
+                if field.encode_name == step:
+                    yield from _choices(field.type, rest)
 
 
 def _is_deeper(body: Json, depth: int) -> bool:

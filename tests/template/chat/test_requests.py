@@ -147,6 +147,25 @@ def test_a_missing_field_is_named(client: Client, name: str) -> None:
     assert error_of(response) == error_object(f"Missing required parameter: '{name}'.", param=name)
 
 
+ROLES = "assistant | developer | function | system | tool | user"
+
+
+@pytest.mark.parametrize(
+    ("path", "fields", "param", "expected"),
+    [
+        ("chat/completions", {"messages": [MESSAGE, {"role": "robot"}]}, "messages[1].role", ROLES),
+        ("chat/completions", {"tool_choice": "robot"}, "tool_choice", "auto | none | required"),
+        ("responses", {"input": [{"role": "robot", "content": "a"}]}, "input[0].role", ROLES),
+    ],
+)
+def test_a_refused_choice_names_those_there_are(
+    client: Client, path: str, fields: Json, param: str, expected: str
+) -> None:
+    response = client.post(f"/v1/{path}", json=BODY | fields)
+
+    assert error_of(response)["message"] == f"Invalid value for '{param}': expected `{expected}`, got 'robot'."
+
+
 LONG = "x" * 10_000
 
 

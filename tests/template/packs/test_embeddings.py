@@ -55,7 +55,7 @@ def test_the_answer_is_openais(serve: Serve, path: str) -> None:
         (
             {"encoding_format": "hex"},
             "encoding_format",
-            "Invalid value for 'encoding_format': invalid enum value 'hex'.",
+            "Invalid value for 'encoding_format': expected `base64 | float`, got 'hex'.",
         ),
         ({"dimensions": 0}, "dimensions", "Invalid value for 'dimensions': expected `int` >= 1."),
         ({"dimensions": 2}, "dimensions", "The vectors of the model 'test' have one length: leave 'dimensions' out."),
