@@ -1,7 +1,7 @@
 """The settings of the server, read once from the environment and from `.env`."""
 
 import os
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
 from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin
 
@@ -12,13 +12,15 @@ from msgspec import Meta, Struct
 
 from app.keys import Keys, KeysFile
 
-__all__ = ["LogFormat", "Secret", "Settings", "SettingsError"]
+__all__ = ["LogFormat", "Secret", "Settings", "SettingsError", "ignored_variables"]
 
 LogFormat: TypeAlias = Literal["auto", "json", "text"]
 Count = Annotated[int, Meta(ge=1)]
 Limit = Annotated[int, Meta(ge=0)]  # 0 is no limit
 Names = Annotated[tuple[str, ...], Meta(min_length=1)]  # separated by commas
 Seconds = Annotated[float, Meta(ge=0)]
+
+COMMON_WORDS = {"API", "OPENAI", "PUBLIC", "REDIS"}  # with which variables of other programs begin too
 
 
 class SettingsError(ClickException):
@@ -85,8 +87,12 @@ class Settings(Struct, frozen=True, kw_only=True):
             SettingsError: A variable has a wrong value, or a name in `./.env` is nearly that of a setting.
         """
         if environment is None:
-            written = dotenv_values(".env", encoding="utf-8-sig")
-            _check_names(written)
+            written = _dotenv()
+            for name in written:
+                if nearest := _nearest_setting(name):
+                    raise SettingsError(
+                        f"{name} in .env is no setting, but {nearest} is one. Write that, or another name."
+                    )
             environment = written | {name: value for name, value in os.environ.items() if value}
         raw = {name: value for name in cls.__struct_fields__ if (value := environment.get(name.upper()))}
         return cls(**{name: _parsed(name, value, cls.__annotations__[name]) for name, value in raw.items()})
@@ -97,12 +103,34 @@ class Settings(Struct, frozen=True, kw_only=True):
         return Keys(self.api_keys | self.api_keys_file)
 
 
-def _check_names(names: Iterable[str]) -> None:
-    known = [field.upper() for field in Settings.__struct_fields__]
-    for name in names:
-        nearest = [] if name in known else get_close_matches(name.upper(), known, 1, cutoff=0.85)
-        if nearest:
-            raise SettingsError(f"{name} in .env is no setting, but {nearest[0]} is one. Write that, or another name.")
+SETTINGS = [field.upper() for field in Settings.__struct_fields__]
+
+
+def ignored_variables() -> Iterator[str]:
+    """Yield a sentence for each variable that looks like a setting and is none.
+
+    In `.env`, these are the names that begin like a setting; in the environment, which other programs share, those that
+    are nearly a setting which is not set.
+    """
+    written = _dotenv()
+    words = {name.partition("_")[0] for name in SETTINGS} - COMMON_WORDS
+    for name in written:
+        if name not in SETTINGS and name.partition("_")[0] in words:
+            yield f"{name} in .env is no setting, and is ignored: .env.example lists the settings."
+    for name in os.environ:
+        nearest = _nearest_setting(name)
+        if nearest and not (os.environ.get(nearest) or written.get(nearest)):
+            yield f"{name} in the environment is no setting, and is ignored. {nearest} is one, and is not set."
+
+
+def _dotenv() -> dict[str, str | None]:
+    return dotenv_values(".env", encoding="utf-8-sig")
+
+
+def _nearest_setting(name: str) -> str | None:
+    """Return the setting that a name is nearly; None if it is one, or is like none."""
+    nearest = [] if name in SETTINGS else get_close_matches(name.upper(), SETTINGS, 1, cutoff=0.85)
+    return nearest[0] if nearest else None
 
 
 def _parsed(name: str, value: str, annotation: Any) -> Any:

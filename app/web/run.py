@@ -21,7 +21,7 @@ from litestar.cli._utils import (  # as the plugins of other servers do: there i
 from litestar.cli.commands.core import _server_lifespan
 from litestar.plugins import CLIPlugin
 
-from app.settings import Settings
+from app.settings import Settings, ignored_variables
 from app.web.logs import configure_logging, logging_config
 
 HTTP = "app.web.http:Http"
@@ -76,6 +76,8 @@ def run(
         else validate_ssl_file_paths(ssl_certfile, ssl_keyfile)
     )
     configure_logging(settings.log_level, settings.log_format)
+    for sentence in ignored_variables():
+        logger.warning(sentence)
     _warn_if_exposed(settings, None if uds else _host_of(host, fd))
     if isatty() and not os.getenv("LITESTAR_QUIET_CONSOLE"):
         show_app_info(env.app)

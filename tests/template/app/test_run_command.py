@@ -95,6 +95,12 @@ def test_it_warns_if_there_are_no_keys_and_others_can_reach_the_server(
     assert not caplog.records
 
 
+def test_it_warns_once_of_a_variable_that_is_nearly_a_setting(invoke: Run, caplog: pytest.LogCaptureFixture) -> None:
+    invoke("-W", "2", API_KEY="sk-mine")
+    (warning,) = [record.getMessage() for record in caplog.records]
+    assert warning.startswith("API_KEY in the environment is no setting")
+
+
 @pytest.mark.parametrize(("family", "host"), [("inet", EVERYWHERE), ("inet", "127.0.0.1"), ("unix", None)])
 def test_an_inherited_socket_is_looked_at(
     invoke: Run, caplog: pytest.LogCaptureFixture, tmp_path: Path, family: str, host: str | None

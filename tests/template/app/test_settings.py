@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from click import ClickException
 
-from app.settings import Settings, SettingsError
+from app.settings import Settings, SettingsError, ignored_variables
 
 AT_LEAST_1 = ["MAX_BODY_SIZE", "MAX_HEADER_SIZE", "MAX_CONCURRENT_COMPLETIONS", "SYNC_WORKERS", "RESPONSES_MEMORY"]
 AT_LEAST_0 = ["MAX_JSON_DEPTH", "MAX_MESSAGES", "COMPLETION_TIMEOUT", "KEEP_ALIVE_INTERVAL", "SHUTDOWN_GRACE"]
@@ -111,3 +111,34 @@ def test_a_dotenv_file_is_read_each_time_and_leaves_the_environment_as_it_is(tmp
     assert "OWNED_BY" not in os.environ
     (tmp_path / ".env").unlink()
     assert Settings.load() == Settings.load({}) == Settings()
+
+
+def test_names_in_a_dotenv_file_that_begin_like_a_setting_are_warned_of_and_those_of_others_are_not(
+    tmp_path: Path,
+) -> None:
+    unknown = ["MAX_BODY", "RESPONSES_TTL", "LOG_FILE", "RAG_TOP_K", "PLAYGROUND_TITLE"]
+    others = ["OPENAI_ORG_ID", "REDIS_PASSWORD", "API_URL", "PUBLIC_NAME", "MAXIMUM", "HF_TOKEN", "DATABASE_URL"]
+    (tmp_path / ".env").write_text("".join(f"{name}=1\n" for name in [*unknown, *others, "MAX_MESSAGES", "METRICS"]))
+
+    assert [sentence.partition(" in .env is no setting")[0] for sentence in ignored_variables()] == unknown
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [("API_KEY", "API_KEYS"), ("api_keys", "API_KEYS"), ("ALLOWED_HOST", "ALLOWED_HOSTS")]
+    + [(name, None) for name in ("MAX_BODY", "LOG_FILE", "OPENAI_ORG_ID", "REDIS_PORT", "LOCAL_PATH", "API_KEYS")],
+)
+def test_a_name_in_the_environment_that_is_nearly_a_setting_is_warned_of_unless_the_setting_is_set(
+    monkeypatch: pytest.MonkeyPatch, name: str, meant: str | None
+) -> None:
+    for other in os.environ:
+        monkeypatch.delenv(other)
+    monkeypatch.setenv(name, "1")
+
+    warnings = [*ignored_variables()]
+    assert warnings == (
+        [f"{name} in the environment is no setting, and is ignored. {meant} is one, and is not set."] if meant else []
+    )
+    if meant:
+        monkeypatch.setenv(meant, "2")
+        assert not [*ignored_variables()]
