@@ -16,7 +16,7 @@ from string import Template
 TEMPLATE = Path(__file__).parents[1]
 STARTER = "litestar-openai-starter"
 MARK = re.compile(r"(?P<line>.*?)\s*(?:#|<!--|//) pack: (?P<packs>[a-z]+(?:, [a-z]+)*)\b[^,]*$")
-FILES = ("*.py", "*.toml", "*.md", "justfile", ".env.example", "Dockerfile")
+FILES = ("*.py", "*.toml", "*.md", "*.html", "*.js", "justfile", ".env.example", "Dockerfile")
 SKIPPED = {".git", ".venv", ".scaffold", "node_modules"}
 
 

@@ -18,24 +18,53 @@ export async function fetchDocument(key) {
   return parse(response, () => response.json());
 }
 
-/** Yield the chunks of a completion; one that is not streamed is a single chunk. Leaving the loop cancels the request. */
-export async function* complete(body, { key, signal }) {
-  const response = await request("v1/chat/completions", key, { method: "POST", body: JSON.stringify(body), signal });
+/** Chat Completions. An API makes its request from that of a chat, and yields its answer as chunks of a chat. */
+export const CHAT = {
+  path: "chat/completions",
+  toBody: (chat) => chat,
+  complete: (body, options) => post("chat/completions", body, options, toChunk),
+  python: {
+    create: "client.chat.completions.create",
+    required: ["model", "messages"],
+    whole: ["print(result.choices[0].message.content)"],
+    streamed: ["for chunk in stream:", "    if chunk.choices:", '        print(chunk.choices[0].delta.content or "", end="", flush=True)'],
+  },
+};
+
+function toChunk({ choices, ...rest }) {
+  return { ...rest, choices: choices.map(({ message, ...choice }) => ({ ...choice, delta: message })) };
+}
+
+/**
+ * Send a request and yield the objects of its stream, or the one that `fromWhole` makes of a response without a stream.
+ * `onObject` gets each object as it was received, errors too. Leaving the loop cancels the request.
+ */
+export async function* post(path, body, { key, signal, onObject = () => {} }, fromWhole) {
+  const response = await request(`v1/${path}`, key, { method: "POST", body: JSON.stringify(body), signal });
+  if (response.headers.get("content-type")?.startsWith("text/event-stream")) return yield* streamed(response, onObject);
+  yield parse(response, async () => {
+    const received = await response.json();
+    onObject(received);
+    return fromWhole(received);
+  });
+}
+
+/** Yield the objects of a stream; at its end, throw the first error that was in it. */
+async function* streamed(response, onObject) {
   const requestId = response.headers.get("x-request-id");
-  if (!response.headers.get("content-type")?.startsWith("text/event-stream")) {
-    yield parse(response, async () => {
-      const { choices, ...rest } = await response.json();
-      return { ...rest, choices: choices.map(({ message, ...choice }) => ({ ...choice, delta: message })) };
-    });
-    return;
-  }
+  let failure = null;
   for await (const data of serverSentEvents(response.body)) {
-    if (data === "[DONE]") return;
-    const chunk = await parse(response, () => ({ ...JSON.parse(data) }));
-    if (chunk.error) throw new ApiError(chunk.error.message, { ...chunk.error, requestId });
-    yield chunk;
+    if (data === "[DONE]") {
+      if (failure) throw failure;
+      return;
+    }
+    const received = await parse(response, () => ({ ...JSON.parse(data) }));
+    onObject(received);
+    const error = received.error ?? received.response?.error;
+    if (error) failure ??= new ApiError(error.message, { ...error, requestId });
+    yield received;
   }
-  throw new ApiError("The connection was lost before the response was complete.", { requestId });
+  throw failure ?? new ApiError("The connection was lost before the response was complete.", { requestId });
 }
 
 async function request(path, key, options = {}) {

@@ -3,7 +3,7 @@ import { fetchDocument } from "./api.js";
 import { messagesFor } from "./conversation.js";
 import { byId, copy, copyButton } from "./dom.js";
 import { models, showError } from "./models.js";
-import { checkSettings, extraJson, key, requestBody } from "./settings.js";
+import { checkSettings, extraJson, key, requestBody, selectedApi } from "./settings.js";
 import { curl, python } from "./snippets.js";
 
 function showCode(label, code) {
@@ -16,7 +16,7 @@ for (const language of ["curl", "python"]) {
   byId(language).addEventListener("click", async () => {
     if (!checkSettings()) return;
     const body = requestBody(models.value, messagesFor(byId("prompt").value));
-    const code = language === "curl" ? curl(body, key.value) : python(body, extraJson(), key.value);
+    const code = language === "curl" ? curl(selectedApi(), body, key.value) : python(selectedApi(), body, extraJson(), key.value);
     showCode("Request as code", code);
     byId("copied").textContent = (await copy(code)) ? "Copied." : "Select the text to copy it.";
   });

@@ -1,10 +1,10 @@
 // The conversation: its messages, and the request in progress.
 import { Answer } from "./answer.js";
-import { ApiError, complete } from "./api.js";
+import { ApiError } from "./api.js";
 import { byId, element } from "./dom.js";
 import { models } from "./models.js";
 import { follow, scrollToEnd } from "./scrolling.js";
-import { checkSettings, key, requestBody, showKeyHint } from "./settings.js";
+import { checkSettings, key, requestBody, selectedApi, showKeyHint } from "./settings.js";
 
 const [page, prompt, log] = ["page", "prompt", "log"].map(byId);
 const conversation = []; // the messages so far
@@ -45,7 +45,8 @@ async function send() {
   setRunning(controller);
   try {
     const body = requestBody(models.value, conversation);
-    for await (const chunk of complete(body, { key: key.value, signal: controller.signal })) answer.add(chunk);
+    const options = { key: key.value, signal: controller.signal, footer: answer.stats.root };
+    for await (const chunk of selectedApi().complete(body, options)) answer.add(chunk);
     answer.complete();
   } catch (error) {
     const shown = error instanceof ApiError ? error : new ApiError("Unexpected response from the server.");

@@ -1,5 +1,10 @@
 // The settings beside the conversation: the parameters of a request, and the API key.
+import { CHAT } from "./api.js";
 import { byId, loadKey, storeKey } from "./dom.js";
+import { RESPONSES } from "./responses.js"; // pack: responses
+
+const APIS = { chat: CHAT };
+APIS.responses = RESPONSES; // pack: responses
 
 const TOOL = {
   type: "function",
@@ -12,16 +17,19 @@ const TOOL = {
 
 export const [key, extra] = ["key", "extra"].map(byId);
 
+/** Return the API that requests are sent by. */
+export const selectedApi = () => APIS[document.querySelector("[name=api]:checked")?.value ?? "chat"];
+
 export function requestBody(model, messages) {
   const [system, temperature, limit] = ["system", "temperature", "limit"].map((id) => byId(id).value.trim());
-  return {
+  return selectedApi().toBody({
     model,
     messages: [...(system ? [{ role: "system", content: system }] : []), ...messages],
     ...(byId("stream").checked ? { stream: true, stream_options: { include_usage: true } } : {}),
     ...(temperature ? { temperature: Number(temperature) } : {}),
     ...(limit ? { max_tokens: Number(limit) } : {}),
     ...extraJson(),
-  };
+  });
 }
 
 /** Parse the extra JSON; throw a SyntaxError for the user if it is not an object. */

@@ -1,8 +1,8 @@
 // A request as code. The API key is not in it, but read from the environment variable API_KEY.
 
-export function curl(body, key) {
+export function curl(api, body, key) {
   const lines = [
-    `curl ${body.stream ? "--no-buffer " : ""}${baseUrl()}/chat/completions`,
+    `curl ${body.stream ? "--no-buffer " : ""}${baseUrl()}/${api.path}`,
     "-H 'content-type: application/json'",
     ...(key ? ['-H "authorization: Bearer $API_KEY"'] : []),
     `-d '${JSON.stringify(body, null, 2).replaceAll("'", "'\\''")}'`,
@@ -11,11 +11,12 @@ export function curl(body, key) {
 }
 
 /** Return a program that uses OpenAI's client, which takes unknown parameters in `extra_body` only. */
-export function python(body, extra, key) {
-  const { model, messages, stream, ...rest } = body;
-  const standard = Object.entries(rest).filter(([name]) => !(name in extra));
-  const extraBody = Object.fromEntries(Object.entries(rest).filter(([name]) => name in extra));
-  const options = Object.entries({ model, messages, ...Object.fromEntries(standard), ...(stream ? { stream } : {}) });
+export function python({ python: api }, body, extra, key) {
+  const { stream, ...rest } = body;
+  const isExtra = ([name]) => name in extra && !api.required.includes(name);
+  const options = Object.entries(rest).filter((option) => !isExtra(option));
+  const extraBody = Object.fromEntries(Object.entries(rest).filter(isExtra));
+  if (stream) options.push(["stream", stream]);
   if (Object.keys(extraBody).length) options.push(["extra_body", extraBody]);
   const call = options.map(([name, value]) => `    ${name}=${pythonLiteral(value, "    ")},\n`).join("");
   return [
@@ -23,10 +24,8 @@ export function python(body, extra, key) {
     "from openai import OpenAI",
     "",
     `client = OpenAI(base_url="${baseUrl()}", api_key=${key ? 'os.environ["API_KEY"]' : '"none"'})`,
-    `${stream ? "stream" : "completion"} = client.chat.completions.create(\n${call})`,
-    ...(stream
-      ? ["for chunk in stream:", "    if chunk.choices:", '        print(chunk.choices[0].delta.content or "", end="", flush=True)']
-      : ["print(completion.choices[0].message.content)"]),
+    `${stream ? "stream" : "result"} = ${api.create}(\n${call})`,
+    ...(stream ? api.streamed : api.whole),
     "",
   ].join("\n");
 }

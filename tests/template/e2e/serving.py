@@ -12,7 +12,7 @@ from litestar import Litestar
 from app.app import create_app as create_project_app
 from app.model import Body, CompletionError, Delta, Messages, ModelFunction, Usage, is_cancelled
 from app.registry import Pipelines
-from schemas.chat import FunctionCallDelta, ToolCallDelta
+from schemas.chat import FunctionCallDelta, Json, ToolCallDelta
 from tests.template.e2e.journal import JournalController, noted, run_of
 
 SECRET = "postgres://admin:hunter2@db.internal"  # noqa: S105 - a text that no client may read
@@ -114,6 +114,20 @@ async def assistant(model: str, messages: Messages, body: Body) -> AsyncIterator
     for name, text in SOURCES.items():
         yield event("citation", document=[text], metadata=[{"source": name}], source={"name": name})
     yield Usage(prompt_tokens=11, completion_tokens=58)
+
+
+def own_items(model: str, messages: Messages, body: Body) -> Json:
+    """Return a response with items that only the Responses API has, which is cut off."""
+    link = {"type": "url_citation", "url": "https://example.com/", "title": "A page", "start_index": 0, "end_index": 1}
+    output: list[Json] = [
+        {"type": "reasoning", "summary": [{"type": "summary_text", "text": text} for text in ("One.", "Two.")]},
+        {"type": "web_search_call", "status": "completed", "action": {"type": "search", "query": "weather"}},
+        {"type": "message", "content": [{"type": "output_text", "text": "Rain.", "annotations": [link]}]},
+        {"type": "message", "content": [{"type": "refusal", "refusal": "No more."}]},
+    ]
+    usage = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
+    cut = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
+    return {"object": "response", "output": output, "usage": usage, **cut}
 
 
 def event(kind: str, **data: Any) -> object:
@@ -257,7 +271,7 @@ async def async_flood(model: str, messages: Messages, body: Body) -> AsyncIterat
 
 MODELS: tuple[Any, ...] = (
     *(function, generator, async_generator, echo_function, echo_generator, echo_async_generator, burst, brief),
-    *(two_calls, assistant, refuse_after, crash, crash_before, crash_after_sync, crash_after, late_failure),
+    *(two_calls, assistant, own_items, refuse_after, crash, crash_before, crash_after_sync, crash_after, late_failure),
     *(gated_async_generator, gated_generator, late_async_generator, late_generator, gated_async_function),
     *(blocking_function, stubborn_function, endless_async_generator, endless_generator, hog, held_generator),
     *(flood, async_flood),
