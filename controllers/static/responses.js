@@ -107,9 +107,8 @@ class Reader {
   read(event) {
     switch (event.type) {
       case "response.output_text.delta":
-        return this.text("content", event);
       case "response.refusal.delta":
-        return this.text("refusal", event);
+        return this.text("content", event);
       case "response.reasoning_text.delta":
         return this.text("reasoning_content", event);
       case "response.reasoning_summary_text.delta": // the server sends both if it is asked for a summary
