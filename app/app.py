@@ -11,7 +11,6 @@ from litestar import Litestar, Response, Router
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 from litestar.status_codes import HTTP_404_NOT_FOUND
 
 from app import pipelines as pipelines_module
@@ -33,9 +32,11 @@ from app.web.errors import respond_with_error
 from app.web.head import HeadPlugin
 from app.web.logs import configure_logging, with_access_log
 from app.web.origins import cors_config, with_origin_check
+from app.web.root_path import with_root_path
 from app.web.run import RunCommand
 from controllers.health import HealthController
 from controllers.openai import OpenAIController
+from controllers.openapi import JsonDocument, YamlDocument
 from controllers.playground import PlaygroundPlugin  # pack: playground
 
 __all__ = ["create_app"]
@@ -81,7 +82,7 @@ def create_app(
         ],
     )
     resolve_in_turn(app)
-    return with_access_log(with_origin_check(app), engine.observers)
+    return with_access_log(with_root_path(with_origin_check(app), settings.root_path), engine.observers)
 
 
 def _engine(settings: Settings, observers: Sequence[Observer]) -> Engine:
@@ -111,14 +112,16 @@ def _openapi_config(settings: Settings) -> OpenAPIConfig:
         opt=opt,
         response_headers=headers,
     )
-    plugins = [JsonRenderPlugin(), YamlRenderPlugin()]
+    plugins = [JsonDocument(), YamlDocument()]
     return OpenAPIConfig(title="OpenAI-compatible API", version="1", openapi_router=router, render_plugins=plugins)
 
 
 def _raise_if_missing(response: Response[Any]) -> Response[Any]:
     """Raise an error in place of the HTML page that Litestar has for unknown paths below that of the document."""
     if response.status_code == HTTP_404_NOT_FOUND:
-        raise InvalidRequestError("There is nothing here; /schema has the API document.", status=404)
+        raise InvalidRequestError(
+            "There is nothing here but the API document, as openapi.json and openapi.yaml.", status=404
+        )
     return response
 
 

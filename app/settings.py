@@ -1,9 +1,10 @@
 """The settings of the server, read once from the environment and from `.env`."""
 
 import os
+import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal, TypeAlias, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, TypeAlias, get_args, get_origin
 
 import msgspec
 from click import ClickException
@@ -36,6 +37,20 @@ class Secret(str):
         return "Secret(…)"
 
 
+class RootPath(str):
+    """A path with a slash before it and none after it; empty if there is none."""
+
+    __slots__ = ()
+
+    @classmethod
+    def parse(cls, text: str) -> Self:
+        """Return the path of a text that has slashes at its ends or not; raise ValueError if it is no path."""
+        path = text.strip("/")
+        if re.search(r"[?#\s]|//", path):
+            raise ValueError("It must be a path like /llm")
+        return cls(f"/{path}" if path else "")
+
+
 class Settings(Struct, frozen=True, kw_only=True):
     """The settings. Each is read from the variable of its name in upper case; `.env.example` describes them all."""
 
@@ -43,6 +58,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     api_keys_file: KeysFile = KeysFile()
     public_docs: bool = False
     cors_origins: Names = ()
+    root_path: RootPath = RootPath("")
     owned_by: str = "custom"
     reasoning_field: Literal["reasoning_content", "reasoning", "both"] = "reasoning_content"
     max_body_size: Count = 20_000_000  # bytes

@@ -4,7 +4,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+from litestar import Request
 from litestar.openapi.datastructures import ResponseSpec
+from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 from litestar.openapi.spec import Example, OpenAPIMediaType, Operation, RequestBody, Schema
 from litestar.openapi.spec.enums import OpenAPIType
 
@@ -41,6 +43,27 @@ COMPLETION_ERRORS = MODEL_ERRORS | errors(
         504: "The completion took too long.",
     }
 )
+
+
+class JsonDocument(JsonRenderPlugin):
+    """The document as JSON."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        """Render the document with the server of the request."""
+        return super().render(request, openapi_schema | _servers(request))
+
+
+class YamlDocument(YamlRenderPlugin):
+    """The document as YAML."""
+
+    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
+        """Render the document with the server of the request."""
+        return super().render(request, openapi_schema | _servers(request))
+
+
+def _servers(request: Request[Any, Any, Any]) -> dict[str, Any]:
+    """Return where the API is: the root path that a setting, or an option of the server, has put into the request."""
+    return {"servers": [{"url": request.scope.get("root_path") or "/"}]}
 
 
 @dataclass

@@ -17,7 +17,8 @@ def respond_with_error(request: Request[Any, Any, Any], error: Exception) -> Res
     sent = to_completion_error(error)
     request.scope["state"]["error"] = sent.code or sent.type
     if "route_handler" not in request.scope and sent.status in (404, 405):
-        sent.message = f"{request.method} {clipped(request.scope['path'])} is not served here; /schema lists what is."
+        path, schema = clipped(request.scope["path"]), f"{request.scope.get('root_path', '')}/schema"
+        sent.message = f"{request.method} {path} is not served here; {schema} lists what is."
         sent.headers = {name: value.replace(", websocket", "") for name, value in sent.headers.items()}  # in `allow`
     return Response(
         encode(sent.to_response()), status_code=sent.status, headers=sent.headers, media_type=MediaType.JSON

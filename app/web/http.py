@@ -144,7 +144,8 @@ class Http(HttpToolsProtocol):
 
     def _should_upgrade(self) -> bool:
         """Return whether the request is for a WebSocket that there is; others are answered without the upgrade."""
-        is_there = self.url.partition(b"?")[0].rstrip(b"/").decode("latin-1") in self._websockets
+        path = self.url.partition(b"?")[0].rstrip(b"/").decode("latin-1")
+        is_there = path.removeprefix(self._settings.root_path) in self._websockets
         is_answered = self.cycle is None or self.cycle.response_complete  # what came before it on the connection
         sizes = [value for name, value in self.headers if name in (b"content-length", b"transfer-encoding")]
         return (

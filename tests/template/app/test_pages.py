@@ -4,8 +4,11 @@ import re
 from pathlib import Path
 
 import pytest
+from litestar.testing import TestClient
 
+from app.app import create_app
 from app.keys import Keys
+from app.settings import RootPath, Settings
 from tests.conftest import Client, Serve, error_of, returning
 
 FILES = sorted((Path(__file__).parents[3] / "controllers" / "static").iterdir())
@@ -18,6 +21,11 @@ HEADED = [
 @pytest.fixture(scope="module")
 def client(serve_all: Serve) -> Client:
     return serve_all(returning("Hello!"))
+
+
+@pytest.fixture(scope="module")
+def below(serve_all: Serve) -> Client:
+    return serve_all({"llm/llm": returning("Hello!")}, root_path="/llm")
 
 
 @pytest.mark.parametrize("path", ["/", "/static/playground.js"])
@@ -113,3 +121,26 @@ def test_a_path_below_the_document_that_is_not_there_is_an_error_as_any(client: 
 
     assert response.status_code == 404
     assert error_of(response)["code"] == "not_found"
+
+
+@pytest.mark.parametrize("prefix", ["", "/llm"])  # which a proxy takes off the path, or leaves in it
+def test_below_a_root_path_all_is_served_and_the_document_names_it(below: Client, prefix: str) -> None:
+    for path in ("/", "/static/style.css", "/health", "/v1/models/llm/llm", "/models"):
+        assert below.get(f"{prefix}{path}", follow_redirects=False).status_code == 200
+    assert below.get(f"{prefix}/schema/openapi.json").json()["servers"] == [{"url": "/llm"}]
+    assert "url: /llm\n" in below.get(f"{prefix}/schema/openapi.yaml").text
+    expected = "GET /llm/nope is not served here; /llm/schema lists what is."
+    assert error_of(below.get(f"{prefix}/nope"))["message"] == expected
+
+
+def test_the_page_without_its_slash_is_redirected_as_its_addresses_are_relative(below: Client) -> None:
+    response = below.get("/llm", follow_redirects=False)
+    assert (response.status_code, response.headers["location"]) == (302, "/llm/")
+    assert below.get("/llmx/health").status_code == 404
+
+
+@pytest.mark.parametrize("setting", ["", "/llm"])
+def test_a_root_path_that_is_an_option_of_the_server_is_one_as_well(setting: str) -> None:
+    with TestClient(create_app(settings=Settings(root_path=RootPath(setting))), root_path="/llm") as client:
+        assert client.get("/llm/v1/models").status_code == 200
+        assert client.get("/llm/schema/openapi.json").json()["servers"] == [{"url": "/llm"}]

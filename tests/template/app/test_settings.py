@@ -24,6 +24,7 @@ RIGHT: list[tuple[str, str, Any]] = [
     ("REQUESTS_PER_MINUTE", "1000000", 1_000_000),
     ("ALLOWED_HOSTS", "a.example.com, *.example.org,", ("a.example.com", "*.example.org")),
     ("CORS_ORIGINS", "https://chat.example.com", ("https://chat.example.com",)),
+    *(("ROOT_PATH", text, "/llm/a") for text in ("/llm/a", "llm/a/")),
     *(("REASONING_FIELD", name, name) for name in ("reasoning_content", "reasoning", "both")),
     *(("LOG_LEVEL", level, level) for level in ("DEBUG", "INFO", "WARNING", "ERROR")),
     *(("LOG_FORMAT", form, form) for form in ("auto", "json", "text")),
@@ -41,6 +42,7 @@ WRONG = [
     ("REQUEST_TIMEOUT", "0"),
     ("ALLOWED_HOSTS", ","),
     ("CORS_ORIGINS", " , "),
+    ("ROOT_PATH", "https://example.com/llm"),
     ("LOG_LEVEL", "loud"),
     ("LOG_FORMAT", "xml"),
 ]

@@ -64,7 +64,7 @@ def visit(browser: Browser) -> Iterator[Open]:
         page = context.new_page()
         page.on("pageerror", lambda error: problems.append(str(error)))
         page.on("dialog", lambda dialog: problems.append(f"A dialog: {dialog.message}"))
-        page.goto(server.url)
+        page.goto(f"{server.url}/")
         return page
 
     yield visit
