@@ -2,8 +2,8 @@
 
 import asyncio
 import gc
-from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, asynccontextmanager
+from collections.abc import AsyncIterator, Mapping, Sequence
+from contextlib import asynccontextmanager
 from pathlib import Path
 from typing import Any
 
@@ -11,8 +11,11 @@ from litestar import Litestar, Response, Router
 from litestar.datastructures import State
 from litestar.di import Provide
 from litestar.openapi import OpenAPIConfig
+from litestar.plugins import PluginProtocol
 from litestar.status_codes import HTTP_404_NOT_FOUND
+from litestar.types import ControllerRouterHandler, Middleware
 
+from app import extensions
 from app import pipelines as pipelines_module
 from app.embeddings.plugin import EmbeddingsPlugin  # pack: embeddings
 from app.engine.engine import Engine, Limits, ModelDefaults
@@ -29,6 +32,7 @@ from app.telemetry.plugin import TelemetryPlugin  # pack: telemetry
 from app.web.authentication import PUBLIC, KeysPlugin
 from app.web.dependencies import default_dependencies, resolve_in_turn
 from app.web.errors import respond_with_error
+from app.web.extensions import ExtensionsPlugin, Lifespan
 from app.web.head import HeadPlugin
 from app.web.logs import configure_logging, with_access_log
 from app.web.origins import cors_config, with_origin_check
@@ -45,23 +49,45 @@ __all__ = ["create_app"]
 def create_app(
     *,
     settings: Settings | None = None,
+    pipelines: Pipelines | None = None,
     dependencies: Mapping[str, Provide] | None = None,
     observers: Sequence[Observer] = (),
-    pipelines: Pipelines = pipelines_module.pipelines,
+    lifespan: Sequence[Lifespan] = (),
+    route_handlers: Sequence[ControllerRouterHandler] = (),
+    middleware: Sequence[Middleware] = (),
+    plugins: Sequence[PluginProtocol] = (),
 ) -> Litestar:
     """Compose the application. It is cheap and has no side effects, as `litestar run` calls it twice.
 
     Args:
         settings: The settings; by default those of the environment and of `.env`.
+        pipelines: The registry of models; by default that of `app/pipelines.py`, and then the application has what
+            `app/extensions.py` lists too.
         dependencies: Providers by name, which replace the defaults of `app/web/dependencies.py`.
         observers: Objects that are notified of each completion.
-        pipelines: The registry of models; by default that of `app/pipelines.py`.
+        lifespan: Context managers, entered before the resources and models of the registry are opened, and exited after
+            they are closed.
+        route_handlers: Routes, controllers and routers; a subclass of one of our controllers replaces it, unless its
+            `path` is another.
+        middleware: Middleware that gets the requests which keys and limits let pass, with their `user`.
+        plugins: Litestar plugins, initialized after ours.
     """
+    if pipelines is None:
+        return create_app(
+            settings=settings,
+            pipelines=pipelines_module.pipelines,
+            dependencies={**extensions.dependencies, **(dependencies or {})},
+            observers=[*extensions.observers, *observers],
+            lifespan=[*extensions.lifespan, *lifespan],
+            route_handlers=[*extensions.route_handlers, *route_handlers],
+            middleware=[*extensions.middleware, *middleware],
+            plugins=[*extensions.plugins, *plugins],
+        )
     settings = settings or Settings.load()
     engine = _engine(settings, observers)
     service = PipelineService(pipelines, settings)
     app = Litestar(
-        route_handlers=[OpenAIController, HealthController],
+        route_handlers=[OpenAIController, HealthController, *route_handlers],
         dependencies={**default_dependencies(service), **(dependencies or {})},
         state=State({"engine": engine, "settings": settings}),
         exception_handlers={Exception: respond_with_error},
@@ -69,7 +95,7 @@ def create_app(
         cors_config=cors_config(settings),
         openapi_config=_openapi_config(settings),
         logging_config=None,
-        lifespan=[_lifespan(settings, engine, service)],
+        lifespan=[_event_loop(settings), *lifespan, _models(engine, service)],
         plugins=[
             RunCommand(),
             HeadPlugin(),
@@ -79,6 +105,8 @@ def create_app(
             EmbeddingsPlugin(service),  # pack: embeddings
             TelemetryPlugin(settings),  # pack: telemetry
             PlaygroundPlugin(settings),  # pack: playground
+            *plugins,
+            ExtensionsPlugin(middleware),
         ],
     )
     resolve_in_turn(app)
@@ -125,15 +153,21 @@ def _raise_if_missing(response: Response[Any]) -> Response[Any]:
     return response
 
 
-def _lifespan(
-    settings: Settings, engine: Engine, service: PipelineService
-) -> Callable[[Litestar], AbstractAsyncContextManager[None]]:
+def _event_loop(settings: Settings) -> Lifespan:
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         configure_logging(settings.log_level, settings.log_format)
         loop = asyncio.get_running_loop()
         loop.set_default_executor(Workers(settings.sync_workers))
         loop.set_task_factory(start_task)
+        yield
+
+    return lifespan
+
+
+def _models(engine: Engine, service: PipelineService) -> Lifespan:
+    @asynccontextmanager
+    async def lifespan(_: Litestar) -> AsyncIterator[None]:
         async with service.running():
             gc.freeze()  # spares the collector what lives as long as the server, which halves its longest pause
             try:

@@ -1,0 +1,19 @@
+"""What the application has beside its models. This file is yours: `docs/extending.md` has an example of each.
+
+`litestar run`, `just dev`, the image, Ray and the tests of your models serve the application with all of it. Only what
+passes a registry of its own to `create_app`, as other tests do, gets an application without it.
+"""
+
+from litestar.di import Provide
+from litestar.plugins import PluginProtocol
+from litestar.types import ControllerRouterHandler, Middleware
+
+from app.engine.observers import Observer
+from app.web.extensions import Lifespan
+
+dependencies: dict[str, Provide] = {}  # services and hooks
+route_handlers: list[ControllerRouterHandler] = []
+middleware: list[Middleware] = []
+plugins: list[PluginProtocol] = []
+lifespan: list[Lifespan] = []
+observers: list[Observer] = []
