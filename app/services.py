@@ -22,6 +22,7 @@ __all__ = [
     "ModelService",
     "PostHook",
     "PreHook",
+    "Services",
     "last_text",
 ]
 
@@ -77,6 +78,15 @@ class Hooks(Struct, frozen=True, kw_only=True):
     pre_hook: PreHook | None = None
     post_hook: PostHook | None = None
     chunk_mapper: ChunkMapper | None = None
+
+
+class Services(Struct, frozen=True):
+    """The services and hooks that answer a request, and its operation, as OpenTelemetry names it."""
+
+    completions: CompletionService
+    models: ModelService
+    hooks: Hooks
+    operation: str = "chat"
 
 
 def last_text(messages: Messages) -> str:

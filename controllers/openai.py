@@ -9,14 +9,13 @@ from litestar.params import FromPath, RawBody, SkipValidation
 from litestar.status_codes import HTTP_200_OK
 
 from app.engine.chat import ChatRenderer, MakeRenderer
-from app.engine.completion import Services
 from app.engine.engine import Engine
 from app.engine.frames import encode
 from app.engine.invoke import Headers
 from app.engine.request import parse_json
 from app.engine.response import EventStream, JsonAnswer, client_left
 from app.errors import CODES, CompletionError, ModelNotFoundError
-from app.services import CompletionService, Hooks, ModelService
+from app.services import ModelService, Services
 from app.web.logs import COMPLETES
 from controllers.openapi import COMPLETION_ERRORS, ERRORS, MODEL_ERRORS, ChatCompletionOperation, spec
 from schemas.chat import ChatCompletion, Json
@@ -70,12 +69,9 @@ class OpenAIController(Controller):
         self,
         request: Request[Any, Any, Any],
         body: RawBody,
-        completion_service: NamedDependency[SkipValidation[CompletionService]],
-        model_service: NamedDependency[SkipValidation[ModelService]],
-        hooks: NamedDependency[SkipValidation[Hooks]],
+        services: NamedDependency[SkipValidation[Services]],
     ) -> Response[Any]:
         """Answer a chat with one JSON object, or with `stream` as a stream of events."""
-        services = Services(completion_service, model_service, hooks)
         return await complete(request, json_body(request, body), services)
 
 

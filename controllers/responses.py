@@ -15,7 +15,6 @@ from litestar.status_codes import HTTP_200_OK
 from msgspec import Struct
 from msgspec.structs import replace
 
-from app.engine.completion import Services
 from app.engine.frames import encode
 from app.engine.invoke import Headers, call
 from app.engine.observers import Record
@@ -28,7 +27,7 @@ from app.responses.renderer import ResponseRenderer, new_response, replay, warme
 from app.responses.request import TokenCounter, count_items, current_request, input_items, renamed, to_chat
 from app.responses.socket import CONNECTION, MEMORY, ResponsesSocket
 from app.responses.store import History, KeptResponses
-from app.services import CompletionService, Hooks, ModelService
+from app.services import Services
 from app.web.logs import COMPLETES
 from controllers.openai import complete, engine_of, json_body
 from controllers.openapi import COMPLETION_ERRORS, ERRORS, describe, errors, spec
@@ -86,12 +85,9 @@ class ResponsesController(Controller):
         self,
         request: Request[Any, Any, Any],
         body: RawBody,
-        completion_service: NamedDependency[SkipValidation[CompletionService]],
-        model_service: NamedDependency[SkipValidation[ModelService]],
-        hooks: NamedDependency[SkipValidation[Hooks]],
+        services: NamedDependency[SkipValidation[Services]],
     ) -> Response[Any]:
         """Make a response: one JSON object, or with `stream` a stream of events."""
-        services = Services(completion_service, model_service, hooks)
         turn = await _turn(request, body, services)
         asked, keep = turn.asked, partial(turn.responses.keep, turn.history, turn.items)
         response = new_response(asked, store=request.app.state.settings.store_responses and asked.store is not False)
@@ -130,12 +126,9 @@ class ResponsesController(Controller):
         self,
         request: Request[Any, Any, Any],
         body: RawBody,
-        completion_service: NamedDependency[SkipValidation[CompletionService]],
-        model_service: NamedDependency[SkipValidation[ModelService]],
-        hooks: NamedDependency[SkipValidation[Hooks]],
+        services: NamedDependency[SkipValidation[Services]],
     ) -> Response[Any]:
         """Let the model sum up a conversation; the summary is an item that takes its place in later requests."""
-        services = Services(completion_service, model_service, hooks)
         turn = await _turn(request, body, services)
         with _answering(turn):
             renderer = partial(CompactionRenderer, [*turn.history.items, *turn.items])
@@ -153,16 +146,14 @@ class ResponsesController(Controller):
         self,
         request: Request[Any, Any, Any],
         body: RawBody,
-        completion_service: NamedDependency[SkipValidation[CompletionService]],
-        model_service: NamedDependency[SkipValidation[ModelService]],
-        hooks: NamedDependency[SkipValidation[Hooks]],
+        services: NamedDependency[SkipValidation[Services]],
         token_counter: NamedDependency[SkipValidation[TokenCounter | None]],
     ) -> InputTokens:
         """Count the tokens that a model would read, by the dependency `token_counter`."""
         if token_counter is None:
             message = "This server cannot count tokens: it has no `token_counter`."
             raise CompletionError(message, status=404, code=CODES[404])
-        turn = await _turn(request, body, Services(completion_service, model_service, hooks))
+        turn = await _turn(request, body, services)
         chat = _chat(turn)
         return InputTokens(input_tokens=await call(token_counter, turn.asked.model, chat["messages"], chat))
 

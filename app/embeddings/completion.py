@@ -7,13 +7,12 @@ from typing import Any
 from app.embeddings.service import EmbeddingService
 from app.embeddings.vectors import encoded, read, tokens_of
 from app.engine.chat import ChatRenderer
-from app.engine.completion import Services
 from app.engine.invoke import Arguments, call_service
 from app.engine.items import Item, ItemReader
 from app.engine.results import CallbackStream, Sink
 from app.errors import InvalidRequestError
 from app.pipeline_service import NO_HEADERS
-from app.services import Body, Hooks, Messages, ModelService
+from app.services import Body, Hooks, Messages, ModelService, Services
 from app.settings import Settings
 from schemas.chat import ChatCompletionRequest
 from schemas.embeddings import EmbeddingList, EmbeddingRequest, EmbeddingUsage, Inputs

@@ -5,8 +5,6 @@ import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
 
-from msgspec import Struct
-
 from app.engine.buffer import Buffer
 from app.engine.chat import MakeRenderer
 from app.engine.frames import KEEP_ALIVE
@@ -16,21 +14,12 @@ from app.engine.observers import Record
 from app.engine.results import ChoiceSink, Sink, discard, put_items, put_mapped_items
 from app.engine.run import Run, current_run
 from app.errors import ClientDisconnectedError, CompletionError, CompletionTimeoutError, to_completion_error
-from app.services import Body, CompletionService, Hooks, ModelService
+from app.services import Body, ModelService, Services
 from schemas.chat import ChatCompletionRequest
 
 CLOSING_TIME = 0.5  # seconds to wait for a stopped service to clean up
 WATCH_AFTER = 0.05  # seconds; most completions end sooner, and need no task that watches their client
 CLIENT_LEFT = ClientDisconnectedError()
-
-
-class Services(Struct, frozen=True):
-    """The services and hooks that answer a request, and its operation, as OpenTelemetry names it."""
-
-    completions: CompletionService
-    models: ModelService
-    hooks: Hooks
-    operation: str = "chat"
 
 
 class Completion:

@@ -7,7 +7,7 @@ from msgspec import UNSET, Struct
 from msgspec.structs import replace
 
 from app.engine.chat import ChatRenderer, MakeRenderer
-from app.engine.completion import Completion, Services
+from app.engine.completion import Completion
 from app.engine.invoke import call
 from app.engine.items import ItemReader
 from app.engine.observers import Observer, Record
@@ -15,7 +15,7 @@ from app.engine.request import validate
 from app.engine.run import Run
 from app.engine.threads import Workers
 from app.errors import CompletionTimeoutError, InvalidRequestError, ModelNotFoundError, OverloadedError
-from app.services import Body, ModelService
+from app.services import Body, ModelService, Services
 from schemas.chat import ChatCompletionRequest
 from schemas.models import Model
 

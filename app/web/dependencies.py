@@ -9,7 +9,7 @@ from litestar.params import SkipValidation
 from litestar.routes import HTTPRoute
 
 from app.pipeline_service import PipelineService
-from app.services import CompletionService, Hooks, ModelService
+from app.services import CompletionService, Hooks, ModelService, Services
 from app.settings import Settings
 
 NO_HOOKS = Hooks()
@@ -39,6 +39,13 @@ def default_dependencies(pipelines: PipelineService) -> dict[str, Provide]:
     async def provide_hooks() -> Hooks:
         return NO_HOOKS
 
+    async def provide_services(
+        completion_service: NamedDependency[SkipValidation[CompletionService]],
+        model_service: NamedDependency[SkipValidation[ModelService]],
+        hooks: NamedDependency[SkipValidation[Hooks]],
+    ) -> Services:
+        return Services(completion_service, model_service, hooks)
+
     async def provide_settings(state: State) -> Settings:
         settings: Settings = state.settings
         return settings
@@ -48,6 +55,7 @@ def default_dependencies(pipelines: PipelineService) -> dict[str, Provide]:
         "completion_service": Provide(provide_completion_service),
         "model_service": Provide(provide_model_service),
         "hooks": Provide(provide_hooks),
+        "services": Provide(provide_services),
         "settings": Provide(provide_settings),
     }
 
