@@ -108,12 +108,13 @@ class AuthenticationError(CompletionError):
 
 
 class ModelNotFoundError(CompletionError):
-    """The model is not listed; the message names the models that are."""
+    """The model is not listed, and the message names those that are; or, without `known`, nothing answers for it."""
 
-    def __init__(self, name: str, *, known: Iterable[str]) -> None:
-        available = ", ".join(sorted(known)) or "none"
-        message = f"The model '{clipped(name)}' does not exist. Available: {available}."
-        super().__init__(message, status=404, code="model_not_found", param="model")
+    def __init__(self, name: str, *, known: Iterable[str] | None = None) -> None:
+        fact = "is not served here"
+        if known is not None:
+            fact = f"does not exist. Available: {', '.join(sorted(known)) or 'none'}"
+        super().__init__(f"The model '{clipped(name)}' {fact}.", status=404, code="model_not_found", param="model")
 
 
 class RateLimitError(CompletionError):

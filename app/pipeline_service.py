@@ -43,6 +43,11 @@ class PipelineService:
         self._made: dict[str, asyncio.Task[Callable[..., Any]]] = {}
 
     @property
+    def resources(self) -> Mapping[str, Any]:
+        """The open resources of the registry by name, and `settings`."""
+        return MappingProxyType(self._arguments)
+
+    @property
     def loading(self) -> bool:
         """Whether a preloaded model is still being made."""
         return any(not task.done() for name, task in self._made.items() if self._served[name].preload)
@@ -70,7 +75,7 @@ class PipelineService:
         """Return a model of a kind; raise a CompletionError if there is none."""
         registered = self._served.get(name)
         if registered is None:
-            raise ModelNotFoundError(name, known=self._served)
+            raise ModelNotFoundError(name)  # names none: the model service may hide some
         if registered.kind != kind:
             raise InvalidRequestError(f"The model '{name}' is for {registered.kind}, not for {kind}.", param="model")
         return registered
@@ -80,6 +85,10 @@ class PipelineService:
         if registered.outlives_client:
             finish_without_client()
         return await self._make(registered) if registered.is_managed else registered.function
+
+    def names(self, kind: str) -> list[str]:
+        """Return the names of the models of a kind."""
+        return [name for name, registered in self._served.items() if registered.kind == kind]
 
     def handles_n(self, model: str) -> bool:
         """Return whether a model makes all `n` choices of a request itself."""
@@ -94,7 +103,7 @@ class PipelineService:
         """Open the resources and preload models; at the end close the models, then the resources."""
         async with AsyncExitStack() as stack:
             for name, resource in self._pipelines.resources.items():
-                opened = resource(*arguments_of(resource, {"settings": self._settings}))
+                opened = resource(*arguments_of(resource, self._arguments))
                 self._arguments[name] = await anext(opened)
                 stack.push_async_callback(anext, opened, None)
             preloading = [

@@ -133,7 +133,7 @@ class Pipelines:
         """Register the decorated async generator as a resource that models share, under the name of the function.
 
         Each application runs the code before `yield` at its start and the code after it at its end; factories get the
-        value by naming a parameter like the function. The generator takes nothing or `settings`.
+        value by naming a parameter like the function. The generator takes any of `settings` and earlier resources.
         """
         name = function.__name__
         if name == "settings" or name in self._resources:

@@ -94,8 +94,9 @@ def test_either_service_alone_can_be_replaced(serve: Serve) -> None:
     listing = serve(pipelines, dependencies={"model_service": given(service(list_models=lambda: ["echo", "other"]))})
     assert [model["id"] for model in listing.get("/v1/models").json()["data"]] == ["echo", "other"]
     assert message_of(ask(listing, model="echo"))["content"] == "Hello!"
-    for name in ("other", "echo-stream"):  # listed and not registered, or the other way round
-        assert error_of(ask(listing, model=name))["code"] == "model_not_found"
+    for name, fact in (("other", "is not served here"), ("echo-stream", "does not exist. Available: echo, other")):
+        error = error_of(ask(listing, model=name))  # listed and not registered, or the other way round
+        assert (error["code"], error["message"]) == ("model_not_found", f"The model '{name}' {fact}.")
 
 
 def test_a_provider_may_be_called_for_each_request(serve: Serve) -> None:

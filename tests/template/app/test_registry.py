@@ -150,7 +150,7 @@ async def test_a_factory_or_resource_takes_only_settings_and_resources_and_those
     model.events.clear()
 
     pipelines.resource(lambda pool: resource_called("second")())
-    with pytest.raises(TypeError, match=r"takes pool, which is neither .*Available: settings\."):
+    with pytest.raises(TypeError, match=r"takes pool, which is neither .*Available: settings, first\."):
         await running(pipelines).__aenter__()
     assert model.events == ["opened", "closed"]
 

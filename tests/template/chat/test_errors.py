@@ -41,7 +41,7 @@ FOREIGN = {"status_code": 418, "detail": "A.", "headers": {"x-brew": "tea"}}
 INVALID, SERVER = "invalid_request_error", "server_error"
 OVERLOADED = "The server is overloaded. Try again in a moment."
 TOOK_TOO_LONG = "The completion took longer than 1.5 s."
-NO_MODEL = "The model 'x' does not exist. Available: "
+NO_MODEL = "The model 'x' "
 RAISED: list[tuple[Exception, int, Json]] = [
     *((CompletionError("A.", status=status), status, fields(INVALID)) for status in (400, 401, 403, 404, 409, 422)),
     (CompletionError("A.", status=429), 429, fields("rate_limit_error")),
@@ -57,9 +57,13 @@ RAISED: list[tuple[Exception, int, Json]] = [
         (
             ModelNotFoundError("x", known=known),
             404,
-            fields(INVALID, message=f"{NO_MODEL}{names}.", param="model", code="model_not_found"),
+            fields(INVALID, message=f"{NO_MODEL}{fact}.", param="model", code="model_not_found"),
         )
-        for known, names in ((["b", "a"], "a, b"), ([], "none"))
+        for known, fact in (
+            (["b", "a"], "does not exist. Available: a, b"),
+            ([], "does not exist. Available: none"),
+            (None, "is not served here"),
+        )
     ),
     (HTTPException("A.", status_code=401), 401, fields(INVALID, code="invalid_api_key")),
     (HTTPException("A.", status_code=409), 409, fields(INVALID)),
