@@ -74,9 +74,23 @@ bench *args:
 new path *args:
     uv run --group template copier copy --trust --vcs-ref=HEAD {{ args }} {{ quote(justfile_directory()) }} {{ quote(path) }}
 
-# Write the exact versions of everything to requirements.lock, without addresses; with an extra: `just lock --extra ray`.
+# requirements.lock has the hashes for the image, without addresses; the list in pyproject.toml is what `uv run` obeys.
+# Write the versions of all packages to requirements.lock and pyproject.toml; `just lock --upgrade` takes the newest.
 lock *args:
-    uv export --quiet --no-header --output-file requirements.lock "$@"
+    #!/usr/bin/env -S uv run --no-project python
+    import re, subprocess, sys
+    from pathlib import Path
+
+    project, lock = Path("pyproject.toml"), Path("requirements.lock")
+    text = project.read_text(encoding="utf-8")
+    before, after = re.split(r"(?<=^constraint-dependencies = \[\n)(?:    .*\n)*", text, maxsplit=1, flags=re.MULTILINE)
+    project.write_text(before + after, encoding="utf-8")  # uv.lock still has these versions, and uv prefers them
+    export = ["uv", "export", "--quiet", "--no-header", "--all-extras", "--output-file", lock, *sys.argv[1:]]
+    if subprocess.run(export).returncode:
+        project.write_text(text, encoding="utf-8")
+        sys.exit(1)
+    versions = re.findall(r"^(\S+==.*?) \\?$", lock.read_text(encoding="utf-8"), re.MULTILINE)
+    project.write_text(before + "".join(f'    "{version}",\n' for version in versions) + after, encoding="utf-8")
 
 # Look the versions of requirements.lock up for known vulnerabilities; fails if the registry does not answer.
 audit:
