@@ -25,8 +25,8 @@ from schemas.models import Model, ModelList
 class OpenAIController(Controller):
     """The models, and chat completions by them.
 
-    It declares none of the dependencies that its handlers name: `app/web/dependencies.py` has their defaults, and a
-    subclass, a router or `create_app` may replace any.
+    It declares none of the dependencies that its handlers name: `app/web/dependencies.py` has their defaults, and
+    `app/extensions.py`, a router or a subclass may replace any.
     """
 
     tags = ("openai",)

@@ -25,7 +25,7 @@ def test_creating_an_application_starts_nothing_and_reads_the_environment_unless
 
 
 def test_it_serves_the_models_of_the_project_and_may_start_again() -> None:
-    app = create_app(settings=Settings())
+    app = create_app(settings=Settings(), pipelines=pipelines)
     expected = {name for name, model in pipelines.models.items() if model.when(Settings())}
     for _ in range(2):
         with TestClient(app) as client:

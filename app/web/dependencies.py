@@ -16,7 +16,7 @@ NO_HOOKS = Hooks()
 
 
 def default_dependencies(pipelines: PipelineService) -> dict[str, Provide]:
-    """Return the providers by name; `create_app(dependencies=…)`, a router or a controller may replace any.
+    """Return the providers by name; `app/extensions.py`, a router or a controller may replace any.
 
     Args:
         pipelines: The models of the application's registry. A provider of another completion service can ask for it by

@@ -1,16 +1,16 @@
 """The README and the pages of `docs/` are true: what they show runs, and what they name is there.
 
 A block whose fence says `not run: …`, and why, is only read. Every other block of code is run, as it is but for the
-port: the shell starts a server if it says `litestar run`, and else asks one; Python that registers models or makes an
-application is served and asked, and else asks itself.
+port: the shell starts a server if it says `litestar run`, and else asks one; Python that registers models or extends
+the application is served and asked, and else asks itself.
 """
 
 import os
 import re
-import runpy
 import subprocess
 import sys
 from collections.abc import Iterator
+from importlib import import_module
 from pathlib import Path
 
 import pytest
@@ -18,6 +18,10 @@ from litestar.testing import TestClient
 from msgspec import Struct
 from openai import OpenAI
 
+from app import extensions
+from app import pipelines as project
+from app.app import create_app
+from app.registry import Pipelines
 from app.settings import Settings
 from tests.conftest import KEY, PATIENCE, ROOT, openai_of
 from tests.template.e2e.connection import says
@@ -31,7 +35,8 @@ INSTALLING = "pip install uv && "  # by which this very test was started
 FENCE = re.compile(r"^```(\w*)(?: not run: ([^\n]+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 EMBEDS = re.compile(r"\bpipelines\.embedder(?:_factory)?\(")
 REGISTERS = re.compile(r"\bpipelines\.(?:model|add|factory|embedder|embedder_factory)\(\s*\"([^\"]+)\"")
-ROUTE = re.compile(r"^@get\(\"([^\"]+)\"", re.MULTILINE)
+ROUTE = re.compile(r"@(get|post)\(\"([^\"]+)\"")
+ROUTER = re.compile(r"Router\(\s*\"/([^\"]+)\"")
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
 OUR_FILE = re.compile(r"(?<![\w/.])((?:app|controllers|docs|schemas|tests)/[\w./-]*\w)")
 RECIPE = re.compile(r"uv run just ([a-z]+)")
@@ -61,8 +66,8 @@ class Block(Struct, frozen=True):
             return "read"
         if self.language == "sh":
             return "starting" if "litestar run" in self.text else "asking"
-        if "\napp = " in self.text:
-            return "application"
+        if "from app.extensions import" in self.text:
+            return "extension"
         return "models" if self.models else "asking"
 
 
@@ -155,16 +160,24 @@ def test_a_model_answers(block: Block, documented: OpenAI) -> None:
             assert answer_of(documented, model), model
 
 
-@of_kind("application")
-def test_an_application_is_served(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@of_kind("extension")
+def test_an_extended_application_answers(block: Block, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("API_KEYS", KEY)
-    (tmp_path / "block.py").write_text(block.text, encoding="utf-8")
-    headers = {"authorization": f"Bearer {KEY}"}
-    with TestClient(runpy.run_path(str(tmp_path / "block.py"))["app"]) as http:
-        client = openai_of(http)
-        assert answer_of(client, client.models.list().data[0].id)
-        for path in ROUTE.findall(block.text):
-            http.get(path, headers=headers).raise_for_status()
+    monkeypatch.setattr(project, "pipelines", registry := Pipelines())
+    registry.add("echo", project.echo)
+    for name in extensions.__annotations__:
+        monkeypatch.setattr(extensions, name, type(getattr(extensions, name))())
+    monkeypatch.syspath_prepend(tmp_path)
+    name = re.sub(r"\W", "_", str(block))
+    (tmp_path / f"{name}.py").write_text(block.text, encoding="utf-8")
+    import_module(name)
+    with TestClient(create_app()) as http:
+        http.headers["authorization"] = f"Bearer {KEY}"
+        for path in ["", *ROUTER.findall(block.text)]:
+            client = openai_of(http).with_options(base_url=f"{http.base_url}/{path}/v1")
+            assert answer_of(client, client.models.list().data[0].id)
+        for method, path in ROUTE.findall(block.text):
+            http.request(method, path, json={"text": "Hello!"} if method == "post" else None).raise_for_status()
 
 
 @of_kind("read")
@@ -175,7 +188,7 @@ def test_python_that_is_not_run_is_python(block: Block) -> None:
 
 
 def test_there_are_blocks_of_every_kind_and_none_is_lost() -> None:
-    assert {block.kind for block in BLOCKS} == {"read", "starting", "asking", "models", "application"}
+    assert {block.kind for block in BLOCKS} == {"read", "starting", "asking", "models", "extension"}
     fences = sum(page.read_text(encoding="utf-8").count("\n```") for page in PAGES)
     assert fences == 2 * sum(len(FENCE.findall(page.read_text(encoding="utf-8"))) for page in PAGES)
     assert not [block.place for block in BLOCKS if block.language == "js" and block.kind != "read"]
