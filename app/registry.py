@@ -38,6 +38,7 @@ class Options(TypedDict, total=False):
     owned_by: str | None
     created: int | None
     prompt: str
+    conformance: bool
     outlives_client: bool
     preload: bool | None
     handles_n: bool
@@ -56,6 +57,7 @@ class RegisteredModel(Struct, frozen=True, kw_only=True):
     owned_by: str | None = None
     created: int | None = None
     prompt: str = "Hello!"
+    conformance: bool = True
     outlives_client: bool = False
     preload: bool | None = None
     handles_n: bool = False
@@ -149,11 +151,11 @@ class Pipelines:
             function: Answers the messages, see `app.services.CompletionService.complete`. A callable object may have
                 the methods `start` and `close`, as with `factory`.
             **options: `owned_by` and `created` (Unix seconds), by default the setting `OWNED_BY` and the time at which
-                `app/pipelines.py` was changed; `prompt`, a question that the conformance tests ask;
-                `outlives_client`, to run to the end although the client has left; `preload`, True to make the model
-                before the server is ready, False to make it at its first request; `handles_n`, to get the parameter `n`
-                of a request instead of being asked once for each choice; `when`, a function of the settings that
-                decides whether the model is served.
+                `app/pipelines.py` was changed; `prompt`, a question that the conformance tests ask; `conformance`,
+                False to leave the model out of these tests; `outlives_client`, to run to the end although the client
+                has left; `preload`, True to make the model before the server is ready, False to make it at its first
+                request; `handles_n`, to get the parameter `n` of a request instead of being asked once for each
+                choice; `when`, a function of the settings that decides whether the model is served.
 
         Raises:
             ValueError: The name is empty or taken.

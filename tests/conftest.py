@@ -36,7 +36,11 @@ SERVER_ERROR = "The server had an error while processing the request."
 PATIENCE = 60.0  # seconds until a test gives up waiting
 KEY = "sk-of-the-tests"
 ASKS: Json = {"model": "test", "messages": [{"role": "user", "content": "Hello!"}]}
-OFFERED = [name for name, model in pipelines.models.items() if model.kind == CHAT and model.when(Settings.load())]
+OFFERED = [
+    name
+    for name, model in pipelines.models.items()
+    if model.kind == CHAT and model.conformance and model.when(Settings.load())
+]
 
 
 def pytest_report_header() -> str:  # pack: template
@@ -100,6 +104,58 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
 def registered(request: pytest.FixtureRequest) -> RegisteredModel:
     """Each model of `app/pipelines.py` that a server with the settings of the environment offers."""
     return pipelines.models[request.param]
+
+
+class Asked:
+    """A model and its answers to its prompt: each is requested when a test first needs it, and kept, failed or not."""
+
+    def __init__(self, registered: RegisteredModel, client: httpx.Client) -> None:
+        self.name, self.prompt, self.client = registered.name, registered.prompt, client
+        self.request: Json = {"model": self.name, "messages": [{"role": "user", "content": self.prompt}]}
+        self._kept: dict[str, Response] = {}
+
+    def __str__(self) -> str:
+        return f"The model {self.name!r}"
+
+    @property
+    def whole(self) -> Response:
+        return self.ask("whole")
+
+    @property
+    def stream(self) -> Response:
+        return self.ask("stream", stream=True)
+
+    @property
+    def stream_with_usage(self) -> Response:
+        return self.ask("stream with usage", stream=True, stream_options={"include_usage": True})
+
+    def ask(self, kind: str, **fields: object) -> Response:
+        """Return the answer of this kind, which is requested with these fields."""
+        if kind not in self._kept:
+            self.skip_if_failing()
+            try:
+                self._kept[kind] = self.client.post("/chat/completions", json=self.request | fields)
+            except httpx.HTTPError as error:
+                self._kept[kind] = Response(504, text=repr(error))
+        assert self._kept[kind].is_success, f"{self} failed to answer its prompt: {self._kept[kind].text}"
+        return self._kept[kind]
+
+    def skip_if_failing(self) -> None:
+        """Skip the test if the first answer was a failure, as that of a model whose upstream is down."""
+        first = next(iter(self._kept.values()), None)
+        if first is not None and first.is_error:
+            pytest.skip(f"{self} failed at first, and is not asked again: {first.text}")
+
+
+@pytest.fixture(scope="session")
+def asked_models() -> dict[tuple[str, str], Asked]:
+    return {}
+
+
+@pytest.fixture(scope="module")
+def asked(registered: RegisteredModel, server: httpx.Client, asked_models: dict[tuple[str, str], Asked]) -> Asked:
+    """A registered model, with its answers to the tests of all modules."""
+    return asked_models.setdefault((str(server.base_url), registered.name), Asked(registered, server))
 
 
 @contextmanager
