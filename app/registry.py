@@ -1,7 +1,10 @@
 """The registry of models: functions that `app/pipelines.py` declares, and how each is served."""
 
+import inspect
 import typing  # pack: embeddings
 from collections.abc import AsyncIterator, Awaitable, Callable, Mapping
+from functools import partial
+from textwrap import shorten
 from types import MappingProxyType
 from typing import Any, TypeAlias, TypedDict, TypeVar, Unpack
 
@@ -26,6 +29,7 @@ CHECKS = {
 When: TypeAlias = Callable[[Settings], object]
 Factory: TypeAlias = Callable[..., ModelFunction | Awaitable[ModelFunction]]
 Resource: TypeAlias = Callable[..., AsyncIterator[Any]]
+MAX_DESCRIPTION = 300  # characters of a docstring
 M = TypeVar("M", bound=ModelFunction)
 F = TypeVar("F", bound=Factory)
 E = TypeVar("E", bound=Callable[typing.Concatenate[list[Any], ...], Any])  # pack: embeddings
@@ -37,6 +41,7 @@ class Options(TypedDict, total=False):
 
     owned_by: str | None
     created: int | None
+    description: str | None
     prompt: str
     conformance: bool
     outlives_client: bool
@@ -56,6 +61,7 @@ class RegisteredModel(Struct, frozen=True, kw_only=True):
     is_factory: bool
     owned_by: str | None = None
     created: int | None = None
+    description: str | None = None
     prompt: str = "Hello!"
     conformance: bool = True
     outlives_client: bool = False
@@ -74,6 +80,8 @@ class RegisteredModel(Struct, frozen=True, kw_only=True):
             id=self.name,
             owned_by=UNSET if self.owned_by is None else self.owned_by,
             created=UNSET if self.created is None else self.created,
+            description=(_summary(self.function) if self.description is None else self.description) or UNSET,
+            type=UNSET if self.kind == CHAT else self.kind,  # pack: embeddings
         )
 
     @property
@@ -151,11 +159,12 @@ class Pipelines:
             function: Answers the messages, see `app.services.CompletionService.complete`. A callable object may have
                 the methods `start` and `close`, as with `factory`.
             **options: `owned_by` and `created` (Unix seconds), by default the setting `OWNED_BY` and the time at which
-                `app/pipelines.py` was changed; `prompt`, a question that the conformance tests ask; `conformance`,
-                False to leave the model out of these tests; `outlives_client`, to run to the end although the client
-                has left; `preload`, True to make the model before the server is ready, False to make it at its first
-                request; `handles_n`, to get the parameter `n` of a request instead of being asked once for each
-                choice; `when`, a function of the settings that decides whether the model is served.
+                `app/pipelines.py` was changed; `description`, what the list of models says of it, by default the first
+                paragraph of the docstring of the function, factory or class; `prompt`, a question that the conformance
+                tests ask; `conformance`, False to leave the model out of these tests; `outlives_client`, to run to the
+                end although the client has left; `preload`, True to make the model before the server is ready, False to
+                make it at its first request; `handles_n`, to get the parameter `n` of a request instead of being asked
+                once for each choice; `when`, a function of the settings that decides whether the model is served.
 
         Raises:
             ValueError: The name is empty or taken.
@@ -187,3 +196,12 @@ class Pipelines:
                 f"Two models are called {new.name!r}: {place_of(old.function)} and {place_of(new.function)}."
             )
         self._models[new.name] = new
+
+
+def _summary(function: Callable[..., Any]) -> str:
+    """Return the first paragraph of the docstring of a function, or of the class of a callable object."""
+    while isinstance(function, partial):
+        function = function.func
+    doc = inspect.cleandoc(getattr(function, "__doc__", None) or "")
+    is_generated = doc.startswith(f"{type(function).__name__}(")  # by `dataclass`
+    return "" if is_generated else shorten(doc.split("\n\n")[0], MAX_DESCRIPTION, placeholder=" …")

@@ -10,5 +10,5 @@ models = Pipelines()
 
 @models.embedder_factory("wordllama", preload=False, when=lambda _: is_installed())
 def wordllama() -> StaticEmbedder:
-    """Return vectors of words, which are loaded when they are first asked for."""
+    """Make small, fast vectors of texts from the vectors of their words."""
     return StaticEmbedder()

@@ -13,7 +13,7 @@ models = Pipelines()
 
 @models.model("tools", prompt="What is the weather in Paris?")
 def tools(model: str, messages: Messages, body: Body) -> str | ChatCompletion:
-    """Call the client's first tool, and answer with what the tool returned."""
+    """Call the first tool of the request, and answer with what it returned."""
     if messages[-1]["role"] == "tool":
         return f"The tool says: {last_text(messages)}"
     functions = [tool["function"] for tool in body.get("tools") or [] if "function" in tool]
@@ -27,7 +27,7 @@ def tools(model: str, messages: Messages, body: Body) -> str | ChatCompletion:
 
 @models.model("reasoning")
 async def reasoning(model: str, messages: Messages, body: Body) -> AsyncIterator[str | Delta]:
-    """Stream reasoning before the answer."""
+    """Stream reasoning, and then the number of characters of the last message."""
     question = last_text(messages)
     yield Delta(reasoning_content=f"The user wrote {len(question)} characters. ")
     yield Delta(reasoning_content="I shall tell them so.")
@@ -48,7 +48,7 @@ class Progress:
 
 @models.model("events")
 async def events(model: str, messages: Messages, body: Body) -> AsyncIterator[str | Progress]:
-    """Send status events beside the answer."""
+    """Turn the last message around, and send status events beside it."""
     yield Progress("Reading your message", done=False)
     answer = last_text(messages)[::-1]
     yield Progress("Turned it around", done=True)

@@ -16,7 +16,10 @@ def haystack_embedder(component: AnyComponent) -> "HaystackEmbedder":
 
 
 class HaystackEmbedder(ServedPipeline, frozen=True):
-    """A component as an embedder; `haystack_embedder` makes it."""
+    """A Haystack embedder.
+
+    `haystack_embedder` makes it as a model.
+    """
 
     takes_documents: bool
 

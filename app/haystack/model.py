@@ -89,7 +89,10 @@ class ServedPipeline(Struct, frozen=True):
 
 
 class HaystackModel(ServedPipeline, frozen=True):
-    """A pipeline as a model; `haystack_pipeline` makes it."""
+    """A Haystack pipeline.
+
+    `haystack_pipeline` makes it as a model.
+    """
 
     interface: PipelineInterface
     on_event: OnEvent

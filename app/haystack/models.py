@@ -11,7 +11,7 @@ models = Pipelines()
 
 @models.factory("rag", prompt="What happens when the client leaves?")
 def rag(settings: Settings) -> ModelFunction:
-    """Build a Haystack pipeline that answers from documents."""
+    """Answer questions from documents, by a Haystack pipeline, and name the sources."""
     from app.haystack.rag import rag_model
 
     return rag_model(settings)
@@ -19,7 +19,7 @@ def rag(settings: Settings) -> ModelFunction:
 
 @models.factory("chat", when=lambda settings: settings.openai_model != "")
 def chat(settings: Settings) -> ModelFunction:
-    """Build a proxy to any OpenAI-compatible upstream."""
+    """Pass the chat on to the model of an OpenAI-compatible server."""
     from app.haystack.model import haystack_component
     from app.haystack.upstream import upstream_generator, upstream_parameters
 

@@ -16,5 +16,5 @@ models = Pipelines()
     when=lambda settings: is_installed(settings.local_model_path),
 )
 def local(settings: Settings) -> LocalModel:
-    """Load a language model into this process."""
+    """Answer by a small language model that runs in this process."""
     return local_model(settings.local_model_path)

@@ -1,12 +1,17 @@
 // A model's response, shown while it streams in.
 import { copyButton, element, errorBox, isSubmitKey } from "./dom.js";
 import { Markdown } from "./markdown.js";
+import { Recording } from "./recording.js";
 import { Stats } from "./stats.js";
+import { Thinking } from "./thinking.js";
 
 export class Answer {
   /** `sendResults` takes the tool messages that the user fills in, and returns whether they were sent. */
   constructor(model, sendResults) {
+    this.model = model;
     this.sendResults = sendResults;
+    this.recording = new Recording();
+    this.thinking = new Thinking();
     this.calls = []; // tool calls in the API's form
     this.cards = []; // the element of each tool call
     this.body = element("div", { className: "text" });
@@ -25,7 +30,24 @@ export class Answer {
     );
   }
 
+  /** Return the answer in a form to store; `restore` shows it again. */
+  save() {
+    const { model, recording, end } = this;
+    return { answer: { model, end, chunks: recording.chunks, stats: this.stats.save(), seconds: this.thinking.elapsed } };
+  }
+
+  static restore({ model, end, chunks, stats, seconds }, sendResults) {
+    const answer = new Answer(model, sendResults);
+    chunks.forEach((chunk) => answer.add(chunk));
+    answer.thinking.restore(seconds);
+    answer.stats.restore(stats);
+    if (end?.isComplete) answer.complete();
+    else answer.interrupt(end?.error); // it was still running if there is no end
+    return answer;
+  }
+
   add(chunk) {
+    this.recording.add(chunk);
     if (chunk.event) this.addEvent(chunk.event);
     if (chunk.usage?.total_tokens) this.stats.usage = chunk.usage;
     for (const { index, delta, finish_reason: reason } of chunk.choices ?? []) {
@@ -47,7 +69,8 @@ export class Answer {
   /** Add a delta; return whether it had any content. */
   addDelta(delta) {
     const reasoning = delta.reasoning_content ?? delta.reasoning;
-    if (reasoning) this.addReasoning(reasoning);
+    if (reasoning) this.section("thinking", () => this.thinking.root, "before") && this.thinking.add(reasoning);
+    if (delta.content || delta.refusal || delta.tool_calls?.length) this.thinking.end();
     if (delta.content) this.markdown.append(delta.content);
     if (delta.refusal) this.markdown.append(delta.refusal);
     (delta.tool_calls ?? []).forEach((call, position) => this.addCall(call, call.index ?? position));
@@ -59,18 +82,19 @@ export class Answer {
     this.frame = null;
     this.markdown.render();
     this.stats.render();
-    if (this.markdown.text && this.sections.reasoning) this.sections.reasoning.classList.remove("thinking");
     this.renderAfter = startedAt + 2 * (performance.now() - startedAt);
   }
 
   /** Handle the regular end of the stream. */
   complete() {
+    this.end = { isComplete: true };
     if (this.calls.length) this.askForResults();
     else if (!this.markdown.text) this.note("The model returned no text.");
   }
 
   /** Handle an early end, by an error or by the user. Tool calls are dropped, as they may be incomplete. */
   interrupt(error) {
+    this.end = { error: error && { ...error, message: error.message } };
     this.calls = [];
     if (error) this.stats.root.before(errorBox(error));
     else this.note("Stopped.");
@@ -81,7 +105,7 @@ export class Answer {
     cancelAnimationFrame(this.frame);
     this.render();
     this.root.removeAttribute("aria-busy");
-    this.sections.reasoning?.classList.remove("thinking");
+    this.thinking.end();
     const text = () => this.markdown.text;
     this.actions.append(...(text() ? [copyButton("Copy", text)] : []), ...actions);
   }
@@ -120,11 +144,6 @@ export class Answer {
       (where === "after" ? this.stats.root : this.body).before(created);
       return created;
     })());
-  }
-
-  addReasoning(text) {
-    const create = () => element("details", { className: "reasoning thinking" }, element("summary", {}, "Reasoning"), element("p"));
-    this.section("reasoning", create, "before").lastChild.append(text);
   }
 
   addCall({ id, function: called }, index) {

@@ -10,7 +10,7 @@ export class ApiError extends Error {
 
 export async function listModels(key) {
   const response = await request("v1/models", key);
-  return parse(response, async () => (await response.json()).data.map(({ id, owned_by }) => ({ id, owned_by })));
+  return parse(response, async () => (await response.json()).data.map(({ id, type, owned_by, description }) => ({ id, type, owned_by, description })));
 }
 
 export async function fetchDocument(key) {

@@ -1,13 +1,15 @@
-// The conversation: its messages, and the request in progress.
+// The conversation: its turns, and the request in progress.
 import { Answer } from "./answer.js";
 import { ApiError } from "./api.js";
-import { byId, element } from "./dom.js";
+import { byId, element, moveFocus } from "./dom.js";
+import { loadTurns, storeTurns } from "./history.js";
+import { Message } from "./message.js";
 import { models } from "./models.js";
 import { follow, scrollToEnd } from "./scrolling.js";
-import { checkSettings, key, requestBody, selectedApi, showKeyHint } from "./settings.js";
+import { checkSettings, explained, key, requestBody, selectedApi, showSettings } from "./settings.js";
 
-const [page, prompt, log] = ["page", "prompt", "log"].map(byId);
-const conversation = []; // the messages so far
+const log = byId("log");
+const turns = []; // each a Message or an Answer
 let running = null; // the AbortController of the request in progress
 
 /** Return whether a request can be sent now; show the settings if they are why not. */
@@ -16,76 +18,119 @@ export const canSend = () => !running && checkSettings();
 export const stop = () => running?.abort();
 
 /** Add the user's message and send the conversation. */
-export function ask(text) {
-  conversation.push(...missingResults());
-  addMessage({ role: "user", content: text }, text);
+export function ask(content) {
+  addMessage({ role: "user", content });
   send();
 }
 
 /** Return the messages of the request that a new message would send; without one, of the last request. */
 export function messagesFor(text) {
-  const added = text.trim() ? [{ role: "user", content: text }] : [];
-  if (added.length) return [...conversation, ...missingResults(), ...added];
-  const sent = conversation.slice(0, conversation.findLastIndex(({ role }) => role !== "assistant") + 1);
-  return sent.length ? sent : [{ role: "user", content: "Hello!" }];
+  if (text.trim()) return [...messages(), { role: "user", content: text }];
+  const sent = turns.slice(0, turns.findLastIndex((turn) => turn instanceof Message) + 1);
+  return sent.length ? messages(sent) : [{ role: "user", content: "Hello!" }];
 }
 
 export function clear() {
   stop();
-  conversation.length = 0;
-  log.replaceChildren();
+  removeFrom(turns[0]);
+  save();
   byId("welcome").hidden = false;
-  prompt.focus();
+  byId("prompt").focus();
+}
+
+/** Show the stored conversation. */
+export function restore() {
+  try {
+    for (const { message, answer } of loadTurns()) show(answer ? Answer.restore(answer, sendResults) : new Message(message, resend));
+  } catch {
+    removeFrom(turns[0]); // what is stored is none of this page's
+  }
+  turns.filter((turn) => turn instanceof Answer).forEach(finish);
+  follow();
+}
+
+function save() {
+  storeTurns(turns.map((turn) => turn.save()));
+}
+
+/** Return the messages of turns. A tool call left open gets a result, which the API requires. */
+function messages(of = turns) {
+  return of.flatMap(({ message }, index) => {
+    const isOpen = of[index + 1]?.message?.role !== "tool";
+    const missing = isOpen ? (message?.tool_calls ?? []) : [];
+    return message ? [message, ...missing.map(({ id }) => ({ role: "tool", tool_call_id: id, content: "Not run." }))] : [];
+  });
 }
 
 async function send() {
-  const answer = new Answer(models.value, sendResults);
-  log.append(answer.root);
+  let needsKey = false;
+  const body = requestBody(models.value, messages());
+  const answer = show(new Answer(models.value, sendResults));
   const controller = new AbortController();
   setRunning(controller);
   try {
-    const body = requestBody(models.value, conversation);
     const options = { key: key.value, signal: controller.signal, footer: answer.stats.root };
     for await (const chunk of selectedApi().complete(body, options)) answer.add(chunk);
     answer.complete();
   } catch (error) {
-    const shown = error instanceof ApiError ? error : new ApiError("Unexpected response from the server.");
+    const shown = error instanceof ApiError ? explained(error) : new ApiError("Unexpected response from the server.");
     answer.interrupt(controller.signal.aborted ? null : shown);
-    if (error.status === 401) showKeyHint(error.message, true);
+    needsKey = shown.status === 401 && !byId("prompt").value; // unless the user is already typing
   }
-  if (answer.message && answer.root.isConnected) conversation.push(answer.message); // not connected: a new chat has begun
+  finish(answer);
+  save();
+  setRunning(null);
+  if (needsKey) showSettings(key);
+  scrollToEnd();
+}
+
+function finish(answer) {
   const button = element("button", { type: "button", className: "quiet retry", textContent: "Retry" });
   button.addEventListener("click", () => retry(answer));
   answer.finish([button]);
-  setRunning(null);
-  scrollToEnd();
 }
 
 /** Send the results of an answer's tool calls; return whether they were sent. */
 function sendResults(results) {
   if (!canSend()) return false;
-  results.forEach((result) => addMessage(result, result.content));
+  results.forEach(addMessage);
   moveFocus();
   send();
   return true;
 }
 
-/** Return results for tool calls left open: the API requires one for each. */
-const missingResults = () => (conversation.at(-1)?.tool_calls ?? []).map(({ id }) => ({ role: "tool", tool_call_id: id, content: "Not run." }));
-
+/** Send a conversation again from an answer on, which goes with what follows it. */
 function retry(answer) {
   if (!canSend()) return;
-  if (conversation.at(-1)?.role === "assistant") conversation.pop();
-  answer.root.remove();
+  removeFrom(answer);
   moveFocus();
+  follow();
   send();
 }
 
-function addMessage(message, text) {
-  conversation.push(message);
-  byId("welcome").hidden = true;
-  log.append(element("article", { className: `message ${message.role}`, "aria-label": message.role === "tool" ? "Tool result" : "You" }, text));
+/** Send a message with other content in place of a message and what follows it. */
+function resend(message, content) {
+  if (!canSend()) return;
+  removeFrom(message);
+  moveFocus();
+  ask(content);
+}
+
+function removeFrom(turn) {
+  if (turn) turns.splice(turns.indexOf(turn)).forEach(({ root }) => root.remove());
+}
+
+function addMessage(message) {
+  show(new Message(message, resend));
+  save();
   follow();
+}
+
+function show(turn) {
+  turns.push(turn);
+  byId("welcome").hidden = true;
+  log.append(turn.root);
+  return turn;
 }
 
 /** Show Send or Stop, and announce the state to screen readers. */
@@ -95,12 +140,10 @@ function setRunning(controller) {
   if (document.activeElement === byId(hidden)) moveFocus();
   byId(shown).hidden = false;
   byId(hidden).hidden = true;
+  document.body.classList.toggle("running", running !== null);
   byId("status").textContent = running ? "Generating …" : "Response finished.";
 }
 
-/** Move the focus off an element that goes away: to the prompt, or on a phone, where that opens the keyboard, to the page. */
-function moveFocus() {
-  (matchMedia("(hover: none)").matches ? page : prompt).focus();
-}
-
+addEventListener("pagehide", () => running && save());
+document.addEventListener("visibilitychange", () => running && save()); // a phone ends pages in the background without a word
 new ResizeObserver(() => running && scrollToEnd()).observe(log);

@@ -1,5 +1,7 @@
 // DOM helpers. Text is inserted as text and never parsed as HTML, so a model's output cannot inject markup.
 
+export const SVG = "http://www.w3.org/2000/svg";
+
 /** Create an element. A property named `role` or with a dash is an attribute; children are elements or strings. */
 export function element(name, properties = {}, ...children) {
   const created = document.createElement(name);
@@ -9,6 +11,16 @@ export function element(name, properties = {}, ...children) {
   }
   created.append(...children);
   return created;
+}
+
+/** Create an icon of 20 by 20 units from the path of its lines. */
+export function icon(path) {
+  const [svg, line] = ["svg", "path"].map((name) => document.createElementNS(SVG, name));
+  line.setAttribute("d", path);
+  svg.setAttribute("viewBox", "0 0 20 20");
+  svg.setAttribute("aria-hidden", "true");
+  svg.append(line);
+  return svg;
 }
 
 /** Create an alert that shows an `ApiError`. */
@@ -24,21 +36,9 @@ export const byId = (id) => document.getElementById(id);
 /** Whether a keydown event submits: Enter without Shift, unless it ends an IME composition (key code 229 in Safari). */
 export const isSubmitKey = (event) => event.key === "Enter" && !event.shiftKey && !event.isComposing && event.keyCode !== 229;
 
-/** Return the API key stored for this tab; empty if there is none, or the browser blocks storage. */
-export function loadKey() {
-  try {
-    return sessionStorage.getItem("key") ?? "";
-  } catch {
-    return "";
-  }
-}
-
-export function storeKey(key) {
-  try {
-    sessionStorage.setItem("key", key);
-  } catch {
-    // storage is blocked: the key is lost on reload
-  }
+/** Move the focus off an element that goes away: to the prompt, or on a phone, where that opens the keyboard, to the page. */
+export function moveFocus() {
+  byId(matchMedia("(hover: none)").matches ? "page" : "prompt").focus();
 }
 
 /** Create a button that copies what `text()` returns and confirms it for a moment. */

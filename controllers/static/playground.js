@@ -1,22 +1,29 @@
 // The page at /: a chat with the server's models.
 import "./code.js";
-import { ask, canSend, clear, stop } from "./conversation.js";
+import { ask, canSend, clear, restore, stop } from "./conversation.js";
 import { byId, isSubmitKey } from "./dom.js";
 import { loadModels, models } from "./models.js";
 import { key, showSettings, toggleSettings } from "./settings.js";
+import { load, store } from "./storage.js";
 
 const [composer, prompt] = ["composer", "prompt"].map(byId);
+
+function setPrompt(text) {
+  prompt.value = text;
+  store("draft", text);
+}
 
 composer.addEventListener("submit", (event) => {
   event.preventDefault();
   const text = prompt.value;
   if (!models.value) return loadModels();
   if (!text.trim() || !canSend()) return;
-  prompt.value = "";
+  setPrompt("");
   toggleSettings(false);
   ask(text);
 });
 
+prompt.addEventListener("input", () => store("draft", prompt.value));
 prompt.addEventListener("keydown", (event) => {
   if (!isSubmitKey(event)) return;
   event.preventDefault();
@@ -27,5 +34,7 @@ addEventListener("keydown", (event) => event.key === "Escape" && !byId("code").o
 byId("stop").addEventListener("click", stop);
 byId("new").addEventListener("click", clear);
 
+setPrompt(prompt.value || (load("draft") ?? ""));
+restore();
 await loadModels();
 if (key.getAttribute("aria-invalid") === "true" && !prompt.value) showSettings(key); // unless the user is already typing

@@ -1,7 +1,7 @@
 // Scrolling: the end of the conversation stays in view until the user scrolls up.
-import { byId } from "./dom.js";
+import { byId, moveFocus } from "./dom.js";
 
-const page = byId("page");
+const [page, log, down] = ["page", "log", "down"].map(byId);
 let isFollowing = true;
 let lastTop = 0; // the previous scroll position
 
@@ -16,9 +16,22 @@ export function follow() {
   scrollToEnd();
 }
 
+const remaining = () => page.scrollHeight - page.scrollTop - page.clientHeight;
+
+function showButton() {
+  down.hidden = !log.childElementCount || remaining() < 100;
+}
+
 page.addEventListener("scroll", () => {
-  const remaining = page.scrollHeight - page.scrollTop - page.clientHeight;
   const isUp = page.scrollTop < lastTop;
-  isFollowing = remaining < (isUp ? 1 : 40) || (isFollowing && !isUp);
+  isFollowing = remaining() < (isUp ? 1 : 40) || (isFollowing && !isUp);
   lastTop = page.scrollTop;
+  showButton();
 });
+
+down.addEventListener("click", () => {
+  follow();
+  moveFocus();
+});
+
+new ResizeObserver(showButton).observe(log);

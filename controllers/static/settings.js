@@ -1,7 +1,8 @@
 // The settings beside the conversation: the parameters of a request, and the API key.
 import { CHAT } from "./api.js";
-import { byId, loadKey, storeKey } from "./dom.js";
+import { byId } from "./dom.js";
 import { RESPONSES } from "./responses.js"; // pack: responses
+import { load, store } from "./storage.js";
 
 const APIS = { chat: CHAT };
 APIS.responses = RESPONSES; // pack: responses
@@ -64,6 +65,14 @@ function checkExtra() {
   return !problem;
 }
 
+/** Return an error to show: if the API key is why, in the page's own words, which the key's field has too. */
+export function explained(error) {
+  if (error.status !== 401) return error;
+  error.message = key.value ? `This API key was not accepted: ${error.message}` : "This server wants an API key. Enter it under Settings.";
+  showKeyHint(error.message, true);
+  return error;
+}
+
 /** Show a hint at the key's field: on a phone, the settings cover the page. */
 export function showKeyHint(text, isError = false) {
   byId("key-hint").textContent = text;
@@ -87,7 +96,22 @@ extra.addEventListener("input", checkExtra);
 byId("tool").addEventListener("click", () => {
   if (!checkExtra()) return;
   extra.value = JSON.stringify({ ...extraJson(), tools: [TOOL] }, null, 2);
+  storeFields();
 });
 
-key.value = loadKey();
-key.addEventListener("input", () => storeKey(key.value));
+// What the tab keeps over a reload
+
+const fields = [...byId("settings").querySelectorAll(":is(input, select, textarea):not(#key)")];
+const nameOf = (field) => field.id || `${field.name} ${field.value}`; // a radio button has no id
+const valueOf = (field) => (["checkbox", "radio"].includes(field.type) ? "checked" : "value");
+
+function storeFields() {
+  store("settings", Object.fromEntries(fields.map((field) => [nameOf(field), field[valueOf(field)]])));
+}
+
+const stored = load("settings") ?? {};
+for (const field of fields) field[valueOf(field)] = stored[nameOf(field)] ?? field[valueOf(field)];
+byId("settings").addEventListener("input", storeFields);
+
+key.value = load("key") ?? "";
+key.addEventListener("input", () => store("key", key.value));

@@ -1,8 +1,7 @@
 // The speed of a response, and a plot of the gaps between its chunks.
-import { element } from "./dom.js";
+import { SVG, element } from "./dom.js";
 
 const PLOTTED = 160; // the latest gaps
-const SVG = "http://www.w3.org/2000/svg";
 
 export class Stats {
   constructor() {
@@ -20,6 +19,16 @@ export class Stats {
     this.plot.setAttribute("role", "img");
     this.plot.append(this.path);
     this.root = element("footer", { className: "stats", hidden: true }, this.list, this.plot);
+  }
+
+  /** Return the figures, to show them again by `restore`. */
+  save() {
+    const { startedAt, firstDelay, lastAt, longestGap, chunks, usage } = this;
+    return { startedAt, firstDelay, lastAt, longestGap, chunks, usage, gaps: this.gaps.slice(-PLOTTED) };
+  }
+
+  restore(saved) {
+    Object.assign(this, saved);
   }
 
   /** Count a chunk that has just arrived. */

@@ -4,6 +4,7 @@ import asyncio
 import threading
 from collections.abc import AsyncGenerator, AsyncIterator, Callable
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from functools import cache, partial, wraps
 from pathlib import Path
 from types import SimpleNamespace
@@ -95,6 +96,65 @@ def test_each_way_to_register_takes_the_same_options_and_returns_the_function(
     for name in pipelines.models:
         assert message_of(ask(client, model=name))["content"] == f"I am {name}"
         assert streamed_text(ask(client, model=name, stream=True)) == f"I am {name}"
+
+
+@dataclass
+class Undocumented:  # `dataclass` writes a docstring
+    number: int = 1
+
+    def __call__(self, model: str, messages: Messages, body: Body) -> str:
+        return model
+
+
+def documented(model: str, messages: Messages, body: Body, more: int = 0) -> str:
+    """Answer
+    at once.
+
+    This is for developers.
+    """
+    return function(model, messages, body)
+
+
+@pytest.mark.parametrize(
+    ("registered", "options", "description"),
+    [
+        (documented, {}, "Answer at once."),
+        (partial(partial(documented, more=1)), {}, "Answer at once."),
+        (Stateful(), {}, "A model that records what happens to it."),
+        (documented, {"description": "My own."}, "My own."),
+        (documented, {"description": ""}, None),
+        (function, {}, None),
+        (partial(function), {}, None),
+        (Undocumented(), {}, None),
+    ],
+)
+def test_the_list_says_what_a_model_does_by_its_docstring(
+    serve: Serve, pipelines: Pipelines, registered: Any, options: Any, description: str | None
+) -> None:
+    def factory() -> Any:
+        return registered
+
+    factory.__doc__ = documented.__doc__ if description else None
+    pipelines.add("added", registered, **options)
+    pipelines.factory("made", **options)(factory)
+    client = serve(pipelines)
+
+    added, made = client.get("/v1/models").json()["data"]
+    assert added.get("description", None) == description
+    assert made.get("description", None) == (description and options.get("description", "Answer at once."))
+    assert client.get("/v1/models/added").json() == added
+
+
+def test_a_long_docstring_is_cut_and_an_embedder_is_marked(serve: Serve, pipelines: Pipelines) -> None:
+    def embed(texts: list[str]) -> list[list[float]]:
+        return [[1.0] for _ in texts]
+
+    embed.__doc__ = "word " * 1000
+    pipelines.embedder("vectors")(embed)
+    (listed,) = serve(pipelines).get("/v1/models").json()["data"]
+    assert listed["type"] == "embeddings"
+    assert listed["description"].endswith("word …")
+    assert 290 < len(listed["description"]) <= 300
 
 
 def test_a_name_that_is_taken_is_refused_with_the_places_of_both_models(pipelines: Pipelines) -> None:

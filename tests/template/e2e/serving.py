@@ -177,6 +177,13 @@ async def gated_async_generator(model: str, messages: Messages, body: Body) -> A
             await asyncio.sleep(0)  # cleaning up may await
 
 
+async def gated_thinker(model: str, messages: Messages, body: Body) -> AsyncIterator[str | Delta]:
+    """Think until the gate is opened."""
+    yield Delta(reasoning_content="Let me see.")
+    await run_of(messages).wait()
+    yield "Done."
+
+
 def gated_generator(model: str, messages: Messages, body: Body) -> Iterator[str]:
     with noted(run_of(messages)) as run:
         yield "first"
@@ -274,7 +281,7 @@ MODELS: tuple[Any, ...] = (
     *(two_calls, assistant, own_items, refuse_after, crash, crash_before, crash_after_sync, crash_after, late_failure),
     *(gated_async_generator, gated_generator, late_async_generator, late_generator, gated_async_function),
     *(blocking_function, stubborn_function, endless_async_generator, endless_generator, hog, held_generator),
-    *(flood, async_flood),
+    *(flood, async_flood, gated_thinker),
 )
 FAITHFUL: dict[str, ModelFunction] = {"async-generator": endless_async_generator, "generator": endless_generator}
 FAITHFUL |= {"async-function": gated_async_function, "hog": hog}

@@ -86,7 +86,7 @@ def test_the_conversation_goes_on_with_the_settings_and_the_last_answer_is_retri
 
     expect(ask(page, "generator", "One")).to_contain_text("Retry")
     expect(ask(page, "generator", "Two")).to_contain_text("Retry")
-    page.get_by_role("button", name="Retry").click()
+    page.get_by_role("button", name="Retry").last.click()
     expect(page.locator(".answer").last).to_contain_text("Retry")
     expect(page.locator(".answer")).to_have_count(2)
     page.get_by_role("button", name="New chat").click()
@@ -135,7 +135,7 @@ def test_reasoning_events_and_sources_stand_around_the_text(visit: Open, server:
     expect(answer.locator("figure code")).to_contain_text('@pipelines.model("shout")')
     expect(answer.locator(".sources li summary")).to_have_text(list(SOURCES))
     expect(answer.get_by_text(THOUGHT)).to_be_hidden()
-    answer.get_by_text("Reasoning").click()
+    answer.get_by_text("Thoughts").click()
     expect(answer.get_by_text(THOUGHT)).to_be_visible()
     page.get_by_label("Your message").focus()
     assert len(page.screenshot(path=os.environ.get("PICTURE"))) <= 150_000  # docs/playground.png, when asked for
@@ -181,6 +181,12 @@ def test_the_end_stays_in_view_until_the_user_scrolls_up(visit: Open, server: Se
 
     page.wait_for_function(f"() => page.scrollTop > 100 && {BELOW} < 1")
     page.locator("#page").hover()
+    page.mouse.wheel(0, -50)
+    page.wait_for_function(f"() => {BELOW} > 150")
+    page.get_by_role("button", name="Scroll to the end").click()
+    page.wait_for_function(f"() => {BELOW} < 1")
+    expect(page.get_by_role("button", name="Scroll to the end")).to_be_hidden()
+    expect(page.get_by_label("Your message")).to_be_focused()
     page.mouse.wheel(0, -50)
     page.wait_for_function(f"() => {BELOW} > 150")
     page.mouse.wheel(0, 10_000)
@@ -267,8 +273,10 @@ def test_the_page_is_accessible_and_fits_a_desktop_and_a_phone(visit: Open, serv
         fold.click()
     expect(ask(page, "two-calls", "Both")).to_contain_text("Send results")
     expect(ask(page, "crash", "Now").get_by_role("alert")).to_be_visible()
+    page.get_by_role("button", name="Edit message").first.click()
     assert violations(page) == []
     assert page.evaluate(FITS)
+    page.get_by_role("button", name="Cancel").click()
     page.get_by_role("button", name="Copy as curl").click()
     assert violations(page) == []
     page.get_by_role("button", name="Close").click()

@@ -27,7 +27,7 @@ MODELS: dict[str, dict[str, Any] | None] = {  # what the page shows: the respons
     "The server could not be reached.": None,
     "Unexpected response from the server (status 200)": {"content_type": HTML, "body": "<html>"},
     "Unexpected response from the server (status 502)": {"content_type": HTML, "body": "<html>", "status": 502},
-    "This server has no models.": {"json": {"data": []}},
+    "This server has no models to chat with.": {"json": {"data": []}},
 }
 CALL = {"index": 0, "id": "call_1", "function": {"name": "get_weather", "arguments": '{"ci'}}
 HALF = f"""HTTP/1.1 200 OK\r
@@ -143,7 +143,13 @@ def test_the_models_are_asked_for_again_where_there_are_none(visit: Open, server
 def test_a_wrong_key_is_an_error_and_the_right_one_is_kept_for_the_tab(visit: Open, closed: Server) -> None:
     page = visit(closed, viewport={"width": 360, "height": 740})  # a phone, where the settings cover the notice
     notice, field, prompt = page.locator("#notice"), page.get_by_label("API key"), page.get_by_label("Your message")
-    expect(notice).to_contain_text("Send your API key")
+    wanted = "This server wants an API key. Enter it under Settings."
+    expect(notice).to_contain_text(wanted)
+    expect(field).to_have_accessible_description(wanted)
+    expect(field).to_be_focused()
+    expect(page.get_by_role("heading", name="Choose a model")).to_be_hidden()
+    page.get_by_role("button", name="Settings").click()
+    page.get_by_role("button", name="Enter the key").click()
     expect(field).to_be_focused()
 
     field.fill("sk-wrong")
@@ -152,6 +158,7 @@ def test_a_wrong_key_is_an_error_and_the_right_one_is_kept_for_the_tab(visit: Op
     page.keyboard.type(" there")
     expect(prompt).to_have_value("Hello there")
     assert request_id_in(notice)
+    expect(notice).to_contain_text("This API key was not accepted")
     expect(field).to_have_accessible_description(re.compile("The API key is incorrect"))
     field.fill("ключ")
     field.press("Enter")
