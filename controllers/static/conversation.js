@@ -144,6 +144,9 @@ function setRunning(controller) {
   byId("status").textContent = running ? "Generating …" : "Response finished.";
 }
 
-addEventListener("pagehide", () => running && save());
+addEventListener("pagehide", () => {
+  if (running) save(); // before it is stopped, which takes longer than the page lives
+  stop(); // or the connection would be lost, which is an error
+});
 document.addEventListener("visibilitychange", () => running && save()); // a phone ends pages in the background without a word
 new ResizeObserver(() => running && scrollToEnd()).observe(log);
