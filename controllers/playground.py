@@ -18,9 +18,9 @@ FOLDER = Path(__file__).parent / "static"
 MEDIA_TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
 HEADERS = {
     "cache-control": "no-cache",
-    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self'; "
+    "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'; "
-    "require-trusted-types-for 'script'",
+    "require-trusted-types-for 'script'; trusted-types dompurify",
     "referrer-policy": "no-referrer",
     "x-content-type-options": "nosniff",
 }
@@ -40,16 +40,17 @@ class PlaygroundPlugin(InitPlugin):
 
 
 @get(
-    ["/", "/static/{name:str}"],
+    ["/", "/static/{name:path}"],
     include_in_schema=False,
     opt={QUIET: True, PUBLIC: True},  # public: the user enters the API key on the page
     response_headers=HEADERS,
     sync_to_thread=False,
 )
-def playground(request: Request[Any, Any, Any], name: FromPath[str] = "") -> Response[bytes]:
+def playground(request: Request[Any, Any, Any], name: FromPath[str] = "/") -> Response[bytes]:
     """Send the page or one of its files, or 304, which Litestar's own static files do not know."""
-    files = {path.name: path for path in FOLDER.iterdir() if path.suffix in MEDIA_TYPES}
-    files[""] = files.pop("playground.html")  # only at `/`, as the addresses in it are relative
+    paths = [path for path in FOLDER.rglob("*.*") if path.suffix in MEDIA_TYPES]
+    files = {f"/{path.relative_to(FOLDER).as_posix()}": path for path in paths}
+    files["/"] = files.pop("/playground.html")  # only at `/`, as the addresses in it are relative
     if name not in files:
         raise InvalidRequestError(f"There is no file {name!r} here.", status=404)
     content = files[name].read_bytes()

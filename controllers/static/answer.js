@@ -104,6 +104,7 @@ export class Answer {
   finish(actions) {
     cancelAnimationFrame(this.frame);
     this.render();
+    this.markdown.finish();
     this.root.removeAttribute("aria-busy");
     this.thinking.end();
     const text = () => this.markdown.text;

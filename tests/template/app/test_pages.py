@@ -1,6 +1,8 @@
 """The playground's page and its files, as the server hands them out."""
 
 import re
+from collections.abc import Iterable
+from hashlib import sha256
 from pathlib import Path
 
 import pytest
@@ -11,7 +13,11 @@ from app.keys import Keys
 from app.settings import RootPath, Settings
 from tests.conftest import Client, Serve, error_of, returning
 
-FILES = sorted((Path(__file__).parents[3] / "controllers" / "static").iterdir())
+STATIC = Path(__file__).parents[3] / "controllers" / "static"
+TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
+FILES = sorted(path for path in STATIC.rglob("*.*") if path.suffix in TYPES)
+LIBRARIES = [path for path in FILES if path.is_relative_to(STATIC / "vendor")]
+OURS = [path for path in FILES if path not in LIBRARIES]
 HEADED = [
     *("/v1/models", "/models/", "//v1//models", "/v1/models/test", "/v1/models/nope", "/health", "/ready"),
     *("/", "/static/style.css", "/schema", "/schema/openapi.yaml", "/v1/responses/nope"),
@@ -35,21 +41,39 @@ def test_a_page_can_load_and_run_nothing_but_the_servers_own_files(client: Clien
     policy = dict(part.split(" ", 1) for part in response.headers["content-security-policy"].split("; "))
     assert response.status_code == 200
     assert policy["default-src"] == policy["frame-ancestors"] == "'none'"
-    assert {policy[name] for name in policy if name.endswith("-src")} <= {"'none'", "'self'"}
+    assert {policy[name] for name in policy if name.endswith("-src")} == {"'none'", "'self'", "'self' data:"}
+    assert policy["img-src"] == "'self' data:"
+    assert (policy["require-trusted-types-for"], policy["trusted-types"]) == ("'script'", "dompurify")
     assert response.headers["x-content-type-options"] == "nosniff"
 
 
 def test_every_file_is_served_as_what_it_is_and_the_playground_is_small(client: Client) -> None:
-    types = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
     for file in FILES:
-        response = client.get("/" if file.suffix == ".html" else f"/static/{file.name}")
+        name = file.relative_to(STATIC).as_posix()
+        response = client.get("/" if name == "playground.html" else f"/static/{name}")
         assert (response.status_code, response.content) == (200, file.read_bytes())
-        assert response.headers["content-type"].split(";")[0] == types[file.suffix]
-    assert sum(file.stat().st_size for file in FILES) <= 150_000
+        assert response.headers["content-type"].split(";")[0] == TYPES[file.suffix]
+    grammars = [file for file in LIBRARIES if file.parent.name == "highlight" and file.name != "core.min.js"]
+    assert _size(file for file in FILES if file not in grammars) <= 57_000 + 140_000
+    assert _size(grammars) <= 60_000  # of which a page loads those of the languages that it shows
 
 
-def test_no_file_names_another_host() -> None:
-    contents = [file.read_text(encoding="utf-8") for file in FILES]
+def _size(files: Iterable[Path]) -> int:
+    return sum(file.stat().st_size for file in files)
+
+
+def test_each_library_is_as_published_and_has_its_licence_beside_it() -> None:
+    table = (STATIC / "vendor" / "README.md").read_text(encoding="utf-8")
+    rows = re.findall(r"^\| `(.+?)` \| \S+ [\d.]+ \| `.+?` \| `(\w+)` \| \[.+?\]\((.+?)\) \|$", table, re.MULTILINE)
+
+    sums = {path.relative_to(STATIC / "vendor").as_posix(): sha256(path.read_bytes()).hexdigest() for path in LIBRARIES}
+    assert {file: checksum for file, checksum, _ in rows} == sums
+    for _, _, licence in rows:
+        assert "Copyright" in (STATIC / "vendor" / licence).read_text(encoding="utf-8")
+
+
+def test_no_file_of_ours_names_another_host() -> None:
+    contents = [file.read_text(encoding="utf-8") for file in OURS]
 
     hosts = {host for content in contents for host in re.findall(r"(?:https?:)?//([\w.-]+\.\w+)", content)}
     assert hosts == {"www.w3.org"}  # the name of SVG, which nobody asks
@@ -67,7 +91,11 @@ def test_a_file_that_the_client_has_is_not_sent_again(client: Client) -> None:
 
 
 @pytest.mark.parametrize(
-    "name", ["playground.html", "nothing.js", "..%2Fplayground.py", "%2e%2e", "%2e", "%00", "style.css%2Fx", "x" * 5000]
+    "name",
+    [
+        *("playground.html", "nothing.js", "..%2Fplayground.py", "%2e%2e", "%2e", "%00", "style.css%2Fx", "x" * 5000),
+        *("", "vendor", "vendor/", "vendor/README.md", "vendor/marked.LICENSE", "vendor/..%2f..%2f..%2fplayground.py"),
+    ],
 )
 def test_no_other_file_is_served(client: Client, name: str) -> None:
     response = client.get(f"/static/{name}")

@@ -1,0 +1,61 @@
+// Colours code. The grammar of a language is loaded when code in it is first shown.
+import { element } from "./dom.js";
+import { sanitize } from "./sanitizer.js";
+import highlighter from "./vendor/highlight/core.min.js";
+
+// Names of languages, as they follow the fence of a code block, by the file of the grammar.
+const NAMES = {
+  bash: "bash sh shell zsh console",
+  cpp: "c c++ cc cpp cxx h hpp",
+  css: "css",
+  diff: "diff patch",
+  dockerfile: "docker dockerfile",
+  go: "go golang",
+  ini: "ini toml",
+  java: "java",
+  json: "json json5 jsonc jsonl",
+  markdown: "markdown md",
+  python: "py python python3",
+  rust: "rs rust",
+  sql: "postgresql sql sqlite",
+  typescript: "cjs cts javascript js jsx mjs mts node ts tsx typescript",
+  xml: "html svg vue xhtml xml",
+  yaml: "yaml yml",
+};
+const GRAMMARS = new Map(Object.entries(NAMES).flatMap(([file, names]) => names.split(" ").map((name) => [name, file])));
+const WITHIN = { xml: ["css", "typescript"] }; // grammars of what code in a language may embed
+const STEP = 4000; // characters: code that grows is coloured in steps, as all of it is coloured anew
+const MOST = 200_000; // characters: longer code stays plain
+
+const loading = new Map();
+
+/** Return the element of code, coloured as soon as the grammar of its language is there. */
+export function colored(text, name, grows) {
+  const grammar = GRAMMARS.get(name.toLowerCase());
+  const code = element("code", {}, text);
+  if (!grammar || text.length > MOST) return code;
+  code.className = grammar;
+  if (highlighter.getLanguage(grammar)) color(code, grows);
+  else load(grammar);
+  return code;
+}
+
+function color(code, grows) {
+  const text = code.textContent;
+  const end = grows && text.length > STEP ? text.lastIndexOf("\n", text.length - (text.length % STEP)) + 1 : text.length;
+  const html = highlighter.highlight(text.slice(0, end), { language: code.className, ignoreIllegals: true }).value;
+  code.replaceChildren(sanitize(html), ...(end < text.length ? [text.slice(end)] : []));
+}
+
+/** Load a grammar once, and colour the code that waits for it. Without the file, code stays plain. */
+function load(grammar) {
+  if (!loading.has(grammar)) loading.set(grammar, register(grammar).catch(() => {}));
+  return loading.get(grammar);
+}
+
+async function register(grammar) {
+  const [module] = await Promise.all([import(`./vendor/highlight/${grammar}.min.js`), ...(WITHIN[grammar] ?? []).map(load)]);
+  highlighter.registerLanguage(grammar, module.default);
+  if (grammar === "typescript") highlighter.registerAliases("javascript", { languageName: grammar });
+  document.querySelectorAll(`pre > code.${grammar}`).forEach((code) => color(code, false));
+}
