@@ -48,7 +48,7 @@ def test_the_model_rag_cites_the_documents_of_its_folder(serve: Serve, tmp_path:
     client = serve(models, rag_folder=str(tmp_path))
     chunks = chunks_of(ask(client, "What do whales do?", model="rag", stream=True))
     (citation,) = [chunk["event"]["data"] for chunk in chunks if chunk.get("event", {}).get("type") == "citation"]
-    assert (citation["document"], citation["source"]["name"]) == (["Whales sing.\n"], "whales.md")
+    assert (citation["document"], citation["source"]["name"]) == (["whales.md\n\nWhales sing."], "whales.md")
 
 
 def test_the_model_chat_asks_the_upstream_of_the_settings(serve: Serve) -> None:

@@ -84,7 +84,9 @@ def citation(document: Document) -> Json:
     name = _first_of(document, "name", "title", "file_path", "url", "link") or beginning
     source = _first_of(document, "url", "link") or name or document.id
     metadata = {"source": source} if document.score is None else {"source": source, "score": document.score}
-    return _event("citation", document=[text], metadata=[metadata], source={"name": name or source})
+    return _event(
+        "citation", document=[text], metadata=[metadata], source={"name": name or f"Document {document.id[:8]}"}
+    )
 
 
 def _first_of(document: Document, *fields: str) -> str:

@@ -1,12 +1,9 @@
 """The model `rag`: BM25 finds passages of documents, and a generator answers from them if there is one."""
 
-from dataclasses import replace
-from pathlib import Path
+import re
 
 from haystack import Document, Pipeline, component
 from haystack.components.builders import ChatPromptBuilder
-from haystack.components.converters import TextFileToDocument
-from haystack.components.preprocessors import MarkdownHeaderSplitter
 from haystack.components.retrievers.in_memory import InMemoryBM25Retriever
 from haystack.dataclasses import ChatMessage
 from haystack.document_stores.in_memory import InMemoryDocumentStore
@@ -15,13 +12,17 @@ from haystack.document_stores.types import DuplicatePolicy
 from app.haystack.graph import AnyComponent
 from app.haystack.messages import last_question
 from app.haystack.model import HaystackModel, haystack_pipeline
+from app.haystack.passages import read_documents
 from app.haystack.upstream import upstream_generator
 from app.local.generator import local_generator  # pack: local
 from app.settings import Settings
 
-PROJECT = Path(__file__).parents[2]
-SUFFIXES = {".md", ".txt"}
-PARAGRAPHS = 3  # of a passage: enough to make sense, and short enough for the smallest models
+STOP_WORD = re.compile(  # of questions: in a small collection of documents such words would decide what is found
+    "a|an|and|are|as|at|be|by|can|could|do|does|for|from|get|has|have|how|i|if|in|is|it|its|me|must|my|of|on|one|or|our|"
+    "should|so|tell|that|the|their|them|there|these|they|this|to|us|was|we|what|when|where|which|who|why|will|with|would|"
+    "you|your",
+    re.IGNORECASE,
+)
 PASSAGES = 3  # that an answer is based on
 NOTHING_FOUND = "None of the documents says anything about that."
 PROMPT = [  # worded for the smallest models
@@ -38,7 +39,9 @@ def rag_model(settings: Settings) -> HaystackModel:
     store.write_documents(read_documents(settings.rag_folder), DuplicatePolicy.OVERWRITE)
     generator, passages = _generator(settings)
     pipeline = Pipeline()
+    pipeline.add_component("keywords", Keywords())
     pipeline.add_component("retriever", InMemoryBM25Retriever(store, top_k=passages))
+    pipeline.connect("keywords.query", "retriever.query")
     pipeline.add_component("llm", generator)
     if isinstance(generator, Quoter):
         pipeline.connect("retriever.documents", "llm.documents")
@@ -53,20 +56,16 @@ def rag_model(settings: Settings) -> HaystackModel:
     )
 
 
-def read_documents(folder: str) -> list[Document]:
-    """Return the passages of all Markdown and text files below a folder; of this project's documents if it is "".
+@component
+class Keywords:
+    """A component that searches for the words of a question that matter, in singular and plural."""
 
-    Raises:
-        ValueError: There is no such file.
-    """
-    root = Path(folder) if folder else PROJECT
-    files = root.rglob("*") if folder else [root / "README.md", *root.glob("docs/*.md")]
-    paths = sorted(path for path in files if path.suffix.lower() in SUFFIXES)
-    if not paths:
-        raise ValueError(f"RAG_FOLDER is {folder!r}, where no Markdown or text file is.")
-    documents = TextFileToDocument(store_full_path=True).run(sources=[*paths])["documents"]
-    splitter = MarkdownHeaderSplitter(secondary_split="passage", split_length=PARAGRAPHS)
-    return [_named(passage, root) for passage in splitter.run(documents=documents)["documents"]]
+    @component.output_types(query=str)
+    def run(self, query: str) -> dict[str, str]:
+        """Return the words, or the question if none of them matters."""
+        words = [word for word in re.findall(r"\w+", query) if not STOP_WORD.fullmatch(word)]
+        found = [form for word in words for form in (word, word[:-1] if word.endswith("s") else f"{word}s")]
+        return {"query": " ".join(found) or query}
 
 
 @component
@@ -89,11 +88,6 @@ def _generator(settings: Settings) -> tuple[AnyComponent, int]:
     return Quoter(), PASSAGES
 
 
-def _named(passage: Document, root: Path) -> Document:
-    file, header = Path(passage.meta["file_path"]).relative_to(root).as_posix(), passage.meta.get("header")
-    return replace(passage, meta={**passage.meta, "name": f"{file}: {header}" if header else file})
-
-
 def _quotation(document: Document) -> str:
-    lines = (document.content or "").strip().splitlines()
-    return "\n".join(f"> {line}" for line in lines) + f"\n\n({document.meta['name']})"
+    name, _, text = (document.content or "").partition("\n\n")
+    return f"**{name}**\n\n" + "\n".join(f"> {line}".rstrip() for line in text.splitlines())

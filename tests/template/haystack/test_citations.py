@@ -52,10 +52,10 @@ def test_a_source_has_a_name_that_a_person_can_read_and_its_link(
     assert data["metadata"] == [{"source": source or name, "score": 0.5}]
 
 
-def test_a_document_without_any_text_or_name_has_its_id(serve: Serve) -> None:
+def test_a_document_without_any_text_or_name_is_not_named_by_its_whole_id(serve: Serve) -> None:
     pipeline = Pipeline()
-    pipeline.add_component("llm", Cites(Document(id="abc", content=" ")))
+    pipeline.add_component("llm", Cites(Document(id="ab" * 32, content=" ")))
 
     response = ask(serve(haystack_pipeline(pipeline, output="llm.replies", documents="llm.documents")), stream=True)
 
-    assert [event["data"]["source"] for event in events_of(response)] == [{"name": "abc"}]
+    assert [event["data"]["source"] for event in events_of(response)] == [{"name": "Document abababab"}]

@@ -1,6 +1,7 @@
 """The model `rag`: documents are read, found, quoted or answered from, and cited."""
 
 import logging
+import re
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -11,8 +12,9 @@ import pytest
 pytest.importorskip("haystack", reason="needs the package haystack-ai")
 
 from app.haystack.models import models
+from app.haystack.passages import LENGTH, read_documents, split_markdown
 from app.services import Body, Messages
-from tests.conftest import ROOT, Client, Serve, ask, chunks_of, error_of, live, message_of, streamed_text
+from tests.conftest import Client, Serve, ask, chunks_of, error_of, live, message_of, streamed_text
 
 NOTHING_FOUND = "None of the documents says anything about that."
 FILES = {
@@ -22,6 +24,7 @@ FILES = {
     "animals/fruit.md": "Bats love figs.\n",
     "code.py": "wolves = 'howl'\n",
 }
+WHALES = "animals/big/whales.TXT\n\nWhales sing."
 ABOUT_THE_PROJECT = [
     ("How does a model run to its end although its client has left?", "outlives_client"),
     ("Which setting limits the size of a request body?", "MAX_BODY_SIZE"),
@@ -86,22 +89,65 @@ def test_a_question_about_the_project_finds_the_passage_that_answers_it(
     assert passage in answer(project, question)
 
 
-def test_the_readme_and_the_documents_are_quoted_as_they_are_in_both_modes(project: Client) -> None:
-    documents = "\n".join(path.read_text(encoding="utf-8") for path in [ROOT / "README.md", *ROOT.glob("docs/*.md")])
+@pytest.mark.parametrize(
+    ("question", "source"),
+    [
+        ("How do I add a model?", "How to extend it (README.md)"),
+        ("How do I set API keys?", "Settings (docs/settings.md)"),
+        ("What may a model return?", "What it may return (docs/models.md)"),
+        ("What happens when the client leaves?", "Clients that leave, and slow ones (docs/models.md)"),
+    ],
+)
+def test_what_people_ask_first_is_answered_by_short_quotations_under_their_heading_in_both_modes(
+    project: Client, question: str, source: str
+) -> None:
+    whole = answer(project, question)
 
-    whole = answer(project, "What happens on SIGTERM?")
-
-    quoted = [line.removeprefix("> ") for line in whole.splitlines() if line.startswith("> ")]
-    assert quoted
-    assert all(line in documents for line in quoted)
-    assert streamed_text(ask(project, "What happens on SIGTERM?", model="rag", stream=True)) == whole
-    names = [citation["source"]["name"] for citation in citations(project, "What happens on SIGTERM?")]
-    assert names
-    assert all(name.startswith(("README.md", "docs/")) for name in names)
+    quoted = dict(re.findall(r"^\*\*(.+)\*\*\n\n((?:>.*\n?)+)", whole, re.MULTILINE))
+    assert source in quoted
+    assert len(quoted) <= 3
+    assert streamed_text(ask(project, question, model="rag", stream=True)) == whole
+    assert {citation["source"]["name"] for citation in citations(project, question)} == {*quoted}
 
 
-def test_an_answer_quotes_the_passage_and_names_its_file_and_its_heading(client: Client) -> None:
-    assert answer(client, "What do pears look like?") == "> ## Pears\n> \n> Pears are green.\n\n(fruit.md: Pears)"
+def test_no_passage_of_the_project_is_long_or_has_half_a_block_of_code_a_table_without_a_head_or_a_note() -> None:
+    for passage in read_documents(""):
+        text = passage.content or ""
+        assert len(text) <= LENGTH + 200  # its name, and what a block is given again
+        assert "not run:" not in text
+        assert "<!--" not in text
+        assert text.count("```") % 2 == 0
+        assert all("\n|---" in table for table in re.findall(r"(?:^\|.*\n?)+", text, re.MULTILINE))
+
+
+HEAD, ROW, FENCE = "| a | b |\n|---|---|", f"| {'x' * 290} | 1 |", "```"
+LINE = "x = 1  # " + "y" * 280
+
+
+@pytest.mark.parametrize(
+    ("text", "passages"),
+    [
+        ("One.\n\nTwo,\nthree.\n", ["One.\n\nTwo,\nthree."]),
+        (f"{'a' * 500}\n\n{'b' * 500}", ["a" * 500, "b" * 500]),
+        (f"{HEAD}\n" + f"{ROW}\n" * 3, [f"{HEAD}\n{ROW}\n{ROW}", f"{HEAD}\n{ROW}"]),
+        (
+            f"{FENCE}py note\n" + f"{LINE}\n\n" * 3 + FENCE,
+            [f"{FENCE}py\n{LINE}\n\n{LINE}\n\n{FENCE}", f"{FENCE}py\n{LINE}\n\n{FENCE}"],
+        ),
+        (f"Do:\n{FENCE}sh not run: it is slow\nrun\n{FENCE}", [f"Do:\n\n{FENCE}sh\nrun\n{FENCE}"]),
+        (f"{FENCE}py\nx = [a](b.c)  # <!-- -->\n{FENCE}", [f"{FENCE}py\nx = [a](b.c)  # <!-- -->\n{FENCE}"]),
+        ("- a\n\n  - b", ["- a\n\n  - b"]),
+        ("See [it](docs/it.md#a), [b](#b) and [c](https://c.d). <!-- no -->\n\n![p](p.png)", ["See it, b and [c](https://c.d)."]),
+        ("Whales sing. " * 100, ["Whales sing. " * 61 + "Whales", "sing." + " Whales sing." * 38]),
+    ],
+    ids=["paragraphs", "long together", "table", "code", "note", "code is kept", "indented", "links", "a long line"],
+)  # fmt: skip
+def test_a_text_is_split_into_passages_that_can_be_read_alone(text: str, passages: list[str]) -> None:
+    assert split_markdown(text) == passages
+
+
+def test_an_answer_quotes_the_passage_under_its_heading_and_file(client: Client) -> None:
+    assert answer(client, "What does a pear look like?") == "**Pears (fruit.md)**\n\n> Pears are green."
 
 
 def test_the_passages_are_cited_as_open_webui_shows_them(client: Client) -> None:
@@ -109,7 +155,7 @@ def test_the_passages_are_cited_as_open_webui_shows_them(client: Client) -> None
 
     assert citation["metadata"][0].pop("score") > 0
     assert citation == {
-        "document": ["Whales sing.\n"],
+        "document": [WHALES],
         "metadata": [{"source": "animals/big/whales.TXT"}],
         "source": {"name": "animals/big/whales.TXT"},
     }
@@ -136,7 +182,7 @@ def test_the_question_is_what_the_user_said_last(client: Client) -> None:
         {"role": "user", "content": [{"type": "text", "text": "And what"}, {"type": "text", "text": "about whales?"}]},
     ]
 
-    assert answer(client, "", messages=messages) == "> Whales sing.\n\n(animals/big/whales.TXT)"
+    assert answer(client, "", messages=messages) == "**animals/big/whales.TXT**\n\n> Whales sing."
 
 
 def test_files_of_one_name_are_told_apart_and_copies_do_no_harm(serve: Serve, tmp_path: Path) -> None:
@@ -146,8 +192,8 @@ def test_files_of_one_name_are_told_apart_and_copies_do_no_harm(serve: Serve, tm
     client = serve(models, rag_folder=str(tmp_path))
 
     found = {citation["source"]["name"]: citation["document"] for citation in citations(client, "Whales?")}
-    assert found["one/README.md"] == ["Whales sing low."]
-    assert ["Whales sing high."] in found.values()
+    assert found["one/README.md"] == ["one/README.md\n\nWhales sing low."]
+    assert any("Whales sing high." in passage for (passage,) in found.values())
 
 
 def test_a_file_that_cannot_be_read_is_left_out_and_named_in_the_log(
@@ -180,7 +226,7 @@ def test_a_folder_without_documents_is_explained_in_the_log_until_there_is_one(
 
     folder.mkdir(exist_ok=True)
     (folder / "whales.md").write_text("Whales sing.", encoding="utf-8")
-    assert answer(client, "Whales?") == "> Whales sing.\n\n(whales.md)"
+    assert answer(client, "Whales?") == "**whales.md**\n\n> Whales sing."
 
 
 def test_an_upstream_answers_from_the_passages_each_of_many_clients_its_question(serve: Serve, folder: Path) -> None:
@@ -197,6 +243,6 @@ def test_an_upstream_answers_from_the_passages_each_of_many_clients_its_question
         whole = answer(client, questions[0])
         (citation,) = citations(client, questions[0])
 
-    assert texts == [f"Text: Whales sing.\n\n\nQuestion: {question}" for question in questions]
+    assert texts == [f"Text: {WHALES}\n\nQuestion: {question}" for question in questions]
     assert whole == texts[0]
-    assert citation["document"] == ["Whales sing.\n"]
+    assert citation["document"] == [WHALES]
