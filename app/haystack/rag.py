@@ -37,10 +37,10 @@ def rag_model(settings: Settings) -> HaystackModel:
     """Return a model that answers from the documents of `RAG_FOLDER`, and cites them."""
     store = InMemoryDocumentStore()
     store.write_documents(read_documents(settings.rag_folder), DuplicatePolicy.OVERWRITE)
-    generator, passages = _generator(settings)
+    generator = _generator(settings)
     pipeline = Pipeline()
     pipeline.add_component("keywords", Keywords())
-    pipeline.add_component("retriever", InMemoryBM25Retriever(store, top_k=passages))
+    pipeline.add_component("retriever", InMemoryBM25Retriever(store, top_k=PASSAGES))
     pipeline.connect("keywords.query", "retriever.query")
     pipeline.add_component("llm", generator)
     if isinstance(generator, Quoter):
@@ -79,13 +79,14 @@ class Quoter:
         return {"replies": [ChatMessage.from_assistant("\n\n".join(quotations) or NOTHING_FOUND)]}
 
 
-def _generator(settings: Settings) -> tuple[AnyComponent, int]:
-    """Return the first generator that the settings allow, and the number of passages that it is given."""
+def _generator(settings: Settings) -> AnyComponent:
+    """Return the generator that the settings name, or a component that quotes."""
     if settings.openai_model:
-        return upstream_generator(settings), PASSAGES
-    if (generator := local_generator(settings.local_model_path, max_tokens=128)) is not None:  # pack: local
-        return generator, 1  # pack: local
-    return Quoter(), PASSAGES
+        return upstream_generator(settings)
+    path = settings.local_model_path  # pack: local (its own small model would make things up)
+    if path and (generator := local_generator(path, max_tokens=512)) is not None:  # pack: local
+        return generator  # pack: local
+    return Quoter()
 
 
 def _quotation(document: Document) -> str:

@@ -11,6 +11,8 @@ import pytest
 
 pytest.importorskip("haystack", reason="needs the package haystack-ai")
 
+from haystack.components.generators.chat import MockChatGenerator
+
 from app.haystack.models import models
 from app.haystack.passages import LENGTH, read_documents, split_markdown
 from app.services import Body, Messages
@@ -41,14 +43,6 @@ ABOUT_THE_PROJECT = [
 
 def repeat(model: str, messages: Messages, body: Body) -> Iterator[str]:
     yield from str(messages[-1]["content"])
-
-
-@pytest.fixture(autouse=True, scope="module")
-def without_local() -> Iterator[None]:
-    """Let nothing generate an answer, even if the extra `local` is installed."""
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setattr("app.haystack.rag.local_generator", lambda path, **kwargs: None, raising=False)
-        yield
 
 
 @pytest.fixture(scope="module")
@@ -227,6 +221,14 @@ def test_a_folder_without_documents_is_explained_in_the_log_until_there_is_one(
     folder.mkdir(exist_ok=True)
     (folder / "whales.md").write_text("Whales sing.", encoding="utf-8")
     assert answer(client, "Whales?") == "**whales.md**\n\n> Whales sing."
+
+
+def test_a_local_model_answers_from_the_passages_if_its_file_is_named(
+    serve: Serve, folder: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("app.haystack.rag.local_generator", lambda path, **kwargs: MockChatGenerator(path))
+
+    assert answer(serve(models, rag_folder=str(folder), local_model_path="a.gguf"), "Whales?") == "a.gguf"
 
 
 def test_an_upstream_answers_from_the_passages_each_of_many_clients_its_question(serve: Serve, folder: Path) -> None:
