@@ -8,6 +8,7 @@ import sys
 import time
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import ExitStack, contextmanager
+from functools import cache
 from pathlib import Path
 from threading import Thread
 from typing import Any, TypeAlias, TypeVar
@@ -21,6 +22,7 @@ from litestar.di import Provide
 from litestar.testing import TestClient
 from openai import OpenAI
 
+from app import extensions
 from app.app import create_app
 from app.pipelines import pipelines
 from app.registry import CHAT, Pipelines, RegisteredModel
@@ -36,11 +38,8 @@ SERVER_ERROR = "The server had an error while processing the request."
 PATIENCE = 60.0  # seconds until a test gives up waiting
 KEY = "sk-of-the-tests"
 ASKS: Json = {"model": "test", "messages": [{"role": "user", "content": "Hello!"}]}
-OFFERED = [
-    name
-    for name, model in pipelines.models.items()
-    if model.kind == CHAT and model.conformance and model.when(Settings.load())
-]
+ENVIRONMENT = {"API_KEYS": KEY, "API_KEYS_FILE": ""}
+ENVIRONMENT |= {"REQUESTS_PER_MINUTE": "0", "ALLOWED_HOSTS": "*"}  # pack: limits
 
 
 def pytest_report_header() -> str:  # pack: template
@@ -85,10 +84,8 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
     """A client of the project's own server, which is started the way a person starts it."""
     log = tmp_path_factory.mktemp("server") / "log"
     command = [sys.executable, "-m", "litestar", "run", "--port", "0"]
-    environment = os.environ | {"API_KEYS": KEY, "API_KEYS_FILE": ""}
-    environment |= {"REQUESTS_PER_MINUTE": "0", "ALLOWED_HOSTS": "*"}  # pack: limits
     with log.open("wb") as output:
-        process = subprocess.Popen(command, cwd=ROOT, env=environment, stdout=output, stderr=output)  # noqa: S603 - ours
+        process = subprocess.Popen(command, cwd=ROOT, env=os.environ | ENVIRONMENT, stdout=output, stderr=output)  # noqa: S603 - ours
     headers = {"authorization": f"Bearer {KEY}"}
     try:
         url = until(lambda: process.poll() is not None or re.search(r"Uvicorn running on (\S+)", log.read_text()))
@@ -100,10 +97,23 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
         process.wait(timeout=PATIENCE)
 
 
-@pytest.fixture(scope="session", params=OFFERED)
-def registered(request: pytest.FixtureRequest) -> RegisteredModel:
-    """Each model of `app/pipelines.py` that a server with the settings of the environment offers."""
-    return pipelines.models[request.param]
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Give `registered` each model that the project's own application offers for chats."""
+    if "registered" in metafunc.fixturenames:
+        metafunc.parametrize("registered", offered(), ids=lambda model: model.name, scope="session")
+
+
+@cache
+def offered() -> list[RegisteredModel]:
+    """Return the models of `app/pipelines.py` that the settings ask for, or those that services of the project list."""
+    settings, models = Settings.load(), dict(pipelines.models)
+    names = [name for name, model in models.items() if model.when(settings)]
+    if {"completion_service", "model_service"} & extensions.dependencies.keys():
+        app = create_app(settings=Settings.load(os.environ | ENVIRONMENT))
+        with TestClient(app) as client:
+            names = [model.id for model in openai_of(client).models.list()]
+    listed = [models.get(name) or RegisteredModel(name=name, function=len, is_factory=False) for name in names]
+    return [model for model in listed if model.kind == CHAT and model.conformance]
 
 
 class Asked:

@@ -5,7 +5,6 @@ from types import SimpleNamespace
 from typing import Any
 
 import pytest
-from litestar import Router
 from litestar.di import NamedDependency, Provide
 from litestar.params import SkipValidation
 from msgspec.structs import replace
@@ -14,10 +13,9 @@ from app.errors import CompletionError
 from app.pipeline_service import PipelineService
 from app.registry import Pipelines
 from app.services import Body, CompletionService, Hooks, Messages
-from controllers.openai import OpenAIController
 from schemas.chat import ChatCompletionRequest
 from schemas.models import Model
-from tests.conftest import ASKS, Serve, ask, error_of, given, message_of, returning, streamed_text, yielding
+from tests.conftest import Serve, ask, error_of, given, message_of, returning, streamed_text, yielding
 from tests.factories import ModelFactory
 
 
@@ -72,14 +70,6 @@ def test_a_service_may_list_models_by_name_or_in_full(serve: Serve) -> None:
         listed = client.get("/v1/models").json()["data"]
         assert [model["id"] for model in listed] == ["test", Mine.model.id]
         assert listed[1]["created"] == Mine.model.created
-
-
-def test_a_router_may_replace_the_services_at_its_path(serve: Serve) -> None:
-    client = serve(echo)
-    dependencies = {"completion_service": given(Mine()), "model_service": given(Mine())}
-    client.app.register(Router("/mine", route_handlers=[OpenAIController], dependencies=dependencies))
-    assert message_of(client.post("/mine/v1/chat/completions", json=ASKS))["content"] == "Mine: test"
-    assert message_of(ask(client))["content"] == "Hello! None"
 
 
 def test_a_service_may_wrap_the_models_of_the_registry(serve: Serve) -> None:

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from types import MappingProxyType, SimpleNamespace
+from types import SimpleNamespace
 from typing import Any
 
 import pytest
@@ -12,9 +12,7 @@ from app.app import create_app
 from app.pipelines import pipelines
 from app.services import Hooks
 from app.settings import Settings, SettingsError
-from controllers.openai import OpenAIController
 from schemas.chat import Json
-from schemas.models import Model
 from tests.conftest import (
     ASKS,
     ROOT,
@@ -30,7 +28,6 @@ from tests.conftest import (
 )
 from tests.template.conftest import deltas_of
 
-MINE = Model(id="mine/large", owned_by="me", created=7)
 PARTS = [
     {"type": "text", "text": "Hello"},
     {"type": "image_url", "image_url": {"url": "a"}},
@@ -70,20 +67,6 @@ def test_a_setting_whose_packages_are_missing_stops_the_start_with_what_to_do(
     settings: dict[str, Any] = {setting: True}
     with pytest.raises(SettingsError, match=f"`uv run --extra {extra} litestar run`"):
         create_app(settings=Settings(**settings))
-
-
-def test_a_subclass_of_the_controller_replaces_services_at_its_path(serve: Serve) -> None:
-    mine = service(complete=returning("Mine"), list_models=lambda: ["test", MINE])
-
-    class AtAnotherPath(OpenAIController):
-        path = "/mine"
-        dependencies = MappingProxyType({"completion_service": given(mine), "model_service": given(mine)})
-
-    client = serve(returning("Hello!"))
-    client.app.register(AtAnotherPath)
-    assert message_of(client.post("/mine/v1/chat/completions", json=ASKS))["content"] == "Mine"
-    assert [model["id"] for model in client.get("/mine/models").json()["data"]] == ["test", "mine/large"]
-    assert [model["id"] for model in client.get("/v1/models").json()["data"]] == ["test"]
 
 
 def test_either_service_alone_can_be_replaced(serve: Serve) -> None:

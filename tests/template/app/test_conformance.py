@@ -56,6 +56,34 @@ def is_left_out(model: str, messages: Messages, body: Body) -> str:
     note(model)
     return "Hello!"
 '''
+EXTENSIONS = """
+
+from litestar.di import NamedDependency
+
+from app.pipeline_service import PipelineService
+from app.pipelines import note
+
+
+class Service:
+    def __init__(self, pipelines):
+        self.pipelines = pipelines
+
+    async def complete(self, model, messages, body):
+        if model != "of-a-service":
+            return await self.pipelines.complete(model, messages, body)
+        note(model)
+        return "Hello!"
+
+    async def list_models(self):
+        return [*await self.pipelines.list_models(), "of-a-service"]
+
+
+async def provide(pipelines: NamedDependency[PipelineService]) -> Service:
+    return Service(pipelines)
+
+
+dependencies["completion_service"] = Provide(provide)
+"""
 
 
 def test_each_model_is_asked_once_for_each_kind_of_answer_and_one_that_fails_at_first_only_once(tmp_path: Path) -> None:
@@ -65,12 +93,14 @@ def test_each_model_is_asked_once_for_each_kind_of_answer_and_one_that_fails_at_
     for name in ("pyproject.toml", "tests/conftest.py", "tests/test_conformance.py", "tests/test_responses.py"):
         shutil.copy(ROOT / name, tmp_path / name)
     (tmp_path / "app" / "pipelines.py").write_text(MODELS)
+    with (tmp_path / "app" / "extensions.py").open("a") as extensions:
+        extensions.write(EXTENSIONS)
     about_models = "conformance or each_model"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", about_models]
     printed = run(tmp_path, *command, code=1)
 
     calls = Counter((tmp_path / "app" / "calls").read_text().split())
-    assert calls == {"answers": 7, "varies": 8, "calls-no-tools": 7, "is-down": 1}
+    assert calls == {"answers": 7, "of-a-service": 7, "varies": 8, "calls-no-tools": 7, "is-down": 1}
     failed = [
         line.partition(" - ")[0].rpartition("::")[2] for line in printed.splitlines() if line.startswith("FAILED")
     ]
