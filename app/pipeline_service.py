@@ -86,6 +86,7 @@ class PipelineService:
             finish_without_client()
         return await self._make(registered) if registered.is_managed else registered.function
 
+    # pack: embeddings
     def names(self, kind: str) -> list[str]:
         """Return the names of the models of a kind."""
         return [name for name, registered in self._served.items() if registered.kind == kind]

@@ -7,8 +7,10 @@ from importlib.util import find_spec
 
 import httpx
 import pytest
+from litestar import Litestar, get
 from openai import NotFoundError, OpenAI
 
+from app import extensions
 from tests.template.e2e.connection import says
 from tests.template.e2e.server import SERVING, Server
 
@@ -62,6 +64,21 @@ def test_a_deployment_scales_by_its_arguments_and_leaves_replicas_room_to_refuse
     assert (scaling.min_replicas, scaling.max_replicas, scaling.target_ongoing_requests) == (2, 8, 50)
     assert deployed.max_ongoing_requests > 10
     assert config.graceful_shutdown_timeout_s == 65
+
+
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")  # which importing Ray raises
+def test_a_replica_serves_what_extends_the_application_of_the_project(monkeypatch: pytest.MonkeyPatch) -> None:
+    from app import ray
+
+    @get("/about")
+    async def about() -> None:
+        """Say nothing."""
+
+    created: list[Litestar] = []
+    monkeypatch.setattr(ray, "deployment", lambda create, settings, scaling: created.append(create()))
+    monkeypatch.setattr(extensions, "route_handlers", [about])
+    ray.build({})
+    assert "/about" in created[0].route_handler_method_map
 
 
 def test_a_chunk_arrives_before_the_next_is_made(cluster: Server, client: OpenAI, key: str) -> None:
