@@ -23,8 +23,9 @@ export function icon(path) {
   return svg;
 }
 
-/** Create an alert that shows an `ApiError`. */
-export function errorBox({ message, status, code, requestId }) {
+/** Create an alert that shows an `ApiError`, which is none if the user only has to enter a key. */
+export function errorBox({ message, status, code, requestId, isWanted }) {
+  if (isWanted) return element("div", { className: "wanted", role: "alert" }, element("p", {}, message));
   const details = [status, code, requestId && `request ${requestId}`].filter(Boolean).join(" · ");
   const box = element("div", { className: "error", role: "alert" }, element("p", {}, message));
   if (details) box.append(element("small", {}, details));

@@ -65,11 +65,13 @@ function checkExtra() {
   return !problem;
 }
 
-/** Return an error to show: if the API key is why, in the page's own words, which the key's field has too. */
+/** Return an error to show. If the API key is why, it is in the page's own words, and the key's field says so too. */
 export function explained(error) {
   if (error.status !== 401) return error;
-  error.message = key.value ? `This API key was not accepted: ${error.message}` : "This server wants an API key. Enter it under Settings.";
-  showKeyHint(error.message, true);
+  const isOfServer = error.code || error.requestId; // or the key cannot even be sent
+  if (!key.value) Object.assign(error, { message: "This server wants an API key. Enter it under Settings.", isWanted: true });
+  else if (isOfServer) error.message = "The server did not accept this API key. Check it under Settings.";
+  showKeyHint(error.message.replace(/ [^.]* under Settings\.$/, ""), true);
   return error;
 }
 

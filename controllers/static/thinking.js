@@ -15,7 +15,7 @@ export class Thinking {
     this.text.append(text);
     if (this.startedAt !== null) return;
     this.startedAt = performance.now();
-    this.show("Thinking …", true);
+    this.show("Thinking…", true);
   }
 
   /** The seconds that it has taken so far. */

@@ -18,19 +18,6 @@ from tests.template.e2e.serving import SOURCES, THOUGHT
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 
 QUESTION = "How do I stream an answer?"
-STATS = """async (gaps) => {
-    const { Stats } = await import("/static/stats.js");
-    let now = 0;
-    performance.now = () => now;
-    const stats = new Stats();
-    stats.usage = { prompt_tokens: 3, completion_tokens: 0, total_tokens: 3 };
-    for (const gap of gaps) {
-        now += gap;
-        stats.countChunk();
-    }
-    stats.render();
-    return [...stats.root.querySelectorAll("dl > div"), stats.plot].map((it) => it.ariaLabel ?? it.textContent);
-}"""
 FITS = "['html', 'main'].map(name => document.querySelector(name)).every(it => it.scrollWidth <= it.clientWidth)"
 IS_DARK = "getComputedStyle(document.body).backgroundColor.match(/\\d+/g).slice(0, 3).every(colour => colour < 128)"
 BELOW = "page.scrollHeight - page.scrollTop - page.clientHeight"  # pixels of the element `page` that are out of view
@@ -199,15 +186,6 @@ def test_the_end_stays_in_view_until_the_user_scrolls_up(visit: Open, server: Se
     failed = ask(page, "crash-after", "Now")
     expect(failed.get_by_role("alert")).to_be_in_viewport()
     expect(failed.get_by_role("button", name="Retry")).to_be_in_viewport()
-
-
-def test_the_longest_gap_is_that_of_the_whole_answer(visit: Open, server: Server) -> None:
-    shown = visit(server).evaluate(STATS, [1, 2000, *[5] * 300])
-
-    assert shown == [
-        *("first token1.0 ms", "chunks302", "tokens3 → 0", "chunks/s86", "longest gap2.00 s"),
-        "Gaps between 302 chunks, the longest 2.00 s",
-    ]
 
 
 def test_a_request_as_code_does_what_the_page_does(visit: Open, closed: Server) -> None:
