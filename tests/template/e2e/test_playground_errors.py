@@ -170,6 +170,10 @@ def test_a_wrong_key_is_an_error_and_the_right_one_is_kept_for_the_tab(visit: Op
     assert page.evaluate("localStorage.length + document.cookie.length") == 0
     page.reload()
     expect(field).to_have_value(RIGHT)
+    respond(page, COMPLETIONS, {"status": 401, "json": {"error": {"message": "Expired.", "code": "expired"}}})
+    refused = ask(page, "generator", "And now?").get_by_role("alert")
+    expect(refused).to_contain_text("The server did not accept this API key.")
+    expect(field).to_be_focused()
 
 
 def test_the_openapi_document_is_linked_or_shown_with_a_key(visit: Open, server: Server, closed: Server) -> None:
