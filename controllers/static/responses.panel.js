@@ -32,12 +32,15 @@ export class EventPanel {
     this.root.hidden = false;
     this.count.textContent = this.events.length.toLocaleString("en");
     if (!this.root.open) return;
+    const { rows } = this;
+    const isFollowing = this.rendered > 0 && rows.scrollHeight - rows.scrollTop - rows.clientHeight < 4;
     const dropped = Math.max(this.runs.length - ROWS, 0);
     for (const run of this.runs.slice(Math.max(this.rendered - ROWS, 0), dropped)) run.drop();
-    for (const run of this.runs.slice(Math.max(this.rendered - 1, dropped))) run.render(this.rows); // the last may have grown
+    for (const run of this.runs.slice(Math.max(this.rendered - 1, dropped))) run.render(rows); // the last may have grown
     this.rendered = this.runs.length;
     this.dropped.textContent = `${dropped.toLocaleString("en")} earlier rows`;
     this.dropped.hidden = !dropped;
+    if (isFollowing) rows.scrollTop = rows.scrollHeight;
   }
 }
 
