@@ -1,9 +1,11 @@
 // A model's response, shown while it streams in.
 import { copyButton, element, errorBox, isSubmitKey } from "./dom.js";
+import { EventList } from "./events.js";
 import { Markdown } from "./markdown.js";
 import { Recording } from "./recording.js";
 import { Stats } from "./stats.js";
 import { Thinking } from "./thinking.js";
+import { ToolCall } from "./toolcall.js";
 
 export class Answer {
   /** `sendResults` takes the tool messages that the user fills in, and returns whether they were sent. */
@@ -13,7 +15,8 @@ export class Answer {
     this.recording = new Recording();
     this.thinking = new Thinking();
     this.calls = []; // tool calls in the API's form
-    this.cards = []; // the element of each tool call
+    this.cards = []; // the row of each tool call
+    this.events = new EventList();
     this.body = element("div", { className: "text" });
     this.markdown = new Markdown(this.body);
     this.stats = new Stats();
@@ -96,6 +99,7 @@ export class Answer {
   interrupt(error) {
     this.end = { error: error && { ...error, message: error.message } };
     this.calls = [];
+    this.cards.forEach((card) => card.setState("ended"));
     if (error) this.stats.root.before(errorBox(error));
     else this.note("Stopped.");
   }
@@ -107,23 +111,36 @@ export class Answer {
     this.markdown.finish();
     this.root.removeAttribute("aria-busy");
     this.thinking.end();
+    this.events.finish();
     const text = () => this.markdown.text;
     this.actions.append(...(text() ? [copyButton("Copy", text)] : []), ...actions);
   }
 
   /** Ask the user for the results of the tool calls. */
   askForResults() {
-    const fields = this.calls.map((call, index) => element("input", { placeholder: "Result", "aria-label": `Result of ${call.function.name}, call ${index + 1}` }));
-    fields.forEach((field, index) => this.cards[index].append(field));
-    const form = element("form", { className: "results" }, element("button", {}, this.calls.length > 1 ? "Send results" : "Send result"));
-    form.addEventListener("submit", (event) => {
-      event.preventDefault();
-      if (!this.sendResults(this.calls.map(({ id }, index) => ({ role: "tool", tool_call_id: id, content: fields[index].value })))) return;
-      form.remove();
-      fields.forEach((field) => (field.disabled = true));
+    this.fields = this.calls.map((call, index) => element("input", { placeholder: "Result", "aria-label": `Result of ${call.function.name}, call ${index + 1}` }));
+    this.results = element("form", { className: "results" }, element("button", {}, this.calls.length > 1 ? "Send results" : "Send result"));
+    this.fields.forEach((field, index) => {
+      this.cards[index].setState("waiting");
+      this.cards[index].root.append(field);
+      field.addEventListener("keydown", (event) => isSubmitKey(event) && this.results.requestSubmit());
     });
-    fields.forEach((field) => field.addEventListener("keydown", (event) => isSubmitKey(event) && form.requestSubmit()));
-    this.sections.calls.append(form);
+    this.results.addEventListener("submit", (event) => {
+      event.preventDefault();
+      this.sendResults(this.calls.map(({ id }, index) => ({ role: "tool", tool_call_id: id, content: this.fields[index].value })));
+    });
+    this.sections.calls.append(this.results);
+  }
+
+  /** Show a result in the row of its call; return whether there is that call, without a result. */
+  addResult({ tool_call_id: id, content }) {
+    const index = this.calls.findIndex((call, index) => call.id === id && this.cards[index].state === "waiting");
+    if (index < 0) return false;
+    this.cards[index].setState("done");
+    this.cards[index].setPart("Result", content);
+    this.fields[index].remove();
+    this.results.remove();
+    return true;
   }
 
   /** Show a remark of the page, once. */
@@ -153,24 +170,20 @@ export class Answer {
     call.id ??= id;
     call.function.name += called?.name ?? "";
     call.function.arguments += called?.arguments ?? "";
-    if (!this.cards[index]) calls.append((this.cards[index] = element("div", { className: "card" }, element("strong"), element("pre", { tabIndex: 0 }))));
-    const [name, parameters] = this.cards[index].children;
-    name.textContent = call.function.name;
-    parameters.textContent = indentJson(call.function.arguments);
+    if (!this.cards[index]) {
+      this.cards[index] = new ToolCall("strong", true);
+      this.cards[index].root.classList.add("card");
+      calls.append(this.cards[index].root);
+    }
+    this.cards[index].title.textContent = call.function.name;
+    this.cards[index].setPart("Arguments", call.function.arguments);
   }
 
   addEvent(event) {
     const { type = "event", data = event } = event; // an event without `data` is shown whole
     if (type === "citation" || type === "source") return this.addSource(data);
-    const list = this.section("events", () => element("ol", { className: "events", "aria-label": "Events" }), "before");
-    const status = type === "status" && data?.description;
-    const details = status ? (data.tool_call ?? data.tool_result) : data;
-    const item = element("li", { className: status && !data.done ? "" : "done" });
-    const title = status || type;
-    if (details) item.append(element("details", {}, element("summary", {}, title), element("pre", { tabIndex: 0 }, JSON.stringify(details, null, 2))));
-    else item.append(title);
-    list.lastElementChild?.classList.add("done");
-    list.append(item);
+    this.section("events", () => this.events.root, "before");
+    this.events.add(type, data);
   }
 
   addSource(data) {
@@ -179,13 +192,5 @@ export class Answer {
     const name = source?.name ?? metadata?.[0]?.source ?? "Unnamed";
     const text = [document ?? []].flat().join("\n\n").trim();
     section.lastChild.append(element("li", {}, element("details", {}, element("summary", {}, name), element("p", {}, text))));
-  }
-}
-
-function indentJson(text) {
-  try {
-    return JSON.stringify(JSON.parse(text), null, 2);
-  } catch {
-    return text; // still incomplete
   }
 }

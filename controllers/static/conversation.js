@@ -127,9 +127,10 @@ function addMessage(message) {
 }
 
 function show(turn) {
+  const isResult = turn.message?.role === "tool" && turns.findLast((earlier) => earlier instanceof Answer)?.addResult(turn.message);
   turns.push(turn);
   byId("welcome").hidden = true;
-  log.append(turn.root);
+  if (!isResult) log.append(turn.root);
   return turn;
 }
 

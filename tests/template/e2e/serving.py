@@ -105,7 +105,9 @@ async def assistant(model: str, messages: Messages, body: Body) -> AsyncIterator
     """Yield all that the playground shows: events, thoughts, text with code, sources and usage."""
     call = {"id": "call_1", "name": "search", "arguments": '{"query": "stream"}'}
     yield event("status", description="Searching the handbook", done=False, tool_call=call)
-    yield event("status", description="Read 2 passages", done=True)
+    result = {"id": "call_1", "name": "search", "result": "2 passages", "error": False}
+    yield event("status", description="Searched the handbook", done=True, tool_result=result)
+    yield event("status", description="Reading 2 passages", done=False)
     for word in THOUGHT.split(" "):
         yield Delta(reasoning_content=f"{word} ")
     for word in re.findall(r"\S+\s*", ANSWER):
