@@ -98,13 +98,13 @@ def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
 
 
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
-    """Give `registered` each model that the project's own application offers for chats."""
-    if "registered" in metafunc.fixturenames:
-        metafunc.parametrize("registered", offered(), ids=lambda model: model.name, scope="session")
+    """Give `model_of_the_project` each model that the project's own application offers for chats."""
+    if "model_of_the_project" in metafunc.fixturenames:
+        metafunc.parametrize("model_of_the_project", offered_models(), ids=lambda model: model.name, scope="session")
 
 
 @cache
-def offered() -> list[RegisteredModel]:
+def offered_models() -> list[RegisteredModel]:
     """Return the models of `app/pipelines.py` that the settings ask for, or those that services of the project list."""
     settings, models = Settings.load(), dict(pipelines.models)
     names = [name for name, model in models.items() if model.when(settings)]
@@ -163,9 +163,12 @@ def asked_models() -> dict[tuple[str, str], Asked]:
 
 
 @pytest.fixture(scope="module")
-def asked(registered: RegisteredModel, server: httpx.Client, asked_models: dict[tuple[str, str], Asked]) -> Asked:
-    """A registered model, with its answers to the tests of all modules."""
-    return asked_models.setdefault((str(server.base_url), registered.name), Asked(registered, server))
+def asked(
+    model_of_the_project: RegisteredModel, server: httpx.Client, asked_models: dict[tuple[str, str], Asked]
+) -> Asked:
+    """A model of the project, with its answers to the tests of all modules."""
+    new = Asked(model_of_the_project, server)
+    return asked_models.setdefault((str(server.base_url), new.name), new)
 
 
 @contextmanager

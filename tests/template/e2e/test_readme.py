@@ -38,7 +38,7 @@ REGISTERS = re.compile(r"\bpipelines\.(?:model|add|factory|embedder|embedder_fac
 ROUTE = re.compile(r"@(get|post)\(\"([^\"]+)\"")
 ROUTER = re.compile(r"Router\(\s*\"/([^\"]+)\"")
 LINK = re.compile(r"\]\((?!https?:)([^)#\s]*)(?:#([^)\s]+))?\)")
-OUR_FILE = re.compile(r"(?<![\w/.])((?:app|controllers|docs|schemas|tests)/[\w./-]*\w)")
+OUR_FILE = re.compile(r"(?<![\w/.])((?:app|controllers|docs|schemas|tests)/[\w./-]*\w)\b(?!\.\*)")
 RECIPE = re.compile(r"uv run just ([a-z]+)")
 SETTING = re.compile(r"^\| `([A-Z_]+)` \| (?:`([^`]*)`)? ?\|", re.MULTILINE)
 
