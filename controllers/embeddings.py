@@ -9,7 +9,7 @@ from litestar.openapi.spec import Operation
 from litestar.params import RawBody, SkipValidation
 from litestar.status_codes import HTTP_200_OK
 
-from app.embeddings.completion import EmbeddingRenderer, check_inputs, services_of, to_chat
+from app.embeddings.completion import EmbeddingRenderer, check_inputs, completion_body, services_of
 from app.embeddings.service import EmbeddingService
 from app.engine.request import validate
 from app.services import CompletionService, ModelService
@@ -54,8 +54,8 @@ class EmbeddingsController(Controller):
     ) -> Response[Any]:
         """Return a vector for each text: as numbers, or as Base64 of little-endian 32-bit floats."""
         sent = json_body(request, body)
-        asked = validate(sent, EmbeddingRequest)
-        check_inputs(asked.inputs, request.app.state.settings)
-        chat = to_chat(asked, sent, embedding_service)
+        checked = validate(sent, EmbeddingRequest)
+        check_inputs(checked.inputs, request.app.state.settings)
+        completion = completion_body(checked, sent, embedding_service)
         services = services_of(embedding_service, model_service, completion_service)
-        return await complete(request, chat, services, EmbeddingRenderer)
+        return await complete(request, completion, services, EmbeddingRenderer)

@@ -9,13 +9,13 @@ from typing import Any, TypeAlias
 import msgspec
 from msgspec import Struct
 
-from app.embeddings.vectors import read, tokens_of
+from app.embeddings.vectors import tokens_of
 from app.engine.engine import SHUTTING_DOWN
 from app.errors import OverloadedError
 from schemas.chat import Json
 from schemas.embeddings import Embeddings, Inputs
 
-Call: TypeAlias = Callable[[Inputs, Json], Awaitable[object]]
+Call: TypeAlias = Callable[[Inputs, Json], Awaitable[Embeddings]]
 
 
 class Batches:
@@ -34,7 +34,7 @@ class Batches:
         self._call = call
         self._size = size
         self._wait = wait
-        self._waiting: list[_Part] = []
+        self._waiting: list[_PendingInputs] = []
         self._count = 0  # inputs that wait
         self._full = asyncio.Event()
         self._task: asyncio.Task[None] | None = None
@@ -43,7 +43,7 @@ class Batches:
         """Return the embeddings of one request."""
         key = msgspec.json.encode(arguments) if arguments else b""
         pieces = (inputs[start : start + self._size] for start in range(0, len(inputs), self._size))
-        found = [await self._embed(_Part(piece, arguments, key)) for piece in pieces]
+        found = [await self._embed(_PendingInputs(piece, arguments, key)) for piece in pieces]
         if len(found) == 1:
             return found[0]
         return Embeddings([vector for each in found for vector in each.vectors], sum(map(tokens_of, found)))
@@ -54,17 +54,17 @@ class Batches:
             self._task.cancel()
             await asyncio.wait([self._task])
 
-    async def _embed(self, part: "_Part") -> Embeddings:
-        self._waiting.append(part)
-        self._count += len(part.inputs)
+    async def _embed(self, pending: "_PendingInputs") -> Embeddings:
+        self._waiting.append(pending)
+        self._count += len(pending.inputs)
         if self._count >= self._size:
             self._full.set()
         if self._task is None:  # not in the context of its first request
             self._task = asyncio.create_task(self._run(), context=Context())
-        return await part.embeddings
+        return await pending.embeddings
 
     async def _run(self) -> None:
-        taken: list[_Part] = []
+        taken: list[_PendingInputs] = []
         try:
             while self._waiting:
                 await self._gather()
@@ -73,8 +73,8 @@ class Batches:
                     await self._answer(taken)
         finally:
             self._task = None
-            for part in (*taken, *self._waiting):
-                part.fail(OverloadedError(SHUTTING_DOWN))
+            for pending in (*taken, *self._waiting):
+                pending.fail(OverloadedError(SHUTTING_DOWN))
 
     async def _gather(self) -> None:
         """Wait until the next call is full, or its first request has waited long enough."""
@@ -83,40 +83,40 @@ class Batches:
             with suppress(TimeoutError):
                 await asyncio.wait_for(self._full.wait(), left)
 
-    def _take(self) -> list["_Part"]:
+    def _take(self) -> list["_PendingInputs"]:
         """Return the requests of the next call: the first that waits, and those like it that there is room for."""
-        taken: list[_Part] = []
+        taken: list[_PendingInputs] = []
         waiting, self._waiting = self._waiting, []
         room = self._size
-        for part in waiting:
-            if part.embeddings.done():  # its client has left
+        for pending in waiting:
+            if pending.embeddings.done():  # its client has left
                 continue
-            if not taken or (len(part.inputs) <= room and part.key == taken[0].key):
-                taken.append(part)
-                room -= len(part.inputs)
+            if not taken or (len(pending.inputs) <= room and pending.key == taken[0].key):
+                taken.append(pending)
+                room -= len(pending.inputs)
             else:
-                self._waiting.append(part)
-        self._count = sum(len(part.inputs) for part in self._waiting)
+                self._waiting.append(pending)
+        self._count = sum(len(pending.inputs) for pending in self._waiting)
         if self._count < self._size:
             self._full.clear()
         return taken
 
-    async def _answer(self, parts: Sequence["_Part"]) -> None:
-        inputs: Any = [each for part in parts for each in part.inputs]
+    async def _answer(self, joined: Sequence["_PendingInputs"]) -> None:
+        inputs: Any = [each for pending in joined for each in pending.inputs]
         try:
-            found = await read(await self._call(inputs, parts[0].arguments), len(inputs))
-            for part, embeddings in zip(parts, _split(found, parts), strict=True):
-                part.succeed(embeddings)
+            found = await self._call(inputs, joined[0].arguments)
+            for pending, embeddings in zip(joined, _split(found, joined), strict=True):
+                pending.succeed(embeddings)
         except Exception as error:
-            if len(parts) == 1:
-                parts[0].fail(error)
+            if len(joined) == 1:
+                joined[0].fail(error)
                 return
-            for part in parts:
-                if not part.embeddings.done():
-                    await self._answer([part])
+            for pending in joined:
+                if not pending.embeddings.done():
+                    await self._answer([pending])
 
 
-class _Part(Struct, eq=False):
+class _PendingInputs(Struct, eq=False):
     """Inputs of a request that go into one call."""
 
     inputs: Inputs
@@ -136,13 +136,13 @@ class _Part(Struct, eq=False):
             self.embeddings.set_exception(error)
 
 
-def _split(found: Embeddings, parts: Sequence[_Part]) -> Iterator[Embeddings]:
-    """Yield the embeddings of each part; numbers of tokens that are not those of each input are of one part alone."""
+def _split(found: Embeddings, joined: Sequence[_PendingInputs]) -> Iterator[Embeddings]:
+    """Yield the embeddings of each request; a number of tokens of all inputs belongs to a request that is alone."""
     start, tokens = 0, found.prompt_tokens
-    for part in parts:
-        end = start + len(part.inputs)
+    for pending in joined:
+        end = start + len(pending.inputs)
         if isinstance(tokens, int):
-            yield Embeddings(found.vectors[start:end], tokens if len(parts) == 1 else 0)
+            yield Embeddings(found.vectors[start:end], tokens if len(joined) == 1 else 0)
         else:
             yield Embeddings(found.vectors[start:end], tokens[start:end])
         start = end

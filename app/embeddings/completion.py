@@ -22,19 +22,19 @@ NO_MESSAGES = [{"role": "user", "content": ""}]
 
 
 class EmbeddingCompletions:
-    """The completion service that answers with embeddings; `body` holds what `to_chat` has put into it."""
+    """The completion service that answers with embeddings; `body` is that of `completion_body`."""
 
     @staticmethod
     async def complete(
         model: str, messages: Messages, body: Body, headers: Mapping[str, str] = NO_HEADERS
     ) -> CallbackStream:
         """Call the embedding service, and check and encode what it returns."""
-        service, asked, sent = body["service"], body["asked"], body["sent"]
-        inputs = asked.inputs
+        service, request, sent = body["service"], body["request"], body["sent"]
+        inputs = request.inputs
         result = await call_service(service.embed, Arguments(model, inputs, sent, headers))
-        embeddings = await read(result, len(inputs))
-        as_base64, size = asked.encoding_format == "base64", asked.dimensions or None
-        data = await encoded(embeddings.vectors, as_base64=as_base64, size=size)
+        embeddings = await read(result, len(inputs), model=model)
+        as_base64, size = request.encoding_format == "base64", request.dimensions or None
+        data = await encoded(embeddings.vectors, model=model, as_base64=as_base64, size=size)
         tokens = tokens_of(embeddings)
         usage = EmbeddingUsage(prompt_tokens=tokens, total_tokens=tokens)
         return CallbackStream(partial(_put, EmbeddingList(data=data, model=model, usage=usage)))
@@ -55,9 +55,9 @@ class EmbeddingRenderer(ChatRenderer):
         return embeddings
 
 
-def to_chat(asked: EmbeddingRequest, sent: Body, service: EmbeddingService) -> Body:
-    """Return the completion without messages that makes the embeddings."""
-    return {"model": asked.model, "messages": NO_MESSAGES, "service": service, "asked": asked, "sent": sent}
+def completion_body(request: EmbeddingRequest, sent: Body, service: EmbeddingService) -> Body:
+    """Return the body of the completion that makes the embeddings; it has no messages."""
+    return {"model": request.model, "messages": NO_MESSAGES, "service": service, "request": request, "sent": sent}
 
 
 def services_of(

@@ -104,7 +104,7 @@ class Embedder:
         """Return the embeddings of a request."""
         arguments = self._arguments(inputs, body, headers)
         if self._batches is None:
-            return await read(await self._call(inputs, arguments), len(inputs))
+            return await self._call(inputs, arguments)
         return await self._batches.embed(inputs, arguments)
 
     async def close(self) -> None:
@@ -112,8 +112,9 @@ class Embedder:
         if self._batches is not None:
             await self._batches.close()
 
-    async def _call(self, inputs: Inputs, arguments: Json) -> object:
-        return await call(self._function, inputs, **arguments)
+    async def _call(self, inputs: Inputs, arguments: Json) -> Embeddings:
+        result = await call(self._function, inputs, **arguments)
+        return await read(result, len(inputs), model=self._registered.name)
 
     def _arguments(self, inputs: Inputs, body: Body, headers: Mapping[str, str]) -> Json:
         """Return what the function gets beside the inputs; raise an error if it does not take such a request."""

@@ -18,8 +18,8 @@ from schemas.embeddings import Embedding, Embeddings
 SLICE = 20_000  # numbers that are encoded before other requests have their turn: a millisecond
 
 
-async def read(result: object, count: int) -> Embeddings:
-    """Return what an embedder has returned for so many inputs.
+async def read(result: object, count: int, *, model: str) -> Embeddings:
+    """Return what the embedder of this name has returned for so many inputs.
 
     Raises:
         TypeError: It cannot be read as vectors.
@@ -31,37 +31,44 @@ async def read(result: object, count: int) -> Embeddings:
         vectors = await call(_all, vectors)
     if isinstance(vectors, str | bytes | dict) or not hasattr(vectors, "__len__"):
         raise TypeError(
-            f"An embedder returned {type(vectors).__qualname__}. Return a list of vectors, a two-dimensional array, "
-            "an iterator of vectors, or `Embeddings` with one of these."
+            f"The embedder {model!r} returned {type(vectors).__qualname__}. Return a list of vectors, "
+            "a two-dimensional array, an iterator of vectors, or `Embeddings` with one of these."
         )
     if len(vectors) != count:
-        raise ValueError(f"An embedder returned {len(vectors)} vectors for {count} inputs.")
+        raise ValueError(f"The embedder {model!r} returned {len(vectors)} vectors for {count} inputs.")
     if isinstance(tokens, int | Integral):
         return Embeddings(vectors, int(tokens))
     if len(tokens) != count:
-        raise ValueError(f"An embedder returned {len(tokens)} numbers of tokens for {count} inputs.")
+        raise ValueError(f"The embedder {model!r} returned {len(tokens)} numbers of tokens for {count} inputs.")
     return Embeddings(vectors, tokens)
 
 
-async def encoded(vectors: Sequence[Any], *, as_base64: bool, size: int | None) -> list[Embedding]:
+async def encoded(vectors: Sequence[Any], *, model: str, as_base64: bool, size: int | None) -> list[Embedding]:
     """Return the vectors as they are sent.
 
     Args:
         vectors: The vectors.
+        model: The name of the embedder.
         as_base64: Whether they are sent as little-endian 32-bit floats, in Base64.
         size: The numbers that each must have; None if nothing says so.
 
     Raises:
-        TypeError: One of them is no vector.
-        ValueError: One of them has another length, or a number that cannot be sent.
+        ValueError: One of them is no vector, has another length, or a number that cannot be sent.
     """
     data: list[Embedding] = []
     waiting = 0
     for index, vector in enumerate(vectors):
-        length, sent = _as_floats(vector, index) if as_base64 else _as_json(vector, index)
+        try:
+            length, sent = _as_floats(vector) if as_base64 else _as_json(vector)
+        except (TypeError, ValueError) as error:
+            raise ValueError(
+                f"The embedder {model!r} returned no vector that can be sent, at {index}: {error}"
+            ) from error
         size = length if size is None else size
         if length != size or not length:
-            raise ValueError(f"An embedder returned a vector of {length} numbers, at {index}, where {size} were due.")
+            raise ValueError(
+                f"The embedder {model!r} returned a vector of {length} numbers, at {index}, where {size} were due."
+            )
         data.append(Embedding(index=index, embedding=cast("Any", sent)))
         waiting += length
         if waiting >= SLICE:
@@ -81,25 +88,25 @@ def _all(vectors: Iterator[Any]) -> list[Any]:
     return list(takewhile(lambda _: not is_cancelled(), vectors))
 
 
-def _as_json(vector: Any, index: int) -> tuple[int, Raw]:
-    numbers = _numbers(vector, index)
+def _as_json(vector: Any) -> tuple[int, Raw]:
+    numbers = _numbers(vector)
     return len(numbers), Raw(encode(numbers))
 
 
-def _as_floats(vector: Any, index: int) -> tuple[int, bytes]:
+def _as_floats(vector: Any) -> tuple[int, bytes]:
     """Return the length and the bytes, which are encoded in Base64 with the rest of the answer."""
     if hasattr(vector, "astype") and vector.ndim == 1 and len(vector):  # of numpy: a tenth of the time
         floats = vector.astype("<f4")
         if isfinite(floats.min()) and isfinite(floats.max()):
             return len(floats), floats.tobytes()
-    numbers = _numbers(vector, index)
+    numbers = _numbers(vector)
     try:
         return len(numbers), pack(f"<{len(numbers)}f", *numbers)
     except OverflowError:
-        raise ValueError(f"An embedder returned a vector, at {index}, with a number over 32 bits.") from None
+        raise ValueError("it has a number over 32 bits.") from None
 
 
-def _numbers(vector: Any, index: int) -> list[float]:
+def _numbers(vector: Any) -> list[float]:
     try:
         numbers: list[float] = vector.tolist() if hasattr(vector, "tolist") else list(vector)
         total = sum(numbers)
@@ -108,9 +115,8 @@ def _numbers(vector: Any, index: int) -> list[float]:
             total = sum(numbers)
     except TypeError:
         raise TypeError(
-            f"An embedder returned {type(vector).__qualname__}, at {index}, and no vector. "
-            "Return a list of numbers, or an array, for each text."
+            f"it is of the type {type(vector).__qualname__}. Return a list of numbers, or an array, for each text."
         ) from None
     if not isfinite(total) and not all(map(isfinite, numbers)):
-        raise ValueError(f"An embedder returned a vector, at {index}, with NaN or an infinite number.")
+        raise ValueError("it has NaN or an infinite number.")
     return numbers

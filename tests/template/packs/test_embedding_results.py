@@ -55,21 +55,24 @@ def test_an_embedder_returns_vectors_in_any_form(serve: Serve, name: str) -> Non
 @pytest.mark.parametrize(
     ("result", "logged"),
     [
-        (None, "An embedder returned NoneType. Return a list of vectors"),
-        ("text", "An embedder returned str. Return a list of vectors"),
-        ({"data": []}, "An embedder returned dict. Return a list of vectors"),
-        ([[1.0]], "An embedder returned 1 vectors for 2 inputs."),
+        (None, "The embedder 'test' returned NoneType. Return a list of vectors"),
+        ("text", "The embedder 'test' returned str. Return a list of vectors"),
+        ({"data": []}, "The embedder 'test' returned dict. Return a list of vectors"),
+        ([[1.0]], "The embedder 'test' returned 1 vectors for 2 inputs."),
+        ([1.0, 2.0], "at 0: it is of the type float. Return a list of numbers, or an array, for each text."),
+        ([[1.0], None], "The embedder 'test' returned no vector that can be sent, at 1: it is of the type NoneType."),
+        ([[1.0], "a"], "The embedder 'test' returned no vector that can be sent, at 1: it is of the type str."),
+        ([[1.0], [1.0, 2.0]], "The embedder 'test' returned a vector of 2 numbers, at 1, where 1 were due."),
+        ([[], []], "The embedder 'test' returned a vector of 0 numbers, at 0"),
         (
-            [1.0, 2.0],
-            "An embedder returned float, at 0, and no vector. Return a list of numbers, or an array, for each text.",
+            np.array([[1.0], [nan]]),
+            "The embedder 'test' returned no vector that can be sent, at 1: it has NaN or an infinite number.",
         ),
-        ([[1.0], None], "An embedder returned NoneType, at 1, and no vector."),
-        ([[1.0], "a"], "An embedder returned str, at 1, and no vector."),
-        ([[1.0], [1.0, 2.0]], "An embedder returned a vector of 2 numbers, at 1, where 1 were due."),
-        ([[], []], "An embedder returned a vector of 0 numbers, at 0"),
-        (np.array([[1.0], [nan]]), "An embedder returned a vector, at 1, with NaN or an infinite number."),
-        ([[1.0], [-inf]], "An embedder returned a vector, at 1, with NaN or an infinite number."),
-        (Embeddings([[1.0], [2.0]], [1]), "An embedder returned 1 numbers of tokens for 2 inputs."),
+        (
+            [[1.0], [-inf]],
+            "The embedder 'test' returned no vector that can be sent, at 1: it has NaN or an infinite number.",
+        ),
+        (Embeddings([[1.0], [2.0]], [1]), "The embedder 'test' returned 1 numbers of tokens for 2 inputs."),
         (ValueError("secret"), "secret"),
         (SystemExit("secret"), "A function raised SystemExit"),
     ],
@@ -96,7 +99,7 @@ def test_a_number_that_32_bits_do_not_hold_is_sent_as_a_number_alone(
 
     assert data_of(embed(client)) == [[1e39, 1.7e308, 1.7e308]]
     assert embed(client, encoding_format="base64").status_code == 500
-    assert "with a number over 32 bits" in caplog.text
+    assert "it has a number over 32 bits" in caplog.text
 
 
 def test_dimensions_that_an_embedder_does_not_keep_are_a_500(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
@@ -116,7 +119,7 @@ async def test_other_requests_have_their_turn_while_many_vectors_are_encoded() -
             await asyncio.sleep(0)
 
     task = asyncio.create_task(other())
-    await encoded([[0.5] * SLICE] * 10, as_base64=False, size=None)
+    await encoded([[0.5] * SLICE] * 10, model="test", as_base64=False, size=None)
     task.cancel()
     assert len(turns) >= 9
 
@@ -127,4 +130,4 @@ async def stream_of(texts: list[str]) -> AsyncIterator[list[float]]:
 
 def test_an_async_generator_is_no_embedder(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
     assert embed(serve(embedder(stream_of))).status_code == 500
-    assert "An embedder returned async_generator" in caplog.text
+    assert "The embedder 'test' returned async_generator" in caplog.text
