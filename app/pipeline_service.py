@@ -2,10 +2,13 @@
 
 import asyncio
 import logging
+import re
 import threading
+import tomllib
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from contextlib import AsyncExitStack, asynccontextmanager
 from functools import cached_property
+from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
@@ -24,6 +27,8 @@ logger = logging.getLogger("app.registry")
 
 MAX_TURN = 60.0  # seconds that a factory waits for others, one of which may never end
 NO_HEADERS: Headers = MappingProxyType({})
+
+PROJECT_FILE = Path(__file__).parents[1] / "pyproject.toml"
 
 _turn = threading.Lock()
 
@@ -144,11 +149,26 @@ async def _make(registered: RegisteredModel, arguments: Mapping[str, Any]) -> Ca
             CHECKS[registered.kind](made)
         if hasattr(made, "start"):
             await call(made.start)
-    except BaseException:
+    except BaseException as error:
         if made is not function:  # the next request makes another one
             await discard(made)
+        if isinstance(error, ModuleNotFoundError) and (extra := _extra_with(error.name or "")):
+            hint = f"install the extra `{extra}`, e.g. by `uv run --extra {extra} litestar run`"
+            raise ModuleNotFoundError(f"{error}: {hint}", name=error.name) from error
         raise
     return made
+
+
+def _extra_with(module: str) -> str | None:
+    """Return the extra of this project that has a package named like a module, as `openai-agents` is like `agents`."""
+    text = PROJECT_FILE.read_text(encoding="utf-8") if PROJECT_FILE.is_file() else ""
+    extras: dict[str, list[str]] = tomllib.loads(text).get("project", {}).get("optional-dependencies", {})
+    wanted = f"-{module.partition('.')[0].replace('_', '-')}-"
+    for extra, packages in extras.items():
+        names = [re.split(r"[^\w.-]", package)[0] for package in packages]
+        if any(wanted in f"-{name}-" for name in names):
+            return extra
+    return None
 
 
 def _in_turn(function: Callable[..., Any], *arguments: object) -> Any:

@@ -406,6 +406,33 @@ def test_a_preloaded_model_that_fails_is_logged_and_tried_again_by_its_first_req
     assert failing.events == ["starting", "started", "asked"]
 
 
+@pytest.mark.parametrize(
+    ("module", "extra"),
+    [
+        ("langgraph.graph", "langgraph"),
+        ("agents", "openai-agents"),
+        ("pydantic_ai", "pydantic-ai"),
+        ("xllamacpp", "local"),
+        ("numpy", "embeddings"),
+        ("of_nobody", None),
+        ("a(b", None),
+    ],
+)
+async def test_the_extra_is_named_whose_package_a_factory_cannot_import(
+    pipelines: Pipelines, module: str, extra: str | None
+) -> None:
+    def factory() -> Any:
+        raise ModuleNotFoundError(f"No module named {module!r}", name=module)
+
+    pipelines.factory("mine", preload=False)(factory)
+    async with running(pipelines) as service:
+        with pytest.raises(ModuleNotFoundError) as caught:
+            await answer(service)
+
+    hint = f": install the extra `{extra}`, e.g. by `uv run --extra {extra} litestar run`" if extra else ""
+    assert str(caught.value) == f"No module named {module!r}{hint}"
+
+
 async def test_models_that_start_delay_no_other_and_are_cancelled_when_the_application_stops(
     pipelines: Pipelines, caplog: pytest.LogCaptureFixture
 ) -> None:
