@@ -1,12 +1,15 @@
 """The end of an application while completions run: their models are stopped, and their clients told."""
 
 import asyncio
+import atexit
+import gc
 import json
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
 import httpx
 import pytest
+from litestar.testing import TestClient
 
 from app.app import create_app
 from app.registry import Pipelines
@@ -67,3 +70,11 @@ async def test_a_completion_ends_with_an_error_when_the_application_ends(
         found = response.json()
     message = "The server is shutting down. Try again in a moment."
     assert found == {"error": {"message": message, "type": "server_error", "param": None, "code": "overloaded"}}
+
+
+def test_nothing_is_collected_when_the_process_exits(monkeypatch: pytest.MonkeyPatch) -> None:
+    called: list[object] = []
+    monkeypatch.setattr(atexit, "register", called.append)
+    with TestClient(create_app()):
+        pass
+    assert gc.freeze in called
