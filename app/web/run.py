@@ -4,10 +4,8 @@ import logging
 import math
 import os
 import signal
-import socket
 import sys
 from copy import copy
-from ipaddress import ip_address
 
 import uvicorn
 from click import Group
@@ -22,6 +20,7 @@ from litestar.cli.commands.core import _server_lifespan
 from litestar.plugins import CLIPlugin
 
 from app.settings import Settings, ignored_variables
+from app.web.address import check_address, exposed_host
 from app.web.logs import configure_logging, logging_config
 
 HTTP = "app.web.http:Http"
@@ -78,7 +77,9 @@ def run(
     configure_logging(settings.log_level, settings.log_format)
     for sentence in ignored_variables():
         logger.warning(sentence)
-    _warn_if_exposed(settings, None if uds else _host_of(host, fd))
+    check_address(host, port, fd, uds)
+    if not settings.keys and (exposed := exposed_host(host, fd, uds)):
+        logger.warning("No API_KEYS are set, and the server listens on %s: anyone who reaches it may use it.", exposed)
     if isatty() and not os.getenv("LITESTAR_QUIET_CONSOLE"):
         show_app_info(env.app)
     # uvicorn raises the signal again when it has stopped, which would end this process with an error
@@ -106,23 +107,3 @@ def run(
             log_config=logging_config(settings.log_level, settings.log_format),
             timeout_graceful_shutdown=math.ceil(settings.shutdown_grace) + CLOSING_LIMIT,
         )
-
-
-def _warn_if_exposed(settings: Settings, host: str | None) -> None:
-    if not settings.keys and host is not None and not _is_loopback(host):
-        logger.warning("No API_KEYS are set, and the server listens on %s: anyone who reaches it may use it.", host)
-
-
-def _host_of(host: str, fd: int | None) -> str | None:
-    """Return the address of the socket; None if it is a file."""
-    if fd is None:
-        return host
-    with socket.socket(fileno=os.dup(fd)) as inherited:
-        return None if inherited.family == socket.AF_UNIX else str(inherited.getsockname()[0])
-
-
-def _is_loopback(host: str) -> bool:
-    try:
-        return ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost"

@@ -1,7 +1,9 @@
 """The `run` command: its options are Litestar's own, and it warns of a server that is open to all."""
 
+import errno
 import inspect
 import os
+import re
 import signal
 import socket
 from collections.abc import Callable
@@ -25,6 +27,20 @@ OPTIONS: list[tuple[str, str, dict[str, object]]] = [
     ("-E *.py", "LITESTAR_RELOAD_EXCLUDES=*.py", {"reload": True, "reload_excludes": ["*.py"]}),
 ]
 WARNING = "No API_KEYS are set, and the server listens on {}: anyone who reaches it may use it."
+IN_USE = "Address already in use. Stop the program that does, or choose another"
+UNUSABLE = [
+    (["--port", "{port}"], "127.0.0.1, port {port}: " + IN_USE + " port with --port."),
+    (["--port", "{port}", "--wc", "2"], "127.0.0.1, port {port}: " + IN_USE + " port with --port."),
+    (["--port", "99999"], "127.0.0.1, port 99999: bind(): port must be 0-65535. Choose another port with --port."),
+    (["--host", "192.0.2.1"], "192.0.2.1, port 8000: Cannot assign requested address. Choose an address of this mach"),
+    (
+        ["--host", "nope.invalid"],
+        ". Choose an address of this machine with --host, e.g. 127.0.0.1, or 0.0.0.0 for all.",
+    ),
+    (["--uds", "{folder}/live"], "{folder}/live: " + IN_USE + " file with --uds."),
+    (["--uds", "{folder}/no/x"], "{folder}/no/x: No such file or directory. Choose another file with --uds."),
+    (["--fd", "777"], "file descriptor 777: Bad file descriptor. Choose that of a socket with --fd."),
+]
 EVERYWHERE = "0.0.0.0"  # noqa: S104 - nothing listens there
 
 
@@ -33,6 +49,7 @@ def invoke(monkeypatch: pytest.MonkeyPatch) -> Run:
     """Runs the command, and returns its result and the arguments that uvicorn is called with."""
     arguments: dict[str, Any] = {}
     monkeypatch.setattr("uvicorn.run", lambda app, **given: arguments.update(given))
+    monkeypatch.setattr("app.web.run.check_address", lambda *given: None)
     monkeypatch.setattr(signal, "signal", lambda number, handler: None)
     for name in ("API_KEYS", "API_KEYS_FILE", "LITESTAR_APP", "LITESTAR_PORT", "LITESTAR_HOST", "WEB_CONCURRENCY"):
         monkeypatch.setenv(name, "")
@@ -112,3 +129,58 @@ def test_an_inherited_socket_is_looked_at(
         assert arguments["fd"] == listening.fileno()
         os.fstat(listening.fileno())  # which is still open
     assert [record.getMessage() for record in caplog.records] == ([WARNING.format(host)] if host == EVERYWHERE else [])
+
+
+@pytest.fixture
+def started(monkeypatch: pytest.MonkeyPatch) -> list[object]:
+    """The applications that uvicorn was told to serve."""
+    served: list[object] = []
+    monkeypatch.setattr("uvicorn.run", lambda app, **given: served.append(app))
+    monkeypatch.setattr(signal, "signal", lambda number, handler: None)
+    return served
+
+
+def run(*options: str) -> Result:
+    return CliRunner().invoke(litestar_group, ["--app", "app.app:create_app", "run", *options])
+
+
+def joined(text: str) -> str:
+    """Return a text without its spaces, line breaks and the lines of a box around it."""
+    return re.sub(r"[\s│╭╮╰╯─]", "", text)
+
+
+@pytest.mark.parametrize(("options", "expected"), UNUSABLE)
+def test_an_address_on_which_it_cannot_listen_is_told_in_a_sentence_before_anything_starts(
+    started: list[object], tmp_path: Path, options: list[str], expected: str
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as taken, socket.socket(socket.AF_UNIX) as live:
+        live.bind(str(tmp_path / "live"))
+        live.listen()
+        names = {"port": taken.getsockname()[1], "folder": tmp_path}
+        result = run(*(option.format(**names) for option in options))
+
+    assert result.exit_code == 1
+    assert isinstance(result.exception, SystemExit)  # which prints no traceback
+    assert joined(expected.format(**names)) in joined(result.output)
+    assert not started
+
+
+def test_a_port_for_root_alone_is_told_in_a_sentence_as_well(
+    started: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def refuse(*_: object, **__: object) -> None:
+        raise PermissionError(errno.EACCES, "Permission denied")
+
+    monkeypatch.setattr("socket.create_server", refuse)
+    result = run("--port", "80")
+    assert (result.exit_code, started) == (1, [])
+    assert joined("127.0.0.1, port 80: Permission denied. Choose another port with --port.") in joined(result.output)
+
+
+def test_the_socket_file_of_a_server_that_was_killed_is_no_obstacle(started: list[object], tmp_path: Path) -> None:
+    with socket.socket(socket.AF_UNIX) as killed:
+        killed.bind(str(tmp_path / "stale"))
+    for _ in range(2):
+        assert run("--uds", str(tmp_path / "stale"), "--wc", "2").exit_code == 0
+    assert len(started) == 2
+    assert not (tmp_path / "stale").exists()

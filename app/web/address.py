@@ -1,0 +1,74 @@
+"""The address on which the server listens."""
+
+import errno
+import os
+import socket
+from contextlib import suppress
+from ipaddress import ip_address
+from pathlib import Path
+
+from click import ClickException
+
+
+def check_address(host: str, port: int, fd: int | None, uds: str | None) -> None:
+    """Raise ClickException, whose sentence the command line prints, if the server cannot listen on its address.
+
+    uvicorn would notice only when the application has started, and print the bare error or a traceback.
+    """
+    try:
+        if uds is not None:
+            _listen_on_file(uds)
+        elif fd is not None:
+            _inherited(fd).close()
+        else:
+            _listen(host, port)
+    except OSError as error:
+        where = uds or (f"{host}, port {port}" if fd is None else f"file descriptor {fd}")
+        do = "Stop the program that does, or choose" if error.errno == errno.EADDRINUSE else "Choose"
+        reason, other = str(error.strerror).partition(" (")[0], _other(error, fd, uds)
+        raise ClickException(f"The server cannot listen on {where}: {reason}. {do} {other}.") from None
+
+
+def exposed_host(host: str, fd: int | None, uds: str | None) -> str | None:
+    """Return the host on which the server listens if other machines may reach it, or None."""
+    if uds is not None:
+        return None
+    if fd is not None:
+        with _inherited(fd) as inherited:
+            if inherited.family == socket.AF_UNIX:
+                return None
+            host = str(inherited.getsockname()[0])
+    with suppress(ValueError):
+        return None if ip_address(host).is_loopback else host
+    return None if host == "localhost" else host
+
+
+def _listen(host: str, port: int) -> None:
+    try:
+        for family, *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+            socket.create_server((address[0], port), family=family).close()
+    except OverflowError as error:
+        raise OSError(errno.EINVAL, str(error)) from None
+
+
+def _listen_on_file(path: str) -> None:
+    file = Path(path)
+    with socket.socket(socket.AF_UNIX) as probe:
+        if file.is_socket() and probe.connect_ex(path) == errno.ECONNREFUSED:
+            file.unlink()  # of a server that was killed
+        probe.bind(path)
+    file.unlink()
+
+
+def _inherited(fd: int) -> socket.socket:
+    return socket.socket(fileno=os.dup(fd))
+
+
+def _other(error: OSError, fd: int | None, uds: str | None) -> str:
+    if uds is not None:
+        return "another file with --uds"
+    if fd is not None:
+        return "that of a socket with --fd"
+    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+        return "an address of this machine with --host, e.g. 127.0.0.1, or 0.0.0.0 for all"
+    return "another port with --port"
