@@ -126,7 +126,7 @@ def test_any_message_is_edited_and_any_answer_retried(visit: Open, server: Serve
     field.press("Enter")
     expect(answers.last).to_contain_text("again")
     expect(answers).to_have_count(2)
-    page.get_by_role("button", name="Retry").first.click()
+    page.get_by_role("button", name="Retry from here").click()
     expect(page.get_by_role("button", name="Retry")).to_have_count(1)
 
     sent = [[message["content"] for message in body["messages"]] for body in bodies[3:]]
