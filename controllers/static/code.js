@@ -1,5 +1,6 @@
 // The dialog that shows a request as code, or the OpenAPI document.
 import { fetchDocument } from "./api.js";
+import { contentWith } from "./attachments.js";
 import { messagesFor } from "./conversation.js";
 import { byId, copy, copyButton } from "./dom.js";
 import { models, showError } from "./models.js";
@@ -15,7 +16,7 @@ function showCode(label, code) {
 for (const language of ["curl", "python"]) {
   byId(language).addEventListener("click", async () => {
     if (!checkSettings()) return;
-    const body = requestBody(models.value, messagesFor(byId("prompt").value));
+    const body = requestBody(models.value, messagesFor(contentWith(byId("prompt").value)));
     const code = language === "curl" ? curl(selectedApi(), body, key.value) : python(selectedApi(), body, extraJson(), key.value);
     showCode("Request as code", code);
     byId("copied").textContent = (await copy(code)) ? "Copied." : "Select the text to copy it.";

@@ -23,9 +23,9 @@ export function ask(content) {
   send();
 }
 
-/** Return the messages of the request that a new message would send; without one, of the last request. */
-export function messagesFor(text) {
-  if (text.trim()) return [...messages(), { role: "user", content: text }];
+/** Return the messages of the request that a new message would send; without content, of the last request. */
+export function messagesFor(content) {
+  if (content.length) return [...messages(), { role: "user", content }];
   const sent = turns.slice(0, turns.findLastIndex((turn) => turn instanceof Message) + 1);
   return sent.length ? messages(sent) : [{ role: "user", content: "Hello!" }];
 }

@@ -1,4 +1,5 @@
 // The page at /: a chat with the server's models.
+import { clearAttachments, contentWith, whenRead } from "./attachments.js";
 import "./code.js";
 import { ask, canSend, clear, restore, stop } from "./conversation.js";
 import { byId, isSubmitKey } from "./dom.js";
@@ -13,14 +14,16 @@ function setPrompt(text) {
   store("draft", text);
 }
 
-composer.addEventListener("submit", (event) => {
+composer.addEventListener("submit", async (event) => {
   event.preventDefault();
-  const text = prompt.value;
+  await whenRead();
+  const content = contentWith(prompt.value);
   if (!models.value) return loadModels();
-  if (!text.trim() || !canSend()) return;
+  if (!content.length || !canSend()) return;
   setPrompt("");
+  clearAttachments();
   toggleSettings(false);
-  ask(text);
+  ask(content);
 });
 
 prompt.addEventListener("input", () => store("draft", prompt.value));

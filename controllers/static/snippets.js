@@ -1,11 +1,14 @@
 // A request as code. The API key is not in it, but read from the environment variable API_KEY.
 
+const LONGEST_ARGUMENT = 100_000; // characters; Linux takes 128 KiB
+
 export function curl(api, body, key) {
+  const json = JSON.stringify(body, null, 2);
   const lines = [
     `curl ${body.stream ? "--no-buffer " : ""}${baseUrl()}/${api.path}`,
     "-H 'content-type: application/json'",
     ...(key ? ['-H "authorization: Bearer $API_KEY"'] : []),
-    `-d '${JSON.stringify(body, null, 2).replaceAll("'", "'\\''")}'`,
+    json.length < LONGEST_ARGUMENT ? `-d '${json.replaceAll("'", "'\\''")}'` : `-d @- <<'END'\n${json}\nEND`,
   ];
   return lines.join(" \\\n  ");
 }

@@ -1,11 +1,15 @@
 """Tools and images in the playground, in a real Chromium."""
 
+from base64 import b64decode
+
 import pytest
 from playwright.sync_api import expect
 
 from schemas.chat import Json
+from tests.conftest import until
 from tests.template.e2e.conftest import CHROMIUM, Open, ask, request_bodies
 from tests.template.e2e.server import Server
+from tests.template.e2e.test_playground import violations
 
 pytestmark = pytest.mark.skipif(CHROMIUM is None, reason="needs Chromium")
 
@@ -16,6 +20,23 @@ ANSWER = """async () => {
     document.querySelector("#log").append(answer.root);
 }"""
 ADD = "(events) => events.forEach((data) => answer.add({ event: { type: 'status', data } }))"
+PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
+# Hands files to an element by an event: a text, and a photo of 3000 x 1500 pixels.
+HAND = """async ([selector, type, name]) => {
+    const canvas = new OffscreenCanvas(3000, 1500);
+    canvas.getContext("2d").fillRect(0, 0, 10, 10);
+    const photo = new File([await canvas.convertToBlob()], "photo.png", { type: "image/png" });
+    const data = new DataTransfer();
+    for (const file of [photo, new File(["text"], "notes.txt")]) if (!name || file.name === name) data.items.add(file);
+    const options = { bubbles: true, cancelable: true, dataTransfer: data, clipboardData: data };
+    const event = new (type === "paste" ? ClipboardEvent : DragEvent)(type, options);
+    document.querySelector(selector).dispatchEvent(event);
+    return event.defaultPrevented;
+}"""
+SIZES = """images => Promise.all(images.map(async image => {
+    await image.decode();
+    return [image.naturalWidth, image.naturalHeight];
+}))"""
 
 
 def test_a_call_in_the_server_is_one_row_from_its_beginning_to_its_end(visit: Open, server: Server) -> None:
@@ -80,3 +101,49 @@ def test_tool_calls_are_shown_and_their_results_sent_or_said_to_be_missing(visit
         *(("assistant", None, None), ("tool", "call_a", "Not run."), ("tool", "call_b", "Not run.")),
         ("user", None, "Never mind."),
     ]
+
+
+def test_images_are_picked_pasted_and_dropped_scaled_down_and_sent(visit: Open, server: Server) -> None:
+    page = visit(server)
+    bodies = request_bodies(page)
+    attached, prompt = page.locator("#attachments img"), page.get_by_label("Your message")
+    page.get_by_label("Model", exact=True).select_option("generator")
+
+    with page.expect_file_chooser() as chooser:
+        page.get_by_role("button", name="Attach images").press("Enter")
+    chooser.value.set_files({"name": "dot.png", "mimeType": "image/png", "buffer": b64decode(PNG)})
+    expect(attached).to_have_count(1)
+    assert page.evaluate(HAND, ["#prompt", "paste", "photo.png"])
+    expect(attached).to_have_count(2)
+    assert page.evaluate(HAND, ["#page", "dragover", ""])
+    assert "dropping" in (page.locator("body").get_attribute("class") or "")
+    assert page.evaluate(HAND, ["#page", "drop", ""])
+    problem = "notes.txt is not an image that this browser can read. Attach a PNG, JPEG, WebP or GIF."
+    expect(page.locator("#composer").get_by_role("alert")).to_have_text(problem)
+    expect(attached).to_have_count(3)
+    assert violations(page) == []
+    page.get_by_role("button", name="Remove photo.png").last.press("Enter")
+    expect(page.get_by_role("button", name="Remove photo.png")).to_be_focused()
+    page.get_by_role("button", name="Copy as curl").click()
+    expect(page.locator("#snippet")).to_contain_text(PNG)
+    page.get_by_role("button", name="Close").click()
+    prompt.fill("What is this?")
+    prompt.press("Enter")
+
+    expect(page.locator(".answer")).to_contain_text("Retry")
+    assert page.locator(".message img").evaluate_all(SIZES) == [[1, 1], [2048, 1024]]
+    expect(attached).to_have_count(0)
+    text, dot, photo = bodies[0]["messages"][0]["content"]
+    assert [text, dot["image_url"]["url"]] == [
+        {"type": "text", "text": "What is this?"},
+        f"data:image/png;base64,{PNG}",
+    ]
+    assert photo["image_url"]["url"].startswith("data:image/jpeg;base64,")
+    page.reload()
+    expect(page.get_by_label("You", exact=True)).to_have_text("What is this?")
+    expect(page.locator(".message img")).to_have_count(2)
+    assert page.evaluate(HAND, ["#prompt", "paste", "photo.png"])
+    expect(attached).to_have_count(1)
+    prompt.press("Enter")
+    until(lambda: len(bodies), (2).__eq__)
+    assert [part["type"] for part in bodies[1]["messages"][-1]["content"]] == ["image_url"]
