@@ -118,7 +118,7 @@ export class Answer {
 
   /** Ask the user for the results of the tool calls. */
   askForResults() {
-    this.fields = this.calls.map((call, index) => element("input", { placeholder: "Result", "aria-label": `Result of ${call.function.name}, call ${index + 1}` }));
+    this.fields = this.calls.map((call, index) => element("input", { placeholder: "Result", "aria-label": `Result of ${call[call.type].name}, call ${index + 1}` }));
     this.results = element("form", { className: "results" }, element("button", {}, this.calls.length > 1 ? "Send results" : "Send result"));
     this.fields.forEach((field, index) => {
       this.cards[index].setState("waiting");
@@ -164,19 +164,20 @@ export class Answer {
     })());
   }
 
-  addCall({ id, function: called }, index) {
+  addCall({ id, type = "function", ...parts }, index) {
     const calls = this.section("calls", () => element("section", { className: "calls", "aria-label": "Tool calls" }), "after");
-    const call = (this.calls[index] ??= { id, type: "function", function: { name: "", arguments: "" } });
+    const empty = type === "custom" ? { name: "", input: "" } : { name: "", arguments: "" };
+    const call = (this.calls[index] ??= { id, type, [type]: empty });
     call.id ??= id;
-    call.function.name += called?.name ?? "";
-    call.function.arguments += called?.arguments ?? "";
+    const called = call[call.type];
+    for (const field of Object.keys(called)) called[field] += parts[call.type]?.[field] ?? "";
     if (!this.cards[index]) {
       this.cards[index] = new ToolCall("strong", true);
       this.cards[index].root.classList.add("card");
       calls.append(this.cards[index].root);
     }
-    this.cards[index].title.textContent = call.function.name;
-    this.cards[index].setPart("Arguments", call.function.arguments);
+    this.cards[index].title.textContent = called.name;
+    this.cards[index].setPart("input" in called ? "Input" : "Arguments", called.input ?? called.arguments);
   }
 
   addEvent(event) {
@@ -191,6 +192,8 @@ export class Answer {
     const section = this.section("sources", () => element("section", { className: "sources" }, element("h3", {}, "Sources"), element("ol")), "after");
     const name = source?.name ?? metadata?.[0]?.source ?? "Unnamed";
     const text = [document ?? []].flat().join("\n\n").trim();
-    section.lastChild.append(element("li", {}, element("details", {}, element("summary", {}, name), element("p", {}, text))));
+    const isLink = /^https?:/i.test(source?.url ?? "");
+    const link = isLink ? [element("a", { href: source.url, target: "_blank", rel: "noopener noreferrer" }, source.url), "\n"] : [];
+    section.lastChild.append(element("li", {}, element("details", {}, element("summary", {}, name), element("p", {}, ...link, text))));
   }
 }

@@ -20,9 +20,10 @@ export const RESPONSES = {
 function toBody({ model, messages, max_tokens, max_completion_tokens, response_format, reasoning_effort, tools, tool_choice, stream_options, ...rest }) {
   const isInstructed = messages[0]?.role === "system" && typeof messages[0].content === "string";
   const { include_usage, ...streamOptions } = stream_options ?? {}; // the usage always comes
+  const types = Object.fromEntries(messages.flatMap((message) => (message.tool_calls ?? []).map(({ id, type }) => [id, type])));
   const translated = {
     model,
-    input: messages.slice(isInstructed ? 1 : 0).flatMap(toItems),
+    input: messages.slice(isInstructed ? 1 : 0).flatMap((message) => toItems(message, types)),
     instructions: isInstructed ? messages[0].content : undefined,
     max_output_tokens: max_completion_tokens ?? max_tokens,
     text: response_format && { format: flat(response_format) },
@@ -35,11 +36,11 @@ function toBody({ model, messages, max_tokens, max_completion_tokens, response_f
   return { ...Object.fromEntries(Object.entries(translated).filter(([, value]) => value !== undefined)), ...rest };
 }
 
-/** Return the items of a message: its text, and each of its tool calls. */
-function toItems({ role, content, tool_calls: calls = [], tool_call_id: callId, ...rest }) {
+/** Return the items of a message: its text, and each of its tool calls. A result is an item of the type of its call. */
+function toItems({ role, content, tool_calls: calls = [], tool_call_id: callId, ...rest }, types) {
   const parts = Array.isArray(content) ? content.map(toPart) : content;
-  if (role === "tool") return [{ type: "function_call_output", call_id: callId, output: parts }];
-  const items = calls.map(({ id, function: called }) => ({ type: "function_call", call_id: id, name: called.name, arguments: called.arguments }));
+  if (role === "tool") return [{ type: types[callId] === "custom" ? "custom_tool_call_output" : "function_call_output", call_id: callId, output: parts }];
+  const items = calls.map(({ id, type, [type]: called }) => ({ type: type === "custom" ? "custom_tool_call" : "function_call", call_id: id, ...called }));
   return [...(content || !calls.length ? [{ role, content: parts, ...rest }] : []), ...items];
 }
 
@@ -94,6 +95,8 @@ function* eventsOf(response) {
   yield { type: `response.${response.status}`, response };
 }
 
+const CALLS = { function_call: ["function", "arguments"], custom_tool_call: ["custom", "input"] }; // as a chat names the type, and the field that the model fills in
+
 const deltaChunk = (delta) => ({ choices: [{ index: 0, delta }] });
 
 /** Turns events into chunks of a chat. */
@@ -114,8 +117,9 @@ class Reader {
       case "response.reasoning_summary_text.delta": // the server sends both if it is asked for a summary
         return this.lastPart.reasoning_content?.includes("content") ? null : this.text("reasoning_content", event);
       case "response.function_call_arguments.delta":
-      case "response.custom_tool_call_input.delta":
         return this.call(event.output_index, { function: { arguments: event.delta } });
+      case "response.custom_tool_call_input.delta":
+        return this.call(event.output_index, { custom: { input: event.delta } });
       case "response.output_item.added":
       case "response.output_item.done":
         return this.item(event);
@@ -146,8 +150,9 @@ class Reader {
   item({ type, item, output_index: index }) {
     if (["message", "reasoning"].includes(item.type)) return null;
     const isDone = type.endsWith("done");
-    if (["function_call", "custom_tool_call"].includes(item.type)) {
-      return isDone ? null : this.call(index, { id: item.call_id, function: { name: item.name, arguments: item.arguments ?? item.input } });
+    if (item.type in CALLS) {
+      const [kind, field] = CALLS[item.type];
+      return isDone ? null : this.call(index, { id: item.call_id, type: kind, [kind]: { name: item.name, [field]: item[field] } });
     }
     const description = item.type.replaceAll("_", " ");
     return { event: { type: "status", data: { description, done: isDone, [isDone ? "tool_result" : "tool_call"]: item } } };
@@ -155,7 +160,7 @@ class Reader {
 }
 
 function toCitation({ url, title, filename, file_id: fileId, ...rest }) {
-  return { source: { name: title ?? filename ?? url ?? fileId }, document: [url ?? rest.quote ?? rest.text ?? ""].flat() };
+  return { source: { name: title ?? filename ?? url ?? fileId, url }, document: [rest.quote ?? rest.text ?? ""] };
 }
 
 function toEnd({ usage, incomplete_details: incomplete }) {

@@ -126,6 +126,7 @@ def own_items(model: str, messages: Messages, body: Body) -> Json:
         {"type": "web_search_call", "status": "completed", "action": {"type": "search", "query": "weather"}},
         {"type": "message", "content": [{"type": "output_text", "text": "Rain.", "annotations": [link]}]},
         {"type": "message", "content": [{"type": "refusal", "refusal": "No more."}]},
+        {"type": "custom_tool_call", "call_id": "call_1", "name": "shell", "input": "ls -l"},
     ]
     usage = {"input_tokens": 3, "output_tokens": 4, "total_tokens": 7}
     cut = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}

@@ -111,7 +111,10 @@ def test_tool_calls_are_answered_by_items(visit: Open, server: Server) -> None:
     page.get_by_label("Result of second, call 2").fill("Sun")
     page.get_by_role("button", name="Send results").click()
     expect(page.locator(".answer").last).to_contain_text("Send results")
+    page.reload()
+    expect(ask(page, "echo-function", "And now?").locator(".text")).to_have_text("And now?")
 
+    assert bodies[2]["input"][:6] == [*bodies[1]["input"], bodies[1]["input"][1]]
     assert bodies[0]["tools"][0].items() >= {"type": "function", "name": "get_weather"}.items()
     calls = {"call_a": ("first", "Rain"), "call_b": ("second", "Sun")}
     assert bodies[1]["input"] == [
@@ -148,16 +151,27 @@ def test_errors_name_their_request_before_and_within_a_stream(visit: Open, serve
 
 def test_items_of_other_kinds_are_shown_too_streamed_or_whole(visit: Open, server: Server) -> None:
     page = by_responses(visit(server))
+    bodies = request_bodies(page)
 
     for _ in ("streamed", "whole"):
         answer = ask(page, "own-items", "Hello!")
         expect(answer.locator(".reasoning p")).to_have_text("One. Two.")
         expect(answer.locator(".events")).to_contain_text("web search call")
         expect(answer.locator(".text p")).to_have_text(["Rain.", "No more."])
-        expect(answer.locator(".sources summary")).to_have_text(["A page"])
+        answer.locator(".sources summary").click()
+        expect(answer.get_by_role("link")).to_have_attribute("href", "https://example.com/")
         expect(answer).to_contain_text("Finish reason: max_output_tokens.")
         expect(answer.locator(".stats")).to_contain_text("tokens3 → 4")
+        expect(answer.locator(".card")).to_contain_text(re.compile(r"shell\s*Input\s*ls -l"))
         page.get_by_label("Stream the response").uncheck()
+    answer.get_by_label("Result of shell, call 1").fill("a.txt")
+    answer.get_by_role("button", name="Send result").click()
+    expect(page.locator(".answer").last).to_contain_text("Send result")
+
+    assert bodies[-1]["input"][-2:] == [
+        {"type": "custom_tool_call", "call_id": "call_1", "name": "shell", "input": "ls -l"},
+        {"type": "custom_tool_call_output", "call_id": "call_1", "output": "a.txt"},
+    ]
 
 
 def test_a_request_as_code_does_what_the_page_does_by_responses(
