@@ -68,7 +68,7 @@ class Run {
     const time = element("span", {}, `${(this.delay / 1000).toFixed(2)} s`);
     this.details = element("details", {}, element("summary", {}, element("code", {}, ...words, this.times), this.numbers, time), this.json);
     this.details.addEventListener("toggle", () => this.fill());
-    return element("li", {}, this.details);
+    return element("li", { className: /(^|\.)(error|failed)$/.test(this.events[0].type) ? "failed" : "" }, this.details);
   }
 
   /** Show the JSON of the events while the row is open: of one on many lines, of several on a line each. */

@@ -8,6 +8,7 @@ import subprocess
 from contextlib import redirect_stdout
 from typing import Any
 
+import httpx
 import pytest
 from playwright.sync_api import Page, Route, expect
 
@@ -34,6 +35,59 @@ PANEL = """async ([count, isRun]) => {
     const { scrollHeight, scrollTop, clientHeight, innerText } = panel.rows;
     return [...innerText.split("\\n").filter(Boolean), scrollHeight - scrollTop - clientHeight < 1];
 }"""
+
+URL = "data:image/png;base64,iVBORw0KGgo="
+FUNCTION = {"name": "add", "parameters": {"type": "object"}}
+CALLS = [
+    {"id": "call_1", "type": "function", "function": {"name": "add", "arguments": "{}"}},
+    {"id": "call_2", "type": "custom", "custom": {"name": "shell", "input": "ls"}},
+]
+CHAT = {
+    "model": "function",
+    "messages": [
+        {"role": "system", "content": "Be brief."},
+        {
+            "role": "user",
+            "content": [
+                {"type": "text", "text": "What is it?"},
+                {"type": "image_url", "image_url": {"url": URL, "detail": "low"}},
+                {"type": "file", "file": {"filename": "a.txt", "file_data": URL}},
+            ],
+        },
+        {"role": "assistant", "content": "Wait.", "tool_calls": CALLS},
+        *({"role": "tool", "tool_call_id": call["id"], "content": "1"} for call in CALLS),
+    ],
+    "stream_options": {"include_usage": True, "include_obfuscation": False},
+    "tools": [{"type": "function", "function": FUNCTION}, {"type": "web_search"}],
+    "tool_choice": {"type": "function", "function": {"name": "add"}},
+    "max_completion_tokens": 20,
+    "top_p": 1,
+}
+BODY = {
+    "model": "function",
+    "input": [
+        {
+            "role": "user",
+            "content": [
+                {"type": "input_text", "text": "What is it?"},
+                {"type": "input_image", "image_url": URL, "detail": "low"},
+                {"type": "input_file", "filename": "a.txt", "file_data": URL},
+            ],
+        },
+        {"role": "assistant", "content": "Wait."},
+        {"type": "function_call", "call_id": "call_1", "name": "add", "arguments": "{}"},
+        {"type": "custom_tool_call", "call_id": "call_2", "name": "shell", "input": "ls"},
+        {"type": "function_call_output", "call_id": "call_1", "output": "1"},
+        {"type": "custom_tool_call_output", "call_id": "call_2", "output": "1"},
+    ],
+    "instructions": "Be brief.",
+    "stream_options": {"include_obfuscation": False},
+    "tools": [{"type": "function", **FUNCTION}, {"type": "web_search"}],
+    "tool_choice": {"type": "function", "name": "add"},
+    "max_output_tokens": 20,
+    "top_p": 1,
+    "store": False,
+}
 
 
 def by_responses(page: Page) -> Page:
@@ -125,6 +179,13 @@ def test_tool_calls_are_answered_by_items(visit: Open, server: Server) -> None:
         ),
         *({"type": "function_call_output", "call_id": call, "output": result} for call, (_, result) in calls.items()),
     ]
+
+
+def test_all_that_a_chat_has_becomes_what_the_api_takes(visit: Open, server: Server) -> None:
+    translate = 'async (chat) => (await import("./static/responses.js")).RESPONSES.toBody(chat)'
+
+    assert visit(server).evaluate(translate, CHAT) == BODY
+    assert httpx.post(f"{server.url}/v1/responses", json=BODY, timeout=PATIENCE).status_code == 200
 
 
 def test_errors_name_their_request_before_and_within_a_stream(visit: Open, server: Server) -> None:
