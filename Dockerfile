@@ -2,10 +2,12 @@ FROM python:3.13-slim AS build
 # Compiled code that Python trusts as it is: layers round the times of files, by which it would compile all anew.
 ENV UV_COMPILE_BYTECODE=1 PYC_INVALIDATION_MODE=UNCHECKED_HASH UV_NO_CACHE=1
 RUN pip install --no-cache-dir uv==0.13.9
+# The extras to install, as in pyproject.toml: `docker build --build-arg EXTRAS="metrics redis" .`
+ARG EXTRAS=""
 WORKDIR /srv
 COPY pyproject.toml requirements.lock ./
 # What pyproject.toml needs to serve, in the versions of the lock: a package whose hash is not there is refused.
-RUN uv venv && uv pip install --require-hashes --requirements pyproject.toml --constraints requirements.lock
+RUN uv venv && uv pip install --require-hashes --requirements pyproject.toml --constraints requirements.lock $(for extra in $EXTRAS; do echo --extra $extra; done)
 COPY README.md ./
 COPY app app
 COPY controllers controllers

@@ -9,13 +9,17 @@ when none of them is left. A line that is nothing but such a comment stands for 
 
 import json
 import re
+import subprocess
 import sys
+import tomllib
 from pathlib import Path
 from string import Template
 
 TEMPLATE = Path(__file__).parents[1]
 STARTER = "litestar-openai-starter"
 MARK = re.compile(r"(?P<line>.*?)\s*(?:#|<!--|//) pack: (?P<packs>[a-z]+(?:, [a-z]+)*)\b[^,]*$")
+LOCKED = re.compile(r"(?P<package>(?P<name>\S+)==.*\n(?:    --.*\n)+)(?P<via>(?:    # .*\n)*)")
+VIA = re.compile(r"^    # +(?:via )?([\w.-]+)$", re.MULTILINE)
 FILES = ("*.py", "*.toml", "*.md", "*.html", "*.js", "justfile", ".env.example", "Dockerfile")
 SKIPPED = {".git", ".venv", ".scaffold", "node_modules"}
 
@@ -45,7 +49,7 @@ def take_off(left_out: set[str]) -> None:
             path.write_text(changed, encoding="utf-8")
 
 
-def name_project(answers: dict[str, str]) -> None:
+def name_project(answers: dict[str, str], left_out: set[str]) -> None:
     """Write the project's name, description and owner into its files, and its README and NOTICE."""
     name, description, owner = (answers[key] for key in ("name", "description", "owner"))
     path = Path("pyproject.toml")
@@ -54,22 +58,84 @@ def name_project(answers: dict[str, str]) -> None:
     head += f"authors = [{{ name = {json.dumps(owner, ensure_ascii=False)} }}]\n"
     text = re.sub(r"^description = .*\n", lambda _: head, text, count=1, flags=re.MULTILINE)
     path.write_text(text.replace('license = "MIT"\n', "", 1), encoding="utf-8")
-    path = Path("requirements.lock")
-    path.write_text(path.read_text(encoding="utf-8").replace(STARTER, name), encoding="utf-8")
-    readme = Template((TEMPLATE / ".scaffold" / "README.md").read_text(encoding="utf-8"))
-    Path("README.md").write_text(readme.substitute(answers), encoding="utf-8")
+    readme = without_marked_lines((TEMPLATE / ".scaffold" / "README.md").read_text(encoding="utf-8"), left_out)
+    Path("README.md").write_text(Template(readme).substitute(answers), encoding="utf-8")
     licence = (TEMPLATE / "LICENSE").read_text(encoding="utf-8")
     Path("NOTICE").write_text(f"This project was made from code with this licence:\n\n{licence}", encoding="utf-8")
+
+
+def name_origin() -> None:
+    """Name in the answers the address that the template was cloned from, which others can reach, for its folder."""
+    path = Path(".copier-answers.yml")
+    text = path.read_text(encoding="utf-8")
+    source = re.search(r"^_src_path: (.+)$", text, re.MULTILINE)
+    if source is None or not Path(source[1]).is_dir():
+        return
+    if not git(source[1], "branch", "--remotes", "--contains", "HEAD"):  # what was never pushed cannot be fetched
+        return
+    address = re.sub(r"(?<=://)[^/@]+@", "", git(source[1], "config", "remote.origin.url"))  # a token is nobody's
+    if address.startswith(("http://", "https://", "ssh://", "git@")):
+        address = address if address.endswith(".git") or address.startswith("git@") else f"git+{address}"
+        path.write_text(text.replace(source[0], f"_src_path: {address}"), encoding="utf-8")
+
+
+def git(folder: str, *arguments: str) -> str:
+    """Return what git says in a folder, and nothing where it fails."""
+    command = ["git", "-C", folder, *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603 - our own
+
+
+def install_what_is_left(project: str) -> None:
+    """Let the image install all extras of the project, and keep the versions of what the project can install."""
+    path = Path("pyproject.toml")
+    text = path.read_text(encoding="utf-8")
+    described = tomllib.loads(text)
+    extras = described["project"].get("optional-dependencies", {})
+    direct = [described["project"]["dependencies"], described["dependency-groups"]["dev"], *extras.values()]
+    names = {re.split(r"[^\w.-]", requirement)[0] for requirements in direct for requirement in requirements}
+    used = keep_versions(names - {project}, project)
+    kept = re.sub(r'^    "([\w.-]+)==.*",\n', lambda line: line[0] * (line[1] in used), text, flags=re.MULTILINE)
+    path.write_text(kept, encoding="utf-8")
+    path = Path("Dockerfile")
+    text = path.read_text(encoding="utf-8")
+    path.write_text(text.replace('EXTRAS=""', f'EXTRAS="{" ".join(extras)}"', 1), encoding="utf-8")
+
+
+def keep_versions(direct: set[str], project: str) -> set[str]:
+    """Keep in requirements.lock only what these packages need, themselves included, and return the names of that."""
+    path = Path("requirements.lock")
+    locked = [*LOCKED.finditer(path.read_text(encoding="utf-8").replace(STARTER, project))]
+    used: set[str] = set()
+    needed = direct
+    while needed - used:
+        used = used | needed
+        needed = {each["name"] for each in locked if used & {*VIA.findall(each["via"])}}
+    kept = [each for each in locked if each["name"] in used]
+    parents = [{*VIA.findall(each["via"])} & (used | {project} if each["name"] in direct else used) for each in kept]
+    entries = (each["package"] + needed_by(sorted(names)) for each, names in zip(kept, parents, strict=True))
+    path.write_text("".join(entries), encoding="utf-8")
+    return used
+
+
+def needed_by(names: list[str]) -> str:
+    """Return the comment of an entry of requirements.lock, as uv writes it."""
+    match names:
+        case []:
+            return ""
+        case [name]:
+            return f"    # via {name}\n"
+        case _:
+            return "".join(["    # via\n", *(f"    #   {name}\n" for name in names)])
 
 
 if __name__ == "__main__":
     if sys.argv[1].startswith("{"):  # copier's answers, and all packs there are
         answers = json.loads(sys.argv[1])
-        take_off(
-            {*sys.argv[2].split(), "template"}
-            - {*answers["packs"]}
-            - ({"template"} if answers.get("tests") == "all" else set())
-        )
-        name_project(answers)
+        kept = {*answers["packs"], *(["template"] if answers.get("tests") == "all" else [])}
+        left_out = {*sys.argv[2].split(), "template"} - kept
+        take_off(left_out)
+        name_project(answers, left_out)
+        install_what_is_left(answers["name"])
+        name_origin()
     else:
         take_off({*sys.argv[1:]})
