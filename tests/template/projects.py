@@ -18,7 +18,7 @@ CACHE = ROOT / ".mypy_cache" / "projects"  # of what projects have in common
 GIT = {f"GIT_{who}_{what}": "a@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
 
-def run(folder: Path, *command: str, **variables: str) -> str:
+def run(folder: Path, *command: str, exit_code: int = 0, **variables: str) -> str:
     """Run a command without the environment of these tests, and return what it prints."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV", "GIT_"))}
     done = subprocess.run(  # noqa: S603 - our own commands
@@ -30,7 +30,7 @@ def run(folder: Path, *command: str, **variables: str) -> str:
         text=True,
         check=False,
     )
-    assert done.returncode == 0, done.stdout
+    assert done.returncode == exit_code, done.stdout
     return done.stdout
 
 

@@ -6,7 +6,7 @@ from collections import Counter
 from pathlib import Path
 
 from tests.conftest import ROOT
-from tests.template.test_scaffold import run
+from tests.template.projects import run
 
 MODELS = '''
 """Models that note how they are called."""
@@ -97,7 +97,7 @@ def test_each_model_is_asked_once_for_each_kind_of_answer_and_one_that_fails_at_
         extensions.write(EXTENSIONS)
     about_models = "conformance or each_model"
     command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", "-k", about_models]
-    printed = run(tmp_path, *command, code=1)
+    printed = run(tmp_path, *command, exit_code=1)
 
     calls = Counter((tmp_path / "app" / "calls").read_text().split())
     assert calls == {"answers": 7, "of-a-service": 7, "varies": 8, "calls-no-tools": 7, "is-down": 1}
