@@ -35,7 +35,7 @@ def run(folder: Path, *command: str, exit_code: int = 0, **variables: str) -> st
 
 
 def python(folder: Path, module: str, *arguments: str, **variables: str) -> str:
-    return run(folder, sys.executable, "-m", module, *arguments, **variables)
+    return run(folder, sys.executable, "-m", module, *arguments, exit_code=0, **variables)
 
 
 def commit(folder: Path, tag: str) -> None:
