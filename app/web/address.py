@@ -48,7 +48,7 @@ def _listen(host: str, port: int) -> None:
         for family, *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
             socket.create_server((address[0], port), family=family).close()
     except OverflowError as error:
-        raise OSError(errno.EINVAL, str(error)) from None
+        raise OSError(errno.EINVAL, "A port is a number up to 65535") from error
 
 
 def _listen_on_file(path: str) -> None:

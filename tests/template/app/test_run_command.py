@@ -31,8 +31,11 @@ IN_USE = "Address already in use. Stop the program that does, or choose another"
 UNUSABLE = [
     (["--port", "{port}"], "127.0.0.1, port {port}: " + IN_USE + " port with --port."),
     (["--port", "{port}", "--wc", "2"], "127.0.0.1, port {port}: " + IN_USE + " port with --port."),
-    (["--port", "99999"], "127.0.0.1, port 99999: bind(): port must be 0-65535. Choose another port with --port."),
-    (["--host", "192.0.2.1"], "192.0.2.1, port 8000: Cannot assign requested address. Choose an address of this mach"),
+    (["--port", "99999"], "127.0.0.1, port 99999: A port is a number up to 65535. Choose another port with --port."),
+    (
+        ["--host", "192.0.2.1", "--port", "0"],
+        "192.0.2.1, port 0: Cannot assign requested address. Choose an address of this mach",
+    ),
     (
         ["--host", "nope.invalid"],
         ". Choose an address of this machine with --host, e.g. 127.0.0.1, or 0.0.0.0 for all.",
