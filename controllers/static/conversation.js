@@ -32,9 +32,8 @@ export function messagesFor(content) {
 
 export function clear() {
   stop();
-  removeFrom(turns[0]);
+  empty();
   save();
-  byId("welcome").hidden = false;
   byId("prompt").focus();
 }
 
@@ -43,7 +42,7 @@ export function restore() {
   try {
     for (const { message, answer } of loadTurns()) show(answer ? Answer.restore(answer, sendResults) : new Message(message, resend));
   } catch {
-    removeFrom(turns[0]); // what is stored is none of this page's
+    empty(); // what is stored is none of this page's
   }
   turns.filter((turn) => turn instanceof Answer).forEach(finish);
   follow();
@@ -116,8 +115,13 @@ function resend(message, content) {
   ask(content);
 }
 
+function empty() {
+  if (turns.length) removeFrom(turns[0]);
+  byId("welcome").hidden = false;
+}
+
 function removeFrom(turn) {
-  if (turn) turns.splice(turns.indexOf(turn)).forEach(({ root }) => root.remove());
+  turns.splice(turns.indexOf(turn)).forEach(({ root }) => root.remove());
 }
 
 function addMessage(message) {

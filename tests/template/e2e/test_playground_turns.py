@@ -81,7 +81,7 @@ def test_a_reload_keeps_the_conversation_the_settings_and_the_draft(visit: Open,
     expect(page.get_by_role("heading", name="Choose a model")).to_be_visible()
     expect(answers).to_have_count(0)
     expect(system).to_have_value("Be brief.")
-    for stored in ("{", '[{"role": "user"}]'):
+    for stored in ("{", '[{"message": {"role": "user", "content": "Hi"}}, {}]'):
         page.evaluate(
             "value => Object.keys(sessionStorage).forEach(name => sessionStorage.setItem(name, value))", stored
         )
