@@ -9,6 +9,8 @@ from pathlib import Path
 
 from click import ClickException
 
+MAX_PORT = 65535
+
 
 def check_address(host: str, port: int, fd: int | None, uds: str | None) -> None:
     """Raise ClickException, whose sentence the command line prints, if the server cannot listen on its address.
@@ -44,11 +46,10 @@ def exposed_host(host: str, fd: int | None, uds: str | None) -> str | None:
 
 
 def _listen(host: str, port: int) -> None:
-    try:
-        for family, *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-            socket.create_server((address[0], port), family=family).close()
-    except OverflowError as error:
-        raise OSError(errno.EINVAL, "A port is a number up to 65535") from error
+    if not 0 <= port <= MAX_PORT:
+        raise OSError(errno.EINVAL, f"A port is a number up to {MAX_PORT}")
+    for family, *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+        socket.create_server((address[0], port), family=family).close()
 
 
 def _listen_on_file(path: str) -> None:

@@ -34,7 +34,7 @@ UNUSABLE = [
     (["--port", "99999"], "127.0.0.1, port 99999: A port is a number up to 65535. Choose another port with --port."),
     (
         ["--host", "192.0.2.1", "--port", "0"],
-        "192.0.2.1, port 0: Cannot assign requested address. Choose an address of this mach",
+        "192.0.2.1, port 0: Cannot assign requested address. Choose an address of",
     ),
     (
         ["--host", "nope.invalid"],
