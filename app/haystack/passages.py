@@ -20,6 +20,7 @@ _BLOCK = re.compile(
 _NOTE = re.compile(r"^(```\w+) .*")  # beside the language of a block of code
 _NOT_SHOWN = re.compile(r"[ \t]*(?:<!--.*?-->|!\[[^\]]*\]\([^)]*\))", re.DOTALL)  # comments and pictures
 _LINK_TO_FILE = re.compile(r"\[([^\[\]]+)\]\((?!https?:)[^()\s]*[./#][^()\s]*\)")  # leads nowhere in a chat
+_WRAPPED = re.compile(r"(?<=.{60})[ \t]*\n[ \t]*(?!\||[-*+>][ \t]|\d+\.[ \t])(?=\S)")  # many chats show line ends
 
 
 def read_documents(folder: str) -> list[Document]:
@@ -54,7 +55,9 @@ def split_markdown(text: str) -> list[str]:
 def _pieces(block: str) -> Iterator[str]:
     """Yield a block in pieces, each of which has the fences of its code, or the head of its table."""
     is_code, is_table = block.startswith("```"), block.startswith("|")
-    text = _NOTE.sub(r"\1", block) if is_code else _LINK_TO_FILE.sub(r"\1", _NOT_SHOWN.sub("", block))
+    text = (
+        _NOTE.sub(r"\1", block) if is_code else _WRAPPED.sub(" ", _LINK_TO_FILE.sub(r"\1", _NOT_SHOWN.sub("", block)))
+    )
     lines = [part for line in text.splitlines() for part in (wrap(line, LENGTH) if len(line) > LENGTH else [line])]
     first, last = (1, 1) if is_code else (2, 0) if is_table else (0, 0)
     head, rows, tail = lines[:first], lines[first : len(lines) - last], lines[len(lines) - last :]

@@ -131,10 +131,13 @@ LINE = "x = 1  # " + "y" * 280
         (f"Do:\n{FENCE}sh not run: it is slow\nrun\n{FENCE}", [f"Do:\n\n{FENCE}sh\nrun\n{FENCE}"]),
         (f"{FENCE}py\nx = [a](b.c)  # <!-- -->\n{FENCE}", [f"{FENCE}py\nx = [a](b.c)  # <!-- -->\n{FENCE}"]),
         ("- a\n\n  - b", ["- a\n\n  - b"]),
+        (f"- {'a' * 70}\n  b\n- {'c' * 70}\n1. d\ne", [f"- {'a' * 70} b\n- {'c' * 70}\n1. d\ne"]),
         ("See [it](docs/it.md#a), [b](#b) and [c](https://c.d). <!-- no -->\n\n![p](p.png)", ["See it, b and [c](https://c.d)."]),
         ("Whales sing. " * 100, ["Whales sing. " * 61 + "Whales", "sing." + " Whales sing." * 38]),
     ],
-    ids=["paragraphs", "long together", "table", "code", "note", "code is kept", "indented", "links", "a long line"],
+    ids=[
+        "paragraphs", "long together", "table", "code", "note", "code is kept", "indented", "wrapped", "links", "long",
+    ],
 )  # fmt: skip
 def test_a_text_is_split_into_passages_that_can_be_read_alone(text: str, passages: list[str]) -> None:
     assert split_markdown(text) == passages
