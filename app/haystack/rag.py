@@ -23,7 +23,8 @@ STOP_WORD = re.compile(  # of questions: in a small collection of documents such
     "you|your",
     re.IGNORECASE,
 )
-PASSAGES = 3  # that an answer is based on
+PASSAGES = 3  # that an answer is based on, at most
+RELEVANCE = 0.65  # of the score of the best passage, which each of them must have
 NOTHING_FOUND = "None of the documents says anything about that."
 PROMPT = [  # worded for the smallest models
     ChatMessage.from_system("You are a helpful assistant. Answer the question using the text."),
@@ -41,18 +42,20 @@ def rag_model(settings: Settings) -> HaystackModel:
     pipeline = Pipeline()
     pipeline.add_component("keywords", Keywords())
     pipeline.add_component("retriever", InMemoryBM25Retriever(store, top_k=PASSAGES))
+    pipeline.add_component("relevant", Relevant())
     pipeline.connect("keywords.query", "retriever.query")
+    pipeline.connect("retriever.documents", "relevant.documents")
     pipeline.add_component("llm", generator)
     if isinstance(generator, Quoter):
-        pipeline.connect("retriever.documents", "llm.documents")
+        pipeline.connect("relevant.documents", "llm.documents")
     else:
         pipeline.add_component("prompt", ChatPromptBuilder(PROMPT, required_variables="*"))
-        pipeline.connect("retriever.documents", "prompt.documents")
+        pipeline.connect("relevant.documents", "prompt.documents")
         pipeline.connect("prompt.prompt", "llm.messages")
     return haystack_pipeline(
         pipeline,
         inputs=lambda messages, body: {"query": last_question(messages) or "?"},  # "" would be an error
-        documents="retriever.documents",
+        documents="relevant.documents",
     )
 
 
@@ -66,6 +69,17 @@ class Keywords:
         words = [word for word in re.findall(r"\w+", query) if not STOP_WORD.fullmatch(word)]
         found = [form for word in words for form in (word, word[:-1] if word.endswith("s") else f"{word}s")]
         return {"query": " ".join(found) or query}
+
+
+@component
+class Relevant:
+    """A component that keeps the documents whose score is near that of the best one."""
+
+    @component.output_types(documents=list[Document])
+    def run(self, documents: list[Document]) -> dict[str, list[Document]]:
+        """Return those documents."""
+        least = RELEVANCE * max((document.score or 0 for document in documents), default=0)
+        return {"documents": [document for document in documents if (document.score or 0) >= least]}
 
 
 @component

@@ -158,11 +158,12 @@ def test_the_passages_are_cited_as_open_webui_shows_them(client: Client) -> None
     }
 
 
-def test_the_best_of_the_text_files_comes_first_and_at_most_three_come(client: Client) -> None:
-    names = [citation["source"]["name"] for citation in citations(client, "Bats love figs? And apples, pears, whales?")]
-
-    assert names[0] == "animals/fruit.md"
-    assert len(names) == 3
+def test_the_best_of_the_text_files_comes_first_and_at_most_three_come_and_none_that_fits_far_less(
+    client: Client,
+) -> None:
+    assert len(citations(client, "Bats? And apples, pears, whales?")) == 3
+    names = [citation["source"]["name"] for citation in citations(client, "Bats love figs? And whales?")]
+    assert names == ["animals/fruit.md"]
 
 
 @pytest.mark.parametrize("question", ["Zanzibar quokkas?", "wolves howl", "", "?!"])
