@@ -43,7 +43,7 @@ def check(project: Path) -> None:
     python(project, "ruff", "check", ".")
     python(project, "mypy")
     run(project, str(Path(sys.executable).parent / "lint-imports"))
-    slow = "not rag and not local"  # those models answer by a language model where the extra `local` is installed
+    slow = "not rag and not local"  # `rag` imports Haystack, which takes seconds, and `local` loads a language model
     assert " passed" in python(project, "pytest", "--quiet", "-p", "no:cacheprovider", "-k", slow)
     assert '"Still here."' in ask(project, "echo")
 
