@@ -65,23 +65,24 @@ def name_project(answers: dict[str, str], left_out: set[str]) -> None:
 
 
 def name_origin() -> None:
-    """Name in the answers the address that the template was cloned from, which others can reach, for its folder."""
+    """Name in the answers the address from which the folder of the template was cloned: others can reach that too."""
+    folder = git(TEMPLATE, "config", "remote.origin.url")  # of copier's own clone
+    if not folder or not Path(folder).is_dir():
+        return
+    address = re.sub(r"(?<=://)[^/@]+@", "", git(folder, "config", "remote.origin.url"))  # without a token
+    is_pushed = git(folder, "branch", "--remotes", "--contains", "HEAD")
+    if not is_pushed or not address.startswith(("http://", "https://", "ssh://", "git@")):
+        address = str(Path(folder))
+    elif not address.startswith("git@") and not address.endswith(".git"):
+        address = f"git+{address}"  # or copier takes it for no repository
     path = Path(".copier-answers.yml")
     text = path.read_text(encoding="utf-8")
-    source = re.search(r"^_src_path: (.+)$", text, re.MULTILINE)
-    if source is None or not Path(source[1]).is_dir():
-        return
-    if not git(source[1], "branch", "--remotes", "--contains", "HEAD"):  # what was never pushed cannot be fetched
-        return
-    address = re.sub(r"(?<=://)[^/@]+@", "", git(source[1], "config", "remote.origin.url"))  # a token is nobody's
-    if address.startswith(("http://", "https://", "ssh://", "git@")):
-        address = address if address.endswith(".git") or address.startswith("git@") else f"git+{address}"
-        path.write_text(text.replace(source[0], f"_src_path: {address}"), encoding="utf-8")
+    path.write_text(re.sub("(?m)^_src_path: .*$", lambda _: f"_src_path: {address}", text), encoding="utf-8")
 
 
-def git(folder: str, *arguments: str) -> str:
+def git(folder: Path | str, *arguments: str) -> str:
     """Return what git says in a folder, and nothing where it fails."""
-    command = ["git", "-C", folder, *arguments]
+    command = ["git", "-C", str(folder), *arguments]
     return subprocess.run(command, capture_output=True, text=True, check=False).stdout.strip()  # noqa: S603 - our own
 
 

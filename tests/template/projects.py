@@ -18,13 +18,13 @@ CACHE = ROOT / ".mypy_cache" / "projects"  # of what projects have in common
 GIT = {f"GIT_{who}_{what}": "a@example.com" for who in ("AUTHOR", "COMMITTER") for what in ("NAME", "EMAIL")}
 
 
-def run(folder: Path, *command: str, exit_code: int = 0, **variables: str) -> str:
+def run(folder: Path, *command: str, exit_code: int = 0) -> str:
     """Run a command without the environment of these tests, and return what it prints."""
     environment = {name: value for name, value in os.environ.items() if not name.startswith(("PYTEST_", "COV", "GIT_"))}
     done = subprocess.run(  # noqa: S603 - our own commands
         command,
         cwd=folder,
-        env=environment | GIT | {"MYPY_CACHE_DIR": str(CACHE)} | variables,
+        env=environment | GIT | {"MYPY_CACHE_DIR": str(CACHE)},
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
@@ -34,8 +34,8 @@ def run(folder: Path, *command: str, exit_code: int = 0, **variables: str) -> st
     return done.stdout
 
 
-def python(folder: Path, module: str, *arguments: str, **variables: str) -> str:
-    return run(folder, sys.executable, "-m", module, *arguments, exit_code=0, **variables)
+def python(folder: Path, module: str, *arguments: str) -> str:
+    return run(folder, sys.executable, "-m", module, *arguments)
 
 
 def commit(folder: Path, tag: str) -> None:
@@ -64,7 +64,7 @@ def begin_with_what_mypy_knows() -> None:
 def make(template: Path, folder: Path, packs: list[str] | None = None, **answers: object) -> Path:
     """Make a project with these packs, or with those that are chosen by default."""
     given = {**ANSWERS, **answers} | ({} if packs is None else {"packs": packs})
-    copier.run_copy(str(template), folder, given, defaults=True, unsafe=True, quiet=True)
+    copier.run_copy(str(template), folder, given, defaults=True, unsafe=True)
     return folder
 
 

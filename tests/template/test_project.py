@@ -2,6 +2,7 @@
 
 import re
 import shutil
+import sys
 from pathlib import Path
 
 import httpx
@@ -10,7 +11,7 @@ import yaml
 
 from tests.template.e2e.connection import says
 from tests.template.e2e.image import Container, build
-from tests.template.projects import ask, commit, copy_template, make, python, run, texts
+from tests.template.projects import ask, commit, copy_template, make, run, texts
 
 ADDRESS = "https://git.example.com/them/starter"
 
@@ -46,11 +47,19 @@ def test_its_image_has_what_was_chosen(project: Path, tmp_path: Path) -> None:
         assert 'completions_total{ended="done",model="echo"} 1.0' in httpx.get(f"{running.url}/metrics").text
 
 
-def test_it_names_the_origin_of_a_clone_without_its_token_and_else_the_folder(
-    project: Path, origin: Path, tmp_path: Path
-) -> None:
+def test_it_names_the_origin_of_a_clone_without_its_token(project: Path) -> None:
     assert source(project) == f"git+{ADDRESS}"
-    assert source(make(origin, tmp_path / "mine", [])) == str(origin)
+
+
+def test_it_names_the_folder_that_has_no_origin_and_says_what_to_do_next(
+    origin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.chdir(origin)
+    project = make(Path(), tmp_path / "my project", [])
+
+    assert source(project) == str(origin)
+    first, *_ = re.findall(r"^ {2}(.+)$", capfd.readouterr().err, re.MULTILINE)
+    assert first == f"cd '{project}'"
 
 
 def source(project: Path) -> str:
@@ -92,8 +101,8 @@ def test_an_update_brings_improvements_and_keeps_what_the_owner_changed(
     commit(origin, "v1.1.0")
     (settings := tmp_path / "gitconfig").write_text(f'[url "{origin}"]\ninsteadOf = {ADDRESS}\n', encoding="utf-8")
     packs = ["haystack", "playground", "responses", "examples"]
-    update = ["copier", "update", "--quiet", "--trust", "--defaults", f"--data=packs={packs}"]
-    python(project, *update, GIT_CONFIG_GLOBAL=str(settings))
+    update = ["-m", "copier", "update", "--quiet", "--trust", "--defaults", f"--data=packs={packs}"]
+    run(project, "env", f"GIT_CONFIG_GLOBAL={settings}", sys.executable, *update)
 
     pipelines = (project / "app" / "pipelines.py").read_text(encoding="utf-8")
     assert "Give the text of the last message" in pipelines
