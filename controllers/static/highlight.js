@@ -24,10 +24,11 @@ const NAMES = {
 };
 const GRAMMARS = new Map(Object.entries(NAMES).flatMap(([file, names]) => names.split(" ").map((name) => [name, file])));
 const WITHIN = { xml: ["css", "typescript"] }; // grammars of what code in a language may embed
-const STEP = 4000; // characters: code that grows is coloured in steps, as all of it is coloured anew
+const PIECE = 4000; // characters: code that grows is coloured in pieces, once each, as if each were whole
 const MOST = 200_000; // characters: longer code stays plain
 
 const loading = new Map();
+const coloredPieces = new Map(); // fragments
 
 /** Return the element of code, coloured as soon as the grammar of its language is there. */
 export function colored(text, name, grows) {
@@ -41,10 +42,31 @@ export function colored(text, name, grows) {
 }
 
 function color(code, grows) {
-  const text = code.textContent;
-  const end = grows && text.length > STEP ? text.lastIndexOf("\n", text.length - (text.length % STEP)) + 1 : text.length;
-  const html = highlighter.highlight(text.slice(0, end), { language: code.className, ignoreIllegals: true }).value;
-  code.replaceChildren(sanitize(html), ...(end < text.length ? [text.slice(end)] : []));
+  const [text, grammar] = [code.textContent, code.className];
+  if (!grows) return code.replaceChildren(toSpans(text, grammar));
+  const pieces = piecesOf(text);
+  const last = pieces.pop() ?? "";
+  code.replaceChildren(...pieces.map((piece) => remembered(piece, grammar).cloneNode(true)), toSpans(last, grammar));
+  code.normalize(); // two texts in a row are one, as in the whole
+}
+
+const toSpans = (text, language) => sanitize(highlighter.highlight(text, { language, ignoreIllegals: true }).value);
+
+function remembered(piece, grammar) {
+  const name = `${grammar} ${piece}`;
+  if (coloredPieces.size > 200) coloredPieces.clear();
+  if (!coloredPieces.has(name)) coloredPieces.set(name, toSpans(piece, grammar));
+  return coloredPieces.get(name);
+}
+
+/** Return the pieces of a text, which end at the end of a line and stay the same while the text grows. */
+function piecesOf(text) {
+  const found = [];
+  for (let from = 0; from < text.length; from += found.at(-1).length) {
+    const end = text.lastIndexOf("\n", from + PIECE) + 1;
+    found.push(text.slice(from, text.length - from > PIECE && end > from ? end : from + PIECE));
+  }
+  return found;
 }
 
 /** Load a grammar once, and colour the code that waits for it. Without the file, code stays plain. */

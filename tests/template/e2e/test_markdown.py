@@ -230,6 +230,7 @@ def test_code_and_tables_stay_as_the_user_left_them_while_they_grow(visit: Open,
         assert page.evaluate(GROW, [f"{before}```python\n{indent}{LINE}", f"\n{indent}  y = 2"]) == [0, 20, "x = 1"]
         page.get_by_role("button", name="Copy", exact=True).click()
         until(lambda: page.evaluate("navigator.clipboard.readText()"), f"{LINE}\n  y = 2".__eq__)
+    assert page.evaluate(GROW, [f"```python\n{LINE}\n{'y = 2' * 9}\n" + "x = 1\n" * 3000, "z = 3"]) == [0, 20, "x = 1"]
 
 
 def test_no_text_blocks_the_page(visit: Open, server: Server) -> None:
