@@ -79,7 +79,7 @@ def ask(project: Path, model: str) -> str:
 
 
 def texts(folder: Path) -> Iterator[tuple[str, str]]:
-    """Yield the names and contents of a project's text files."""
+    """Yield the names and contents of a project's own text files."""
     for path in sorted(path for path in folder.rglob("*") if path.is_file() and path.suffix not in (".pyc", ".png")):
-        if not any(part == ".git" or part.endswith("_cache") for part in path.parts):
+        if not any(part in (".git", "vendor") or part.endswith("_cache") for part in path.parts):
             yield path.relative_to(folder).as_posix(), path.read_text(encoding="utf-8")
