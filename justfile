@@ -43,9 +43,9 @@ ask $question $model="" $url=env("ASK_URL", "http://127.0.0.1:8000/v1") $key=env
         print(f"\n\n{model}: {figures}", file=sys.stderr)
 
 # pack: ray
-# Serve by Ray on http://127.0.0.1:8000, by as many replicas as it takes: `just ray min_replicas=2 max_replicas=8`.
+# Serve by Ray on http://127.0.0.1:8000, by as many replicas as it takes: `just ray port=9000 max_replicas=8`.
 ray *args:
-    RAY_USAGE_STATS_ENABLED=0 uv run --extra ray serve run app.ray:build "$@"
+    RAY_USAGE_STATS_ENABLED=0 uv run --no-dev --all-extras serve run app.ray:build "$@"
 
 # Run your tests: those of the models and settings of this project.
 test *args:

@@ -14,12 +14,16 @@ SPARE_REQUESTS = 100  # a full replica still lists its models, and refuses compl
 CLOSING_TIME = 5.0  # seconds after SHUTDOWN_GRACE until Ray kills a replica
 
 
-def build(scaling: dict[str, str]) -> serve.Application:
+def build(arguments: dict[str, str]) -> serve.Application:
     """Return the project's application for `serve run app.ray:build`.
 
     Args:
-        scaling: The arguments of the command: options of Ray's `AutoscalingConfig`, e.g. `max_replicas=8`.
+        arguments: Those of the command: `host` and `port`, and options of Ray's `AutoscalingConfig`, as `max_replicas`.
     """
+    http = {name: value for name, value in arguments.items() if name in ("host", "port")}
+    scaling = {name: value for name, value in arguments.items() if name not in http}
+    if http:  # the command has no options for them, and goes on with what is started here
+        serve.start(proxy_location="EveryNode", http_options=http)
     settings = Settings.load()  # here, because replicas on other machines have neither this environment nor this `.env`
     return deployment(lambda: create_app(settings=settings), settings, scaling)
 

@@ -81,6 +81,22 @@ def test_a_replica_serves_what_extends_the_application_of_the_project(monkeypatc
     assert "/about" in created[0].route_handler_method_map
 
 
+@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+def test_the_host_and_the_port_are_arguments_of_the_command(monkeypatch: pytest.MonkeyPatch) -> None:
+    from ray.serve.config import HTTPOptions
+
+    from app.ray import build
+
+    started: list[object] = []
+    monkeypatch.setattr("ray.serve.start", lambda **options: started.append(HTTPOptions(**options["http_options"])))
+    build({"max_replicas": "2"})
+    assert not started
+    deployed = build({"max_replicas": "2", "port": "9000", "host": "::"})._bound_deployment
+
+    assert deployed._deployment_config.autoscaling_config.max_replicas == 2
+    assert started == [HTTPOptions(host="::", port=9000)]
+
+
 def test_a_chunk_arrives_before_the_next_is_made(cluster: Server, client: OpenAI, key: str) -> None:
     stream = client.chat.completions.create(model="gated-async-generator", messages=says(key), stream=True)
     before = [next(stream).choices[0].delta.content for _ in range(2)]
