@@ -1,4 +1,4 @@
-"""HEAD requests."""
+"""HEAD requests, and which methods OPTIONS lists."""
 
 from copy import copy
 
@@ -10,9 +10,18 @@ class HeadPlugin(ReceiveRoutePlugin):
     """Litestar plugin that answers HEAD on each route as it answers GET; servers leave the body out by themselves."""
 
     def receive_route(self, route: BaseRoute) -> None:
-        """Add the method, of which the OpenAPI document says nothing."""
-        if isinstance(route, HTTPRoute) and "GET" in route.route_handler_map:
+        """Add the method, of which the OpenAPI document says nothing.
+
+        Litestar's handler of OPTIONS lists the methods of the first handler at a path alone.
+        """
+        if not isinstance(route, HTTPRoute):
+            return
+        if "GET" in route.route_handler_map:
             handler, parameters = route.route_handler_map["GET"]
             hidden = copy(handler)
             hidden._resolved_include_in_schema = False  # there is no public way, once the document's plugin has asked
             route.route_handler_map.setdefault("HEAD", (hidden, parameters))
+            route.methods.add("HEAD")
+        options, _ = route.route_handler_map["OPTIONS"]
+        if options.fn.__module__ == HTTPRoute.__module__:  # not one of the application's own
+            options._fn = route.create_options_handler(route.path).fn

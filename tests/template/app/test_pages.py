@@ -131,6 +131,8 @@ def test_head_is_answered_as_get_without_the_body(client: Client, path: str) -> 
         response.headers.pop("x-request-id")
     assert head.headers == get.headers
     assert int(get.headers["content-length"]) == len(get.content)
+    allowed = {*client.options(path).headers["allow"].split(", ")}
+    assert allowed == {*client.put(path).headers["allow"].split(", ")} >= {"GET", "HEAD", "OPTIONS"}
 
 
 def test_the_document_is_there_in_both_forms_and_says_nothing_of_the_page(client: Client) -> None:
