@@ -203,5 +203,6 @@ def _summary(function: Callable[..., Any]) -> str:
     while isinstance(function, partial):
         function = function.func
     doc = inspect.cleandoc(getattr(function, "__doc__", None) or "")
-    is_generated = doc.startswith(f"{type(function).__name__}(")  # by `dataclass`
+    kind = function if isinstance(function, type) else type(function)
+    is_generated = doc.startswith(f"{kind.__name__}(")  # by `dataclass`, with the defaults
     return "" if is_generated else shorten(doc.split("\n\n")[0], MAX_DESCRIPTION, placeholder=" …")

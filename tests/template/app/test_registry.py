@@ -138,10 +138,12 @@ def test_the_list_says_what_a_model_does_by_its_docstring(
     factory.__doc__ = documented.__doc__ if description else None
     pipelines.add("added", registered, **options)
     pipelines.factory("made", **options)(factory)
+    pipelines.factory("class")(Undocumented)
     client = serve(pipelines)
 
-    added, made = client.get("/v1/models").json()["data"]
+    added, made, of_class = client.get("/v1/models").json()["data"]
     assert added.get("description", None) == description
+    assert "description" not in of_class
     assert made.get("description", None) == (description and options.get("description", "Answer at once."))
     assert client.get("/v1/models/added").json() == OpenAIModel.model_validate(added, strict=True).model_dump(
         exclude_unset=True
