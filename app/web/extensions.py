@@ -39,4 +39,5 @@ def _replaces(handler: object, other: object) -> bool:
 
 
 def _path_of(controller: type) -> str:
-    return str(getattr(controller, "path", "")).strip("/")
+    path = getattr(controller, "path", "")
+    return path.strip("/") if isinstance(path, str) else ""  # a class that has none inherits Litestar's descriptor

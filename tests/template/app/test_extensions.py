@@ -126,6 +126,7 @@ def test_a_subclass_of_a_controller_replaces_it_unless_its_path_is_another() -> 
             return "high"
 
     class Responses(ResponsesController):
+        path = "/"
         dependencies = Chats.dependencies
 
     class Elsewhere(Chats):
