@@ -49,7 +49,8 @@ def _listen(host: str, port: int) -> None:
     if not 0 <= port <= MAX_PORT:
         raise OSError(errno.EINVAL, f"A port is a number up to {MAX_PORT}")
     for family, *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
-        socket.create_server((address[0], port), family=family).close()
+        if family != socket.AF_INET6 or socket.has_dualstack_ipv6():  # else uvicorn leaves the address out too
+            socket.create_server(address, family=family).close()
 
 
 def _listen_on_file(path: str) -> None:

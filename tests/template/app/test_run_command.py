@@ -180,6 +180,17 @@ def test_a_port_for_root_alone_is_told_in_a_sentence_as_well(
     assert joined("127.0.0.1, port 80: Permission denied. Choose another port with --port.") in joined(result.output)
 
 
+def test_the_ipv6_address_of_a_host_is_left_out_on_a_machine_without_ipv6(
+    started: list[object], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    addresses = [(socket.AF_INET6, "2001:db8::1"), (socket.AF_INET, "127.0.0.1")]
+    found = [(family, socket.SOCK_STREAM, 6, "", (address, 0)) for family, address in addresses]
+    monkeypatch.setattr("socket.getaddrinfo", lambda *_, **__: found)
+    monkeypatch.setattr("socket.has_dualstack_ipv6", lambda: False)
+    result = run("--host", "localhost", "--port", "0")
+    assert (result.exit_code, len(started)) == (0, 1), result.output
+
+
 def test_the_socket_file_of_a_server_that_was_killed_is_no_obstacle(started: list[object], tmp_path: Path) -> None:
     with socket.socket(socket.AF_UNIX) as killed:
         killed.bind(str(tmp_path / "stale"))
