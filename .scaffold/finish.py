@@ -69,7 +69,7 @@ def name_origin() -> None:
     folder = git(TEMPLATE, "config", "remote.origin.url")  # of copier's own clone
     if not folder or not Path(folder).is_dir():
         return
-    address = re.sub(r"(?<=://)[^/@]+@", "", git(folder, "config", "remote.origin.url"))  # without a token
+    address = re.sub(r"^(https?://)[^/@]+@", r"\1", git(folder, "config", "remote.origin.url"))  # without a token
     is_pushed = git(folder, "branch", "--remotes", "--contains", "HEAD")
     if not is_pushed or not address.startswith(("http://", "https://", "ssh://", "git@")):
         address = str(Path(folder))

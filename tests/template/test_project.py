@@ -51,6 +51,17 @@ def test_it_names_the_origin_of_a_clone_without_its_token(project: Path) -> None
     assert source(project) == f"git+{ADDRESS}"
 
 
+def test_it_names_the_origin_of_a_clone_by_ssh_with_its_user(origin: Path, tmp_path: Path) -> None:
+    address = "ssh://git@git.example.com/them/starter.git"
+    for cloned, clone in ((origin, "clone"), ("clone", "copiers")):
+        run(tmp_path, "git", "clone", "--quiet", str(cloned), clone)
+    run(tmp_path / "clone", "git", "remote", "set-url", "origin", address)
+    (tmp_path / ".copier-answers.yml").write_text("_src_path: clone\n", encoding="utf-8")
+    scaffold = "import sys; sys.path.append('copiers/.scaffold'); import finish; finish.name_origin()"
+    run(tmp_path, sys.executable, "-c", scaffold)
+    assert source(tmp_path) == address
+
+
 def test_it_names_the_folder_that_has_no_origin_and_says_what_to_do_next(
     origin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
