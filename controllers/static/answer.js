@@ -50,7 +50,6 @@ export class Answer {
   }
 
   add(chunk) {
-    this.recording.add(chunk);
     if (chunk.event) this.addEvent(chunk.event);
     if (chunk.usage?.total_tokens) this.stats.usage = chunk.usage;
     for (const { index, delta, finish_reason: reason } of chunk.choices ?? []) {
@@ -61,6 +60,7 @@ export class Answer {
       if (this.addDelta(delta ?? {})) this.stats.countChunk();
       if (reason && !["stop", "tool_calls"].includes(reason)) this.note(`Finish reason: ${reason}.`);
     }
+    this.recording.add(chunk); // not before: one that cannot be shown would keep the conversation from being restored
     if (!this.frame) this.scheduleRender();
   }
 

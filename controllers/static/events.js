@@ -35,7 +35,7 @@ export class EventList {
   start(description, call) {
     const row = this.addRow(description, "running");
     this.calls.push({ ...call, row });
-    if ("arguments" in call) row.setPart("Arguments", asText(call.arguments));
+    if (call.arguments !== undefined) row.setPart("Arguments", asText(call.arguments));
     else row.setPart("", JSON.stringify(call));
   }
 
@@ -45,7 +45,7 @@ export class EventList {
     const row = this.calls.find(isItsCall)?.row ?? this.addRow(description, "running");
     row.title.textContent = description;
     row.setState(result.error || result.status === "failed" ? "failed" : "done");
-    if ("result" in result) row.setPart(result.error ? "Error" : "Result", asText(result.result));
+    if (result.result !== undefined) row.setPart(result.error ? "Error" : "Result", asText(result.result));
     else row.setPart("", JSON.stringify(result));
   }
 

@@ -20,6 +20,14 @@ ANSWER = """async () => {
     document.querySelector("#log").append(answer.root);
 }"""
 ADD = "(events) => events.forEach((data) => answer.add({ event: { type: 'status', data } }))"
+# Adds a chunk that cannot be shown; whether it is not kept either.
+ADD_WRONG = """() => {
+    try {
+        answer.add({ choices: [{ delta: { content: 5 } }] });
+    } catch {
+        return answer.save().answer.chunks.every((chunk) => chunk.event);
+    }
+}"""
 PNG = "iVBORw0KGgoAAAANSUhEUgAAAAEAAAABCAYAAAAfFcSJAAAADUlEQVR42mNk+M9QDwADhgGAWjR9awAAAABJRU5ErkJggg=="
 # Hands files to an element by an event: a text, and a photo of 3000 x 1500 pixels.
 HAND = """async ([selector, type, name]) => {
@@ -65,8 +73,12 @@ def test_a_call_in_the_server_is_one_row_from_its_beginning_to_its_end(visit: Op
     page.evaluate(ADD, ended)
     states = [("one ended", "done"), ("two ended", "failed"), ("Calling three", "running"), ("one ended", "done")]
     assert shown() == [*states, ("Calling one", "running"), ("Halfway", "done")]
+    odd = {"tool_call": "search", "tool_result": True}  # which a model's own events may say
+    page.evaluate(ADD, [{"description": key, key: value} for key, value in odd.items()])
+    assert shown()[6:] == [("tool_result", "done")]
     page.evaluate("answer.finish([])")
-    assert [state for _, state in shown()] == ["done", "failed", "no result", "done", "no result", "done"]
+    assert [state for _, state in shown()] == ["done", "failed", "no result", "done", "no result", "done", "done"]
+    assert page.evaluate(ADD_WRONG)
     assert page.locator(".events > li").nth(1).text_content() == 'two endedArguments{\n  "x": 1\n}ErrorR0'
 
 
