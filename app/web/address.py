@@ -27,7 +27,7 @@ def check_address(host: str, port: int, fd: int | None, uds: str | None) -> None
     except OSError as error:
         where = uds or (f"{host}, port {port}" if fd is None else f"file descriptor {fd}")
         do = "Stop the program that does, or choose" if error.errno == errno.EADDRINUSE else "Choose"
-        reason, other = str(error.strerror).partition(" (")[0], _other(error, fd, uds)
+        reason, other = str(error.strerror or error).partition(" (")[0], _other(error, fd, uds)
         raise ClickException(f"The server cannot listen on {where}: {reason}. {do} {other}.") from None
 
 
@@ -48,7 +48,11 @@ def exposed_host(host: str, fd: int | None, uds: str | None) -> str | None:
 def _listen(host: str, port: int) -> None:
     if not 0 <= port <= MAX_PORT:
         raise OSError(errno.EINVAL, f"A port is a number up to {MAX_PORT}")
-    for family, *_, address in socket.getaddrinfo(host, port, type=socket.SOCK_STREAM):
+    try:
+        found = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)
+    except UnicodeError:  # two dots in a row, or a name that is too long
+        raise socket.gaierror(socket.EAI_NONAME, "It is no name of a host") from None
+    for family, *_, address in found:
         if family != socket.AF_INET6 or socket.has_dualstack_ipv6():  # else uvicorn leaves the address out too
             socket.create_server(address, family=family).close()
 

@@ -40,6 +40,11 @@ UNUSABLE = [
         ["--host", "nope.invalid"],
         ". Choose an address of this machine with --host, e.g. 127.0.0.1, or 0.0.0.0 for all.",
     ),
+    (
+        ["--host", "127..0.1"],
+        "127..0.1, port 8000: It is no name of a host. Choose an address of this machine with --host, e.g. 127.0.0.1",
+    ),
+    (["--uds", f"/{'x' * 200}"], f"/{'x' * 200}: AF_UNIX path too long. Choose another file with --uds."),
     (["--uds", "{folder}/live"], "{folder}/live: " + IN_USE + " file with --uds."),
     (["--uds", "{folder}/no/x"], "{folder}/no/x: No such file or directory. Choose another file with --uds."),
     (["--fd", "777"], "file descriptor 777: Bad file descriptor. Choose that of a socket with --fd."),
