@@ -108,7 +108,7 @@ class AuthenticationError(CompletionError):
 
 
 class ModelNotFoundError(CompletionError):
-    """The model is not listed, and the message names those that are; or, without `known`, nothing answers for it."""
+    """There is no such model; the message names those there are, if `known` is given."""
 
     def __init__(self, name: str, *, known: Iterable[str] | None = None) -> None:
         fact = "is not served here"

@@ -17,9 +17,7 @@ def with_root_path(app: Litestar, root: str) -> Litestar:
 
     async def handle_below(scope: Scope, receive: Receive, send: Send) -> None:
         path = scope["path"].removeprefix(scope.get("root_path", ""))  # which a server's own option may have set
-        if (
-            path == root and scope["type"] == ScopeType.HTTP
-        ):  # the addresses in the page are relative, so it needs the slash
+        if path == root and scope["type"] == ScopeType.HTTP:  # the relative addresses in the page need the slash
             await ASGIRedirectResponse(f"{root}/")(scope, receive, send)
             return
         scope["root_path"] = root
