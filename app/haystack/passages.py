@@ -15,7 +15,7 @@ SUFFIXES = {".md", ".txt"}
 LENGTH = 800  # characters of a passage: enough to make sense, and short enough to be quoted
 
 _BLOCK = re.compile(
-    r"^```.*?^```\s*?$|(?:^\|[^\n]*\n?)+|[ \t]*\S.*?(?=\n\s*\n|\n```|\n\||\Z)", re.MULTILINE | re.DOTALL
+    r"^```.*?(?:^```\s*?$|\Z)|(?:^\|[^\n]*\n?)+|[ \t]*\S.*?(?=\n\s*\n|\n```|\n\||\Z)", re.MULTILINE | re.DOTALL
 )
 _NOTE = re.compile(r"^(```\w+) .*")  # beside the language of a block of code
 _NOT_SHOWN = re.compile(r"[ \t]*(?:<!--.*?-->|!\[[^\]]*\]\([^)]*\))", re.DOTALL)  # comments and pictures
@@ -59,7 +59,8 @@ def _pieces(block: str) -> Iterator[str]:
         _NOTE.sub(r"\1", block) if is_code else _WRAPPED.sub(" ", _LINK_TO_FILE.sub(r"\1", _NOT_SHOWN.sub("", block)))
     )
     lines = [part for line in text.splitlines() for part in (wrap(line, LENGTH) if len(line) > LENGTH else [line])]
-    first, last = (1, 1) if is_code else (2, 0) if is_table else (0, 0)
+    is_closed = lines[-1:] == ["```"]
+    first, last = (1, is_closed) if is_code else (2, 0) if is_table else (0, 0)
     head, rows, tail = lines[:first], lines[first : len(lines) - last], lines[len(lines) - last :]
     piece = head
     for row in rows:

@@ -128,6 +128,7 @@ LINE = "x = 1  # " + "y" * 280
             f"{FENCE}py note\n" + f"{LINE}\n\n" * 3 + FENCE,
             [f"{FENCE}py\n{LINE}\n\n{LINE}\n\n{FENCE}", f"{FENCE}py\n{LINE}\n\n{FENCE}"],
         ),
+        (f"{FENCE}py\n" + f"{LINE}\n\n" * 3 + "x", [f"{FENCE}py\n{LINE}\n\n{LINE}\n", f"{FENCE}py\n{LINE}\n\nx"]),
         (f"Do:\n{FENCE}sh not run: it is slow\nrun\n{FENCE}", [f"Do:\n\n{FENCE}sh\nrun\n{FENCE}"]),
         (f"{FENCE}py\nx = [a](b.c)  # <!-- -->\n{FENCE}", [f"{FENCE}py\nx = [a](b.c)  # <!-- -->\n{FENCE}"]),
         ("- a\n\n  - b", ["- a\n\n  - b"]),
@@ -136,7 +137,8 @@ LINE = "x = 1  # " + "y" * 280
         ("Whales sing. " * 100, ["Whales sing. " * 61 + "Whales", "sing." + " Whales sing." * 38]),
     ],
     ids=[
-        "paragraphs", "long together", "table", "code", "note", "code is kept", "indented", "wrapped", "links", "long",
+        *("paragraphs", "long together", "table", "code", "open code", "note", "code is kept", "indented", "wrapped"),
+        *("links", "long"),
     ],
 )  # fmt: skip
 def test_a_text_is_split_into_passages_that_can_be_read_alone(text: str, passages: list[str]) -> None:
