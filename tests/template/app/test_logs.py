@@ -17,10 +17,10 @@ from litestar.exceptions import NotAuthorizedException
 
 from app.errors import CompletionError, OverloadedError
 from app.services import Body, Hooks, Messages
-from schemas.chat import ChatCompletion, Choice, Json, Message, Usage
+from schemas.chat import ChatCompletion, Choice, Message, Usage
 from tests.conftest import Client, Serve, ask, openai_of, returning, yielding
+from tests.test_logs import Captured, lines_of
 
-Captured = pytest.CaptureFixture[str]
 PATH = "/v1/chat/completions"
 SECRET = "sk-do-not-tell"  # noqa: S105 - a word to look for
 LEVELS = ["DEBUG", "INFO", "WARNING", "ERROR"]
@@ -65,12 +65,6 @@ async def model(model: str, messages: Messages, body: Body) -> AsyncIterator[str
 @get("/mine")
 async def mine() -> str:
     return "Hello!"
-
-
-def lines_of(captured: Captured, logger: str = "app.requests") -> list[Json]:
-    """Return the lines of a logger that were written since the last call."""
-    lines = [json.loads(line) for line in captured.readouterr().err.splitlines()]
-    return [line for line in lines if line["logger"] == logger]
 
 
 @pytest.mark.parametrize(("act", "status", "error", "ended"), REQUESTS.values(), ids=REQUESTS)

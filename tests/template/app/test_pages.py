@@ -9,7 +9,6 @@ import pytest
 from litestar.testing import TestClient
 
 from app.app import create_app
-from app.keys import Keys
 from app.settings import RootPath, Settings
 from tests.conftest import Client, Serve, error_of, returning
 
@@ -106,22 +105,6 @@ def test_no_other_file_is_served(client: Client, name: str) -> None:
     assert "x" * 200 not in response.text
 
 
-def test_the_playground_can_be_left_out(serve: Serve) -> None:
-    client = serve(returning("Hello!"), playground=False)
-
-    for path in ("/", "/static/style.css"):
-        assert error_of(client.get(path))["message"] == f"GET {path} is not served here; /schema lists what is."
-
-
-def test_with_keys_the_page_is_open_and_the_document_is_not(serve: Serve) -> None:
-    closed = serve(returning("Hello!"), api_keys=Keys.parse("sk-mine"))
-    public = serve(returning("Hello!"), api_keys=Keys.parse("sk-mine"), public_docs=True)
-
-    for path, expected in {"/": 200, "/static/style.css": 200, "/schema": 401, "/schema/openapi.json": 401}.items():
-        assert closed.get(path).status_code == expected
-        assert public.get(path).status_code == 200
-
-
 @pytest.mark.parametrize("path", HEADED)
 def test_head_is_answered_as_get_without_the_body(client: Client, path: str) -> None:
     get, head = client.get(path), client.head(path)
@@ -144,14 +127,6 @@ def test_the_document_is_there_in_both_forms_and_says_nothing_of_the_page(client
         assert response.headers["x-content-type-options"] == "nosniff"
     assert not [path for path in responses[0].json()["paths"] if path == "/" or path.startswith("/static")]
     assert client.get("/schema/openapi.yaml").status_code == 200
-
-
-@pytest.mark.parametrize("path", ["/schema/nothing", "/schema/nothing.json", "/schema/nothing/at/all"])
-def test_a_path_below_the_document_that_is_not_there_is_an_error_as_any(client: Client, path: str) -> None:
-    response = client.get(path)
-
-    assert response.status_code == 404
-    assert error_of(response)["code"] == "not_found"
 
 
 @pytest.mark.parametrize("prefix", ["", "/llm"])  # which a proxy takes off the path, or leaves in it

@@ -71,12 +71,6 @@ def test_a_finish_reason_is_one_of_openais(scripted: Scripted, given: Any, calls
             assert sent == (given if given in known else implied)
 
 
-def test_of_several_finish_reasons_the_last_goes_out(scripted: Scripted) -> None:
-    result = yielding(*({"choices": [choice({"content": "a"}, reason)]} for reason in ("stop", "length")))
-
-    assert finish_reason_of(scripted.ask(result, stream=True)) == finish_reason_of(scripted.ask(result)) == "length"
-
-
 @pytest.mark.parametrize(
     ("reported", "prompt", "generated"),
     [(None, 0, 0), ({"prompt_tokens": 3}, 3, 0), ({"prompt_tokens": None, "completion_tokens": 2}, 0, 2)],

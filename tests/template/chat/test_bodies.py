@@ -80,18 +80,10 @@ def test_a_body_that_is_no_json_object_is_a_400(client: Client, content: bytes) 
     assert len(error["message"]) < 200
 
 
-@given(content=st.binary())
-def test_random_bytes_are_a_400(client: Client, content: bytes) -> None:
-    response = post(client, content)
-
-    assert (response.status_code, error_of(response)["type"]) == (400, "invalid_request_error")
-
-
 @given(
     position=st.integers(0, len(VALID)),
     removed=st.integers(0, 3) | st.just(len(VALID)),
-    added=st.binary(max_size=3)
-    | st.sampled_from([b"NaN", b"Infinity", b"1e999", b"\xef\xbb\xbf", b'"model":"",', b"\\ud800"]),
+    added=st.binary() | st.sampled_from([b"NaN", b"Infinity", b"1e999", b"\xef\xbb\xbf", b'"model":"",', b"\\ud800"]),
 )
 def test_a_request_with_changed_bytes_is_answered_or_a_4xx(
     client: Client, position: int, removed: int, added: bytes

@@ -10,11 +10,13 @@ from schemas.chat import Json
 from schemas.models import Model
 from tests.conftest import Serve, ask, message_of
 
-LISTED: list[str | Model] = ["plain", Model(id="a/b", owned_by="me"), Model(id="old", created=7)]
-
 
 class Priced(Model, kw_only=True, frozen=True):
     price: float
+
+
+LISTED: list[str | Model] = ["plain", Model(id="a/b", owned_by="me"), Model(id="old", created=7)]
+LISTED += [Priced(id="full", created=8, owned_by="another", price=1.5)]
 
 
 async def list_models_async() -> list[str | Model]:
@@ -37,16 +39,9 @@ def test_models_are_listed_by_name_or_in_full_and_what_is_left_out_is_filled_in(
             {"id": "plain", "object": "model", "created": created, "owned_by": "the owner"},
             {"id": "a/b", "object": "model", "created": created, "owned_by": "me"},
             {"id": "old", "object": "model", "created": 7, "owned_by": "the owner"},
+            {"id": "full", "object": "model", "created": 8, "owned_by": "another", "price": 1.5},
         ],
     }
     assert [client.get(f"/v1/models/{model['id']}").json() for model in body["data"]] == body["data"]
-    for model in ("plain", "a/b", "old"):
+    for model in ("plain", "a/b", "old", "full"):
         assert message_of(ask(client, model=model))["content"] == model
-
-
-@pytest.mark.parametrize("listed", [[], [Priced(id="a", created=8, owned_by="another", price=1.5)]])
-def test_models_listed_in_full_keep_all_their_fields(serve: Serve, listed: list[Model]) -> None:
-    client = serve(SimpleNamespace(list_models=lambda: listed, complete=lambda model, messages, body: model))
-
-    sent = [{"id": "a", "object": "model", "created": 8, "owned_by": "another", "price": 1.5} for _ in listed]
-    assert client.get("/v1/models").json() == {"object": "list", "data": sent}

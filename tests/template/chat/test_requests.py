@@ -6,7 +6,6 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
-from hypothesis import strategies as st
 from litestar.testing import TestClient
 from msgspec import UNSET
 
@@ -199,10 +198,6 @@ def test_more_messages_than_allowed_are_a_400(serve: Serve) -> None:
     assert error_of(refused) == error_object("There are 4 messages: at most 3 are taken.", param="messages")
 
 
-def test_messages_are_not_limited_by_default(client: Client) -> None:
-    assert ask(client, messages=[MESSAGE] * 10_000).status_code == 200
-
-
 UNTOUCHED: dict[str, Json] = {
     "undeclared fields": {"top_k": 40, "provider": {"order": ["a", None]}, "": {}, "x" * 1000: 1.5, "extra": {"a": 1}},
     "fields named like attributes": {"self": 1, "cls": 2, "dict": {}, "to_body": 3, "include_usage": 4, "__dict__": {}},
@@ -219,6 +214,7 @@ UNTOUCHED: dict[str, Json] = {
             {"role": "tool", "content": "", "tool_call_id": "a"},
         ]
     },
+    "many messages": {"messages": [MESSAGE] * 10_000},
     "a tool to call": {"tool_choice": {"type": "function", "function": {"name": "f"}}},
     "keys of a tool": {"tools": [{"type": "function", "function": {"name": "f", "strict": None}, "mine": 1}]},
     "keys of an option": {"stream_options": {"include_usage": False, "include_obfuscation": False}},
@@ -249,12 +245,6 @@ def test_any_json_reaches_the_service_untouched_or_is_a_4xx(client: Client, scri
     else:
         assert 400 <= response.status_code < 500
         assert error_of(response)["type"] == "invalid_request_error"
-
-
-@given(fields=st.dictionaries(st.text(max_size=8).map("x_{}".format), json_values))
-def test_undeclared_fields_reach_the_service_untouched(client: Client, scripted: Scripted, fields: Json) -> None:
-    assert client.post("/v1/chat/completions", json=FULL | fields).status_code == 200
-    assert repr(scripted.body) == repr(FULL | fields)
 
 
 @pytest.fixture(scope="module")
@@ -314,9 +304,3 @@ def test_a_hook_reads_unset_null_and_undeclared_fields_and_loses_none(serve: Ser
     assert (request.top_p, request.temperature, request.seed) == (None, 0.5, UNSET)
     assert request.extra == {"x_provider": FULL["x_provider"]}
     assert request.to_body() == body
-
-
-def test_a_request_made_in_code_has_only_the_fields_it_was_given() -> None:
-    request = ChatCompletionRequest(model="test", messages=[{"role": "user"}])
-
-    assert request.to_body() == {"model": "test", "messages": [{"role": "user"}]}

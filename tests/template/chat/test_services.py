@@ -15,7 +15,7 @@ from app.engine.run import run_sync
 from app.services import Body, Messages
 from controllers.openai import OpenAIController
 from schemas.chat import ChatCompletion, Choice, Message
-from tests.conftest import ASKS, Client, Serve, ask, chunks_of, error_of, message_of, streamed_text
+from tests.conftest import ASKS, Client, Serve, ask, chunks_of, error_of, message_of, streamed_text, until
 from tests.template.chat.scripted import Scripted
 from tests.template.conftest import completion, stream
 
@@ -231,15 +231,15 @@ def test_sync_code_never_runs_on_the_event_loop_and_async_code_does(
 class SyncIterating:
     """An iterator that is no generator, and can be closed."""
 
-    def __init__(self, error: type[BaseException]) -> None:
-        self.items = iter(["Hello!"])
+    def __init__(self, *items: object, error: type[Exception]) -> None:
+        self.items = iter(items)
         self.error = error
         self.closed = False
 
     def __iter__(self) -> "SyncIterating":
         return self
 
-    def __next__(self) -> str:
+    def __next__(self) -> object:
         for item in self.items:
             return item
         raise self.error
@@ -252,30 +252,26 @@ class AsyncIterating(SyncIterating):
     def __aiter__(self) -> "AsyncIterating":
         return self
 
-    async def __anext__(self) -> str:
+    async def __anext__(self) -> object:
         return next(self)
 
 
 @pytest.mark.parametrize("streaming", [True, False])
 @pytest.mark.parametrize(
-    ("kind", "error"),
-    [
-        (SyncIterating, StopIteration),
-        (SyncIterating, ValueError),
-        (AsyncIterating, StopAsyncIteration),
-        (AsyncIterating, ValueError),
-    ],
+    ("kind", "end"), [(SyncIterating, StopIteration), (AsyncIterating, StopAsyncIteration)], ids=["sync", "async"]
 )
+@pytest.mark.parametrize("failure", [None, ValueError, {"choices": [1]}], ids=["end", "error", "what cannot be sent"])
 def test_an_iterator_is_closed_when_it_has_ended_or_failed(
-    scripted: Scripted, kind: type[SyncIterating], error: type[Exception], streaming: bool
+    scripted: Scripted, kind: type[SyncIterating], end: type[Exception], failure: Any, streaming: bool
 ) -> None:
-    items = kind(error)
+    is_error = failure is ValueError
+    items = kind("Hello!", *([] if is_error or not failure else [failure]), error=failure if is_error else end)
 
     response = scripted.ask(items, stream=streaming)
 
-    assert ("Hello!" in response.text) == (streaming or error is not ValueError)
-    assert ("server_error" in response.text) == (error is ValueError)
-    assert items.closed
+    assert ("Hello!" in response.text) == (streaming or not failure)
+    assert ("server_error" in response.text) == bool(failure)
+    until(lambda: items.closed)
 
 
 @pytest.mark.parametrize("in_a_thread", [True, False], ids=["in a thread", "on the loop"])

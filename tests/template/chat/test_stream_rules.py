@@ -1,5 +1,6 @@
 """Whatever a service yields, its answer is of OpenAI's type, and its stream keeps the rules of a stream."""
 
+import json
 from collections import defaultdict
 from collections.abc import Iterator
 from typing import Any
@@ -35,13 +36,23 @@ def test_a_whole_answer_is_strictly_of_openais_type(scripted: Scripted, said: li
 
 @pytest.mark.parametrize("include_usage", [False, True])
 @given(said=samples(), way=ways)
-def test_every_frame_but_the_last_is_strictly_a_chunk_of_openais_type(
-    scripted: Scripted, said: list[Sample], way: Way, include_usage: bool
-) -> None:
+def test_a_stream_keeps_all_rules(scripted: Scripted, said: list[Sample], way: Way, include_usage: bool) -> None:
     response = scripted.ask(played(said, way), stream=True, stream_options={"include_usage": include_usage})
 
     *frames, done = data_of(response)
     assert done == "[DONE]"
+    every_frame_is_strictly_a_chunk_of_openais_type(frames, include_usage=include_usage)
+    chunks: list[Json] = [json.loads(frame) for frame in frames]
+    if include_usage:
+        the_usage_is_in_the_last_chunk_alone(chunks, completion_of(said).get("usage"))
+    the_role_comes_first_and_the_finish_reason_last_once_in_each_answer(chunks)
+    tool_calls_are_counted_from_0_and_named_where_they_begin(chunks)
+    sent = [chunk.get("event") or content_of(chunk) for chunk in chunks]
+    meant = [sample.said.event or sample.said.part.get("content", "") for sample in said]
+    assert joined(sent) == joined(meant), "an event keeps its place between the texts"
+
+
+def every_frame_is_strictly_a_chunk_of_openais_type(frames: list[str], *, include_usage: bool) -> None:
     chunks = [ChatCompletionChunk.model_validate_json(frame, strict=True) for frame in frames]
     for chunk in chunks:
         assert set(undeclared_in(chunk)) <= OWN_FIELDS
@@ -53,12 +64,14 @@ def test_every_frame_but_the_last_is_strictly_a_chunk_of_openais_type(
     assert len(chunks[0].id.removeprefix("chatcmpl-")) >= 29
 
 
-@given(said=samples(), way=ways)
-def test_the_role_comes_first_and_the_finish_reason_last_once_in_each_answer(
-    scripted: Scripted, said: list[Sample], way: Way
-) -> None:
-    chunks = scripted.chunks(played(said, way))
+def the_usage_is_in_the_last_chunk_alone(chunks: list[Json], reported: Json | None) -> None:
+    *others, last = chunks
+    assert last["choices"] == []
+    assert last["usage"] == (reported or dict.fromkeys(last["usage"], 0))
+    assert all(chunk["usage"] is None for chunk in others)
 
+
+def the_role_comes_first_and_the_finish_reason_last_once_in_each_answer(chunks: list[Json]) -> None:
     assert chunks[0]["choices"][0]["delta"] == ROLE
     for first, *between, last in answers_of(chunks).values():
         assert (first["delta"], first["finish_reason"]) == (ROLE, None)
@@ -68,23 +81,7 @@ def test_the_role_comes_first_and_the_finish_reason_last_once_in_each_answer(
         assert last["finish_reason"] is not None
 
 
-@given(said=samples(), way=ways)
-def test_the_usage_that_a_service_reports_is_in_the_last_chunk_alone(
-    scripted: Scripted, said: list[Sample], way: Way
-) -> None:
-    *chunks, last = scripted.chunks(played(said, way), include_usage=True)
-
-    assert last["choices"] == []
-    assert last["usage"] == completion_of(said).get("usage", dict.fromkeys(last["usage"], 0))
-    assert all(chunk["usage"] is None for chunk in chunks)
-
-
-@given(said=samples(), way=ways)
-def test_tool_calls_are_counted_from_0_and_named_where_they_begin(
-    scripted: Scripted, said: list[Sample], way: Way
-) -> None:
-    chunks = scripted.chunks(played(said, way))
-
+def tool_calls_are_counted_from_0_and_named_where_they_begin(chunks: list[Json]) -> None:
     for answer in answers_of(chunks).values():
         begun: list[str] = []
         for call in (call for choice in answer for call in choice["delta"].get("tool_calls", [])):
@@ -96,15 +93,6 @@ def test_tool_calls_are_counted_from_0_and_named_where_they_begin(
             else:
                 assert call["index"] < len(begun)
                 assert not names
-
-
-@given(said=samples(), way=ways)
-def test_an_event_keeps_its_place_between_the_texts(scripted: Scripted, said: list[Sample], way: Way) -> None:
-    chunks = scripted.chunks(played(said, way))
-
-    sent = [chunk.get("event") or content_of(chunk) for chunk in chunks]
-    meant = [sample.said.event or sample.said.part.get("content", "") for sample in said]
-    assert joined(sent) == joined(meant)
 
 
 def answers_of(chunks: list[Json]) -> dict[int, list[Json]]:

@@ -28,7 +28,8 @@ Act: TypeAlias = Callable[[], Any]
 
 HOOKS = ("pre_hook", "post_hook", "chunk_mapper")
 BEFORE = ("pre_hook", "list_models", "post_hook")  # before the first item
-SLOW = [*((place, act) for place in BEFORE for act in ("block", "wait")), ("chunk_mapper", "wait")]
+SLOW = [(place, act) for place in (*BEFORE, "function", "iterator") for act in ("block", "wait")]
+SLOW += [("chunk_mapper", "wait")]
 SYNC = ("pre_hook", "list_models", "post_hook", "function", "iterator")  # what runs in threads, if it is sync
 PLACES = (*SYNC, "chunk_mapper")
 FATAL = [SystemExit, KeyboardInterrupt, StopIteration, StopAsyncIteration, asyncio.CancelledError, TimeoutError]

@@ -11,7 +11,7 @@ from app.services import Hooks
 from schemas.chat import ChatCompletionRequest, Delta, Json
 from tests.conftest import Serve, ask, chunks_of, error_of, message_of, returning, yielding
 from tests.template.chat.scripted import Scripted
-from tests.template.conftest import UNEXPECTED, completion, stream
+from tests.template.conftest import completion, stream
 
 Request = ChatCompletionRequest
 MESSAGES: list[Json] = [{"role": "user", "content": "Hello!"}]
@@ -146,21 +146,6 @@ def test_a_chunk_mapper_may_be_async_and_return_none_for_nothing(serve: Serve, m
     assert chunks_of(ask(client, stream=True)) == stream(*({"content": text} for text in ("<1>", "a", "b", "<2>", "!")))
     two = ask(client, n=2).json()["choices"]
     assert [choice["message"]["content"] for choice in two] == ["<1>ab<2>!"] * 2
-
-
-@pytest.mark.parametrize("hook", ["pre_hook", "post_hook", "chunk_mapper"])
-@pytest.mark.parametrize("streaming", [True, False])
-def test_an_unexpected_error_of_a_hook_is_treated_as_one_of_the_service(
-    serve: Serve, hook: str, streaming: bool
-) -> None:
-    def failing(value: object) -> str:
-        raise ValueError("secret")
-
-    hooks: dict[str, Any] = {hook: failing}
-    response = ask(serve(yielding(object()), hooks=Hooks(**hooks)), stream=streaming)
-
-    assert response.status_code == 500
-    assert error_of(response) == UNEXPECTED
 
 
 @pytest.mark.parametrize(("hook", "calls"), [("pre_hook", 0), ("post_hook", 1)])

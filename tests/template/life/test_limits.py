@@ -92,38 +92,23 @@ def test_a_request_that_fails_frees_its_place(serve: Serve) -> None:
     assert statuses == [404, 400, 200, 200]
 
 
-class Slow:
-    """Models that hardly ever end, and note that they were stopped."""
+@pytest.mark.parametrize("streaming", [False, True])
+def test_a_completion_over_the_timeout_that_has_begun_fails_and_its_model_is_stopped(
+    serve: Serve, streaming: bool
+) -> None:
+    stopped: list[str] = []
 
-    def __init__(self) -> None:
-        self.stopped = 0
-
-    async def function(self, model: str, messages: Messages, body: Body) -> None:
+    async def slow(model: str, messages: Messages, body: Body) -> AsyncIterator[str]:
+        yield "Hello"
         try:
             await asyncio.sleep(PATIENCE)
         finally:
-            self.stopped += 1
+            stopped.append(model)
 
-    async def silent(self, model: str, messages: Messages, body: Body) -> AsyncIterator[str]:
-        await self.function(model, messages, body)
-        yield "never"
+    response = ask(serve(slow, completion_timeout=0.05), stream=streaming)
 
-    async def speaking(self, model: str, messages: Messages, body: Body) -> AsyncIterator[str]:
-        yield "Hello"
-        await self.function(model, messages, body)
-
-
-@pytest.mark.parametrize("model", ["function", "silent", "speaking"])
-@pytest.mark.parametrize("streaming", [False, True])
-def test_a_completion_over_the_timeout_fails_and_its_model_is_stopped(
-    serve: Serve, model: str, streaming: bool
-) -> None:
-    slow = Slow()
-
-    response = ask(serve(getattr(slow, model), completion_timeout=0.05), stream=streaming)
-
-    assert slow.stopped == 1
-    if model == "speaking" and streaming:
+    assert stopped == ["test"]
+    if streaming:
         *_, text, error, done, _ = response.text.split("\n\n")
         assert (response.status_code, '"content":"Hello"' in text, done) == (200, True, "data: [DONE]")
         assert json.loads(error.removeprefix("data: ")) == {"error": TIMEOUT}
