@@ -22,7 +22,9 @@ class SyncEndless:
         self._run, self._pause = run, pause
 
     @component.output_types(replies=Messages)
-    def run(self, messages: Messages, streaming_callback: Any = None) -> dict[str, Messages]:
+    def run(
+        self, messages: Messages, streaming_callback: Any = None, generation_kwargs: Any = None, tools: Any = None
+    ) -> dict[str, Messages]:
         with noted(self._run):
             while not self._run.gate.is_set():
                 self._run.items += 1
@@ -37,7 +39,9 @@ class AsyncEndless(SyncEndless):
     """The same on the event loop."""
 
     @component.output_types(replies=Messages)
-    async def run_async(self, messages: Messages, streaming_callback: Any = None) -> dict[str, Messages]:
+    async def run_async(
+        self, messages: Messages, streaming_callback: Any = None, generation_kwargs: Any = None, tools: Any = None
+    ) -> dict[str, Messages]:
         with noted(self._run):
             while not self._run.gate.is_set():
                 self._run.items += 1

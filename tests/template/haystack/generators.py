@@ -16,7 +16,7 @@ Messages: TypeAlias = list[ChatMessage]
 Callback: TypeAlias = Callable[[StreamingChunk], Any] | None
 Kwargs: TypeAlias = dict[str, Any] | None
 Tools: TypeAlias = list[Tool] | None
-Step: TypeAlias = StreamingChunk | Exception
+Step: TypeAlias = StreamingChunk | BaseException
 Script: TypeAlias = Callable[[Messages], Iterable[Step]]
 Finish: TypeAlias = Literal["stop", "length", "tool_calls", "content_filter"]
 
@@ -47,18 +47,22 @@ class SyncGenerator:
     ) -> dict[str, Messages]:
         assert not hasattr(self, "run_async"), "The server must not call the sync side of an async component"
         chunks: list[StreamingChunk] = []
-        for chunk in self._steps(messages, generation_kwargs, tools):
-            chunks.append(chunk)
+        for step in self._steps(messages, generation_kwargs, tools):
+            chunks.append(chunk := taken(step))
             if streaming_callback is not None:
                 streaming_callback(chunk)
         return {"replies": [_convert_streaming_chunks_to_chat_message(chunks)]}
 
-    def _steps(self, *asked: Any) -> Iterable[StreamingChunk]:
+    def _steps(self, *asked: Any) -> Iterable[Step]:
         self.asked.append(Asked(*asked))
-        for step in self._script(self.asked[-1].messages):
-            if isinstance(step, Exception):
-                raise step
-            yield step
+        return self._script(self.asked[-1].messages)
+
+
+def taken(step: Step) -> StreamingChunk:
+    """Return the chunk of a step, or raise its exception."""
+    if isinstance(step, BaseException):
+        raise step
+    return step
 
 
 @component
@@ -74,8 +78,8 @@ class AsyncGenerator(SyncGenerator):
         tools: Tools = None,
     ) -> dict[str, Messages]:
         chunks: list[StreamingChunk] = []
-        for chunk in self._steps(messages, generation_kwargs, tools):
-            chunks.append(chunk)
+        for step in self._steps(messages, generation_kwargs, tools):
+            chunks.append(chunk := taken(step))
             if streaming_callback is not None:
                 await streaming_callback(chunk)
         return {"replies": [_convert_streaming_chunks_to_chat_message(chunks)]}

@@ -80,14 +80,6 @@ def test_each_chunk_of_a_generator_is_one_of_the_stream(serve: Serve, kind: Kind
     assert [call.get("id") for call in calls] == ["call_a", "call_b", None, None, None]
 
 
-@each_mode
-@each_kind
-def test_a_generator_within_haystacks_fallback_answers(serve: Serve, kind: Kind, stream: bool) -> None:
-    generator = FallbackChatGenerator([kind(says(RuntimeError("Down"))), kind(says("Up"))])
-
-    assert answer_from(serve(haystack_component(generator)), stream=stream).content == "Up"
-
-
 @component
 class Replying:
     """A component that takes the messages alone, does not stream, and returns these outputs."""

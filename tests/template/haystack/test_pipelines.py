@@ -2,13 +2,11 @@
 
 import asyncio
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 import pytest
 from haystack import Document, Pipeline, component
 from haystack.components.builders import AnswerBuilder, ChatPromptBuilder
-from haystack.components.joiners import BranchJoiner
 from haystack.components.retrievers.in_memory import InMemoryBM25Retriever
 from haystack.components.routers import ConditionalRouter
 from haystack.components.routers.conditional_router import Route
@@ -122,16 +120,6 @@ def routed(yes: Any, no: Any) -> Pipeline:
     )
 
 
-def joined(yes: Any, no: Any) -> Pipeline:
-    """Return the same with one answer builder after both."""
-    pipeline = routed(yes, no)
-    pipeline.add_component("joiner", BranchJoiner(list[ChatMessage]))
-    pipeline.add_component("answer", AnswerBuilder())
-    for connection in (("yes.replies", "joiner"), ("no.replies", "joiner"), ("joiner", "answer.replies")):
-        pipeline.connect(*connection)
-    return pipeline
-
-
 def looped() -> Pipeline:
     pipeline = routed(AsyncGenerator(echo), AsyncGenerator(echo))
     for name in ("yes", "no"):
@@ -207,14 +195,12 @@ PIPELINES: dict[str, tuple[Callable[[Kind], Pipeline], Json, Answer]] = {
     "branch": (lambda kind: routed(kind(FINAL), kind(DRAFT)), {}, FINISHED),
     "other branch": (lambda kind: routed(kind(DRAFT), kind(FINAL)), {}, DRAFTED),
     "unstreamed branch": (lambda kind: routed(Unstreamed(), kind(DRAFT)), {}, UNSTREAMED),
-    "joined branch": (lambda kind: joined(kind(FINAL), kind(DRAFT)), {}, FINISHED),
     "named": (lambda kind: pipeline_of(left=kind(DRAFT), right=kind(FINAL)), {"output": "right.replies"}, FINISHED),
     "named output": (
         lambda kind: pipeline_of(text=TextOf()),
         {"output": "text.result"},
         Answer("The text is yes cats"),
     ),
-    "documents": (lambda kind: rag(kind(echo)), CITED, Answer("Cats purr. yes cats ")),
 }
 
 
@@ -332,19 +318,6 @@ def test_a_pipeline_whose_inputs_or_outputs_are_not_clear_is_refused_at_once(
         haystack_pipeline(make(), **options)
 
 
-@each_kind
-def test_each_of_many_clients_gets_its_own_answer(serve: Serve, kind: Kind) -> None:
-    client = serve(haystack_pipeline(rag(kind(echo)), **CITED))
-
-    def answer(number: int) -> str:
-        return answer_of(ask(client, f"cats {number} " * 5, stream=number % 2 == 0)).content
-
-    with ThreadPoolExecutor(20) as threads:
-        answers = list(threads.map(answer, range(20)))
-
-    assert answers == [f"Cats purr. {f'cats {number} ' * 5}" for number in range(20)]
-
-
 @each_mode
 def test_a_run_without_a_reply_is_a_500_whose_log_names_the_outputs_that_there_are(
     serve: Serve, caplog: pytest.LogCaptureFixture, stream: bool
@@ -368,17 +341,6 @@ def test_a_prompt_variable_that_nothing_fills_is_warned_of_when_the_model_is_mad
 
     (record,) = [record for record in caplog.records if record.name == "app.haystack"]
     assert "prompt variable prompt.tone" in record.getMessage()
-
-
-@each_mode
-def test_inputs_may_depend_on_the_headers(serve: Serve, stream: bool) -> None:
-    def inputs(messages: list[ChatMessage], body: Body, headers: Any) -> Json:
-        return {"query": f"{headers['x-chat']} {'authorization' in headers}"}
-
-    client = serve(haystack_pipeline(prompted(AsyncGenerator(echo)), inputs=inputs))
-    client.headers.update({"x-chat": "7", "authorization": "Bearer a"})
-
-    assert answer_from(client, stream=stream).content == "7 False please "
 
 
 def test_of_several_replies_the_last_is_sent_with_a_warning_unless_one_is_named(

@@ -1,6 +1,5 @@
 """The shapes of pipelines and agents that people bring: each gives the same answer whole and streamed."""
 
-import asyncio
 import json
 import re
 from collections.abc import Callable, Iterable
@@ -31,18 +30,16 @@ from app.haystack.model import HaystackModel, haystack_component, haystack_pipel
 from schemas.chat import Json
 from tests.conftest import Serve, ask
 from tests.template.asgi import AsgiClient, running, until
-from tests.template.e2e.journal import Run, noted
+from tests.template.e2e.journal import Run
 from tests.template.haystack.answers import Answer, answer_from, answer_of, events_of, usage_of
+from tests.template.haystack.endless import AsyncEndless
 from tests.template.haystack.generators import (
     AsyncGenerator,
-    Callback,
     Kind,
-    Kwargs,
     Messages,
     Script,
     Step,
     SyncGenerator,
-    Tools,
     calling,
     each_kind,
     each_mode,
@@ -467,36 +464,13 @@ def test_parameters_reach_what_makes_the_reply_and_sources_are_sent(
         assert cited == shape.sources
 
 
-@component
-class Endless(AsyncGenerator):
-    """A generator that goes on until it is stopped, in whatever shape it is."""
-
-    def __init__(self, run: Run) -> None:
-        self._run = run
-
-    @component.output_types(replies=Messages)
-    async def run_async(
-        self,
-        messages: Messages,
-        streaming_callback: Callback = None,
-        generation_kwargs: Kwargs = None,
-        tools: Tools = None,
-    ) -> dict[str, Messages]:
-        with noted(self._run):
-            while True:
-                self._run.items += 1
-                if streaming_callback is not None:
-                    await streaming_callback(StreamingChunk("more ", index=0))
-                await asyncio.sleep(0.001)
-
-
 @pytest.mark.anyio
 @each_mode
 @pytest.mark.parametrize("name", [name for name, shape in SHAPES.items() if shape.is_recorded])
 async def test_a_run_is_stopped_when_its_client_leaves(name: str, stream: bool) -> None:
     run = Run()
     headers = {"x-openwebui-chat-id": "chat-7"}
-    model = model_of(SHAPES[name], lambda script: Endless(run))
+    model = model_of(SHAPES[name], lambda script: AsyncEndless(run))
 
     async with running(model) as app, AsgiClient(app, stream=stream, headers=headers) as client:
         await until(lambda: run.items)

@@ -162,12 +162,13 @@ def test_a_failed_upstream_is_asked_once_and_tells_the_client_about_its_request_
     upstream: Upstream, client: Client, status: int, expected: int, fields: Json, stream: bool
 ) -> None:
     said = {"message": SECRET, "code": SECRET, "param": SECRET, "type": SECRET}
-    upstream.answers({"error": said}, status, retry_after="7")
+    upstream.answers({"error": said}, status, retry_after="7", x_account=SECRET)
 
     response = ask(client, model="chat", stream=stream)
 
     assert (response.status_code, response.headers.get("retry-after")) == (expected, "7" if status == 429 else None)
     assert fields.items() <= error_of(response).items()
+    assert "x-account" not in response.headers
     assert (SECRET in response.text) is (status == 400)
     assert len(upstream.requests) == 1
 
