@@ -53,7 +53,10 @@ def name_project(answers: dict[str, str], left_out: set[str]) -> None:
     """Write the project's name, description and owner into its files, and its README and NOTICE."""
     name, description, owner = (answers[key] for key in ("name", "description", "owner"))
     path = Path("pyproject.toml")
-    text = path.read_text(encoding="utf-8").replace(STARTER, name)
+    text = path.read_text(encoding="utf-8")
+    if re.search(rf'"{name}[\[=>]', text):  # uv would take the project for it, and not install it
+        sys.exit(f"{name} is the name of a package that the project may need: choose another name.")
+    text = text.replace(STARTER, name)
     head = f"description = {json.dumps(description, ensure_ascii=False)}\n"
     head += f"authors = [{{ name = {json.dumps(owner, ensure_ascii=False)} }}]\n"
     text = re.sub(r"^description = .*\n", lambda _: head, text, count=1, flags=re.MULTILINE)

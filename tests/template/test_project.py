@@ -8,6 +8,7 @@ from pathlib import Path
 import httpx
 import pytest
 import yaml
+from copier.errors import TaskError
 
 from tests.template.e2e.connection import says
 from tests.template.e2e.image import Container, build
@@ -60,6 +61,15 @@ def test_it_names_the_origin_of_a_clone_by_ssh_with_its_user(origin: Path, tmp_p
     scaffold = "import sys; sys.path.append('copiers/.scaffold'); import finish; finish.name_origin()"
     run(tmp_path, sys.executable, "-c", scaffold)
     assert source(tmp_path) == address
+
+
+def test_it_cannot_be_called_like_a_package_that_it_needs(
+    origin: Path, tmp_path: Path, capfd: pytest.CaptureFixture[str]
+) -> None:
+    with pytest.raises(TaskError):
+        make(origin, tmp_path / "mine", [], name="jiter")
+    assert "jiter is the name of a package that the project may need" in capfd.readouterr().err
+    assert not (tmp_path / "mine").exists()
 
 
 def test_it_names_the_folder_that_has_no_origin_and_says_what_to_do_next(
