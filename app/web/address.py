@@ -9,7 +9,7 @@ from pathlib import Path
 
 from click import ClickException
 
-MAX_PORT = 65535
+from app.web.origins import MAX_PORT
 
 
 def check_address(host: str, port: int, fd: int | None, uds: str | None) -> None:
