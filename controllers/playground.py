@@ -16,6 +16,8 @@ from app.web.logs import QUIET
 
 FOLDER = Path(__file__).parent / "static"
 MEDIA_TYPES = {".css": "text/css", ".html": "text/html", ".js": "text/javascript", ".svg": "image/svg+xml"}
+FILES = {f"/{file.relative_to(FOLDER).as_posix()}": file for file in FOLDER.rglob("*.*") if file.suffix in MEDIA_TYPES}
+FILES["/"] = FILES.pop("/playground.html")  # only at `/`, as the addresses in it are relative
 HEADERS = {
     "cache-control": "no-cache",
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data:; "
@@ -48,13 +50,10 @@ class PlaygroundPlugin(InitPlugin):
 )
 def playground(request: Request[Any, Any, Any], name: FromPath[str] = "/") -> Response[bytes]:
     """Send the page or one of its files, or 304, which Litestar's own static files do not know."""
-    paths = [path for path in FOLDER.rglob("*.*") if path.suffix in MEDIA_TYPES]
-    files = {f"/{path.relative_to(FOLDER).as_posix()}": path for path in paths}
-    files["/"] = files.pop("/playground.html")  # only at `/`, as the addresses in it are relative
-    if name not in files:
+    if name not in FILES:
         raise InvalidRequestError(f"There is no file {name!r} here.", status=404)
-    content = files[name].read_bytes()
+    content = FILES[name].read_bytes()
     etag = f'"{sha256(content).hexdigest()[:16]}"'
     if request.headers.get("if-none-match") == etag:
         return Response(b"", status_code=304, headers={"etag": etag})
-    return Response(content, media_type=MEDIA_TYPES[files[name].suffix], headers={"etag": etag})
+    return Response(content, media_type=MEDIA_TYPES[FILES[name].suffix], headers={"etag": etag})
