@@ -6,16 +6,16 @@ from typing import Any
 import agents
 from openai import AsyncOpenAI
 
-from tests.template.clients.report import TRANSPORT, URL, get_weather, report
+from tests.template.clients.report import URL, get_weather, report_by_transport
 
 agents.set_tracing_disabled(True)  # traces would be sent to OpenAI
-MODEL: Any = agents.OpenAIResponsesWSModel if TRANSPORT == "websocket" else agents.OpenAIResponsesModel
+MODELS: dict[str, Any] = {"http": agents.OpenAIResponsesModel, "websocket": agents.OpenAIResponsesWSModel}
 TOOLS: list[Any] = [agents.function_tool(get_weather), agents.WebSearchTool()]
 
 
-async def run(name: str, stream: bool) -> dict[str, object]:
+async def run(transport: str, name: str, stream: bool) -> dict[str, object]:
     async with AsyncOpenAI(base_url=URL, api_key="none", max_retries=0) as client:
-        model = MODEL(name, client)
+        model = MODELS[transport](name, client)
         agent = agents.Agent(name="A", model=model, tools=TOOLS)
         if stream:
             result: Any = agents.Runner.run_streamed(agent, "Hello!", auto_previous_response_id=True)
@@ -30,4 +30,4 @@ async def run(name: str, stream: bool) -> dict[str, object]:
     return {"text": result.final_output, "thought": "".join(thoughts), "sources": [note.title for note in notes]}
 
 
-report(lambda model, stream: asyncio.run(run(model, stream)))
+report_by_transport(lambda *asked: asyncio.run(run(*asked)))

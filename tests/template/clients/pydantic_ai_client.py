@@ -8,18 +8,15 @@ from pydantic_ai import Agent
 from pydantic_ai.models.openai import OpenAIResponsesModel
 from pydantic_ai.providers.openai import OpenAIProvider
 
-from tests.template.clients.report import TRANSPORT, URL, get_weather, report
+from tests.template.clients.report import URL, get_weather, report_by_transport
 
-SETTINGS: Any = {
-    "openai_reasoning_summary": "auto",
-    "openai_transport": TRANSPORT,
-    "openai_include_raw_annotations": True,
-}
+SETTINGS = {"openai_reasoning_summary": "auto", "openai_include_raw_annotations": True}
 
 
-async def run(name: str, stream: bool) -> dict[str, object]:
+async def run(transport: str, name: str, stream: bool) -> dict[str, object]:
+    settings: Any = SETTINGS | {"openai_transport": transport}
     async with AsyncOpenAI(base_url=URL, api_key="none", max_retries=0) as client:
-        model = OpenAIResponsesModel(name, provider=OpenAIProvider(openai_client=client), settings=SETTINGS)
+        model = OpenAIResponsesModel(name, provider=OpenAIProvider(openai_client=client), settings=settings)
         agent = Agent(model, tools=[get_weather])
         if stream:
             async with agent.run_stream("Hello!") as streamed:
@@ -31,4 +28,4 @@ async def run(name: str, stream: bool) -> dict[str, object]:
     return {"text": response.text, "thought": response.thinking or "", "sources": [note["title"] for note in notes]}
 
 
-report(lambda model, stream: asyncio.run(run(model, stream)))
+report_by_transport(lambda *asked: asyncio.run(run(*asked)))
