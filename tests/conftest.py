@@ -31,6 +31,7 @@ from app.settings import Settings
 from schemas.chat import Json
 
 Client: TypeAlias = TestClient[Litestar]
+Serve: TypeAlias = Callable[..., Client]
 T = TypeVar("T")
 
 ROOT = Path(__file__).parents[1]
@@ -46,37 +47,32 @@ def pytest_report_header() -> str:  # pack: template
     return "the template's own tests: uv run --all-extras --group template pytest tests/template"  # pack: template
 
 
-class Serve:
-    """Starts applications, which run until the test ends."""
-
-    def __init__(self, applications: ExitStack) -> None:
-        self._applications = applications
-
-    def __call__(
-        self,
-        served: object,
-        *,
-        hooks: Hooks | None = None,
-        dependencies: Mapping[str, Provide] | None = None,
-        **settings: Any,
-    ) -> Client:
-        """Return a client of an application around the model `test`, models by name, a service or a registry."""
-        registry = served if isinstance(served, Pipelines) else Pipelines()
-        provided = {"hooks": given(hooks)} if hooks else {}
-        if hasattr(served, "complete"):
-            provided["completion_service"] = given(served)
-        elif callable(served) or isinstance(served, dict):
-            for name, model in (served if isinstance(served, dict) else {"test": served}).items():
-                registry.add(name, model)
-        provided |= dependencies or {}
-        app = create_app(settings=Settings(**settings), dependencies=provided, pipelines=registry)
-        return self._applications.enter_context(TestClient(app, raise_server_exceptions=False))
+def application(
+    served: object, *, hooks: Hooks | None = None, dependencies: Mapping[str, Provide] | None = None, **settings: Any
+) -> Litestar:
+    """Return an application around the model `test`, models by name, a service or a registry."""
+    registry, provided = served if isinstance(served, Pipelines) else Pipelines(), dict(dependencies or {})
+    if hooks:
+        provided["hooks"] = given(hooks)
+    if hasattr(served, "complete"):
+        provided["completion_service"] = given(served)
+    elif callable(served) or isinstance(served, dict):
+        for name, model in (served if isinstance(served, dict) else {"test": served}).items():
+            registry.add(name, model)
+    return create_app(settings=Settings(**settings), dependencies=provided, pipelines=registry)
 
 
-@pytest.fixture
-def serve() -> Iterator[Serve]:
-    with ExitStack() as applications:
-        yield Serve(applications)
+def serving() -> Iterator[Serve]:
+    """Yield a function that takes what `application` takes, and gives a client of it, which runs until the end."""
+
+    def client(served: object, **options: Any) -> Client:
+        return clients.enter_context(TestClient(application(served, **options), raise_server_exceptions=False))
+
+    with ExitStack() as clients:
+        yield client
+
+
+serve = pytest.fixture(serving)
 
 
 @pytest.fixture(scope="session")
@@ -172,14 +168,9 @@ def asked(
 
 
 @contextmanager
-def live(
-    served: Callable[..., Any] | Pipelines, *, dependencies: Mapping[str, Provide] | None = None, **settings: Any
-) -> Iterator[OpenAI]:
-    """Serve the model `test`, or a registry, from a thread of this process, and give OpenAI's client of it."""
-    models = served if isinstance(served, Pipelines) else Pipelines()
-    if not isinstance(served, Pipelines):
-        models.add("test", served)
-    app = create_app(settings=Settings(**settings), dependencies=dependencies, pipelines=models)
+def live(served: object, **options: Any) -> Iterator[OpenAI]:
+    """Serve an application from a thread of this process, and give OpenAI's client of it."""
+    app = application(served, **options)
     server = uvicorn.Server(uvicorn.Config(app, port=0, ws="none", log_config=None))
     thread = Thread(target=server.run, daemon=True)
     thread.start()

@@ -1,4 +1,4 @@
-"""The application: cheap to create, with routes of your own beside its own, and an id for each request."""
+"""The application: cheap to create, with routes of your own beside its own."""
 
 import threading
 
@@ -10,7 +10,7 @@ from litestar.testing import TestClient
 from app.app import create_app
 from app.pipelines import pipelines
 from app.settings import Settings, SettingsError
-from tests.conftest import Serve, ask, error_of, returning
+from tests.conftest import Serve, error_of, returning
 
 
 def test_creating_an_application_starts_nothing_and_reads_the_environment_unless_settings_are_given(
@@ -43,11 +43,3 @@ def test_routes_of_your_own_have_errors_and_ids_like_all_others(serve: Serve) ->
     response = client.get("/mine")
     assert response.headers["x-request-id"]
     assert (response.status_code, error_of(response)["message"]) == (400, "Not mine.")
-
-
-@pytest.mark.parametrize(("sent", "is_kept"), [("mine-1.2_3", True), ("not sane", False), ("x" * 129, False)])
-def test_a_response_has_the_id_that_its_request_was_sent_with(serve: Serve, sent: str, is_kept: bool) -> None:
-    client = serve(returning("Hello!"))
-    client.headers["x-request-id"] = sent
-    for response in (ask(client), ask(client, stream=True), client.get("/nope")):
-        assert (response.headers["x-request-id"] == sent) is is_kept

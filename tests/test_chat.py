@@ -13,7 +13,9 @@ from schemas.chat import Delta, Json
 from tests.conftest import ASKS, Client, Serve, ask, chunks_of, message_of, openai_of, returning, yielding
 from tests.factories import ChatCompletionFactory, ChatCompletionRequestFactory, UsageFactory
 
+Model = Callable[..., object]
 WORLD = {"choices": [{"delta": {"role": "assistant", "content": "world"}}]}
+HELLO = "Hello, world"
 AWKWARD = 'snow ☃, \u2028, a "quote", a \\, a\nline, and 🎉'
 
 
@@ -27,21 +29,21 @@ def both_of(client: Client) -> tuple[Json, Json]:
 
 
 @pytest.mark.parametrize(
-    "model",
+    ("text", "model"),
     [
-        returning("Hello, world"),
-        returning({"choices": [{"message": {"content": "Hello, world"}}]}),
-        yielding("Hello", "", ", world"),
-        yielding(Delta(role="assistant", content="Hello"), SimpleNamespace(content=", "), WORLD),
+        (HELLO, returning(HELLO)),
+        (HELLO, returning({"choices": [{"message": {"content": HELLO}}]})),
+        (HELLO, yielding("Hello", "", ", world")),
+        (HELLO, yielding(Delta(role="assistant", content="Hello"), SimpleNamespace(content=", "), WORLD)),
+        (AWKWARD, yielding(*AWKWARD)),
     ],
-    ids=["text", "completion", "texts", "chunks"],
+    ids=["text", "completion", "texts", "chunks", "awkward"],
 )
-def test_whatever_a_model_gives_the_client_gets_it_whole_and_as_a_stream(
-    serve: Serve, model: Callable[..., object]
-) -> None:
-    for choice in both_of(serve(model)):
-        assert choice["message"]["content"] == "Hello, world"
+def test_whatever_a_model_gives_the_client_gets_it_whole_and_as_a_stream(serve: Serve, text: str, model: Model) -> None:
+    for choice in both_of(client := serve(model)):
+        assert choice["message"]["content"] == text
         assert (choice["message"]["role"], choice["finish_reason"]) == ("assistant", "stop")
+    assert {line[:6] for line in ask(client, stream=True).text.splitlines()} == {"data: ", ""}
 
 
 def test_fields_that_openai_does_not_know_reach_the_client(serve: Serve) -> None:
@@ -101,13 +103,6 @@ def test_events_go_out_in_their_place_and_only_in_streams(serve: Serve) -> None:
     assert [chunk.get("event") for chunk in chunks] == [None, None, event, None, None]
     assert all(ChatCompletionChunk.model_validate(chunk, strict=True) for chunk in chunks)
     assert message_of(ask(client))["content"] == "ab"
-
-
-def test_any_text_survives_the_wire(serve: Serve) -> None:
-    client = serve(yielding(*AWKWARD))
-    for choice in both_of(client):
-        assert choice["message"]["content"] == AWKWARD
-    assert {line[:6] for line in ask(client, stream=True).text.splitlines()} == {"data: ", ""}
 
 
 def test_a_request_reaches_the_model_as_it_was_sent_with_unknown_fields(serve: Serve) -> None:

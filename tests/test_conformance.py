@@ -41,8 +41,7 @@ def test_the_headers_of_the_stream_keep_proxies_from_buffering_it(asked: Asked) 
 
 def test_the_stream_ends_with_done_and_has_it_once(asked: Asked) -> None:
     *data, last = data_of(asked.stream, asked)
-    assert last == "[DONE]", f"{asked} ends its stream with [DONE]"
-    assert "[DONE]" not in data, f"{asked} sends [DONE] once"
+    assert (last, "[DONE]" in data) == ("[DONE]", False), f"{asked} ends its stream with [DONE], and sends it once"
 
 
 def test_every_chunk_is_of_openais_type_and_shares_one_id_created_and_model(asked: Asked) -> None:
@@ -53,17 +52,13 @@ def test_every_chunk_is_of_openais_type_and_shares_one_id_created_and_model(aske
     assert len(heads) == 1, f"{asked} gives its chunks one id, created and model"
 
 
-def test_the_role_comes_once_and_first(asked: Asked) -> None:
-    for first, *others in answers_of(asked.stream, asked):
+def test_the_role_comes_once_and_first_and_the_finish_reason_once_and_last(asked: Asked) -> None:
+    for first, *others, last in answers_of(asked.stream, asked):
         assert first["delta"] == {"role": "assistant", "content": ""}, f"{asked} starts with the role"
         assert not [choice for choice in others if "role" in choice["delta"]], f"{asked} names the role once"
-
-
-def test_the_finish_reason_comes_once_and_last(asked: Asked) -> None:
-    for *others, last in answers_of(asked.stream, asked):
         assert last["finish_reason"], f"{asked} ends with the reason why it stops"
         assert last["delta"] == {}, f"{asked} sends nothing else beside its finish reason"
-        assert not [choice for choice in others if choice["finish_reason"]], f"{asked} stops once"
+        assert not [choice for choice in (first, *others) if choice["finish_reason"]], f"{asked} stops once"
 
 
 def test_tool_calls_are_counted_from_0_and_named_once(asked: Asked) -> None:
@@ -77,11 +72,8 @@ def test_tool_calls_are_counted_from_0_and_named_once(asked: Asked) -> None:
             known = max(known, call["index"] + 1)
 
 
-def test_usage_is_in_no_chunk_unless_it_is_asked_for(asked: Asked) -> None:
+def test_usage_comes_in_a_last_chunk_of_its_own_if_it_is_asked_for(asked: Asked) -> None:
     assert not [chunk for chunk in chunks_of(asked.stream, asked) if "usage" in chunk], f"{asked} was not asked for it"
-
-
-def test_usage_comes_in_a_last_chunk_of_its_own(asked: Asked) -> None:
     *chunks, last = chunks_of(asked.stream_with_usage, asked)
     if "usage" in asked.whole.json():
         assert last["usage"], f"{asked} reports its usage in the stream as in the whole answer"

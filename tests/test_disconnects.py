@@ -48,22 +48,17 @@ def generator(run: Run, model: str, messages: Messages, body: Body) -> Iterator[
         run.ended.set()
 
 
-async def async_generator(run: Run, model: str, messages: Messages, body: Body) -> AsyncIterator[str]:
-    run.started.set()
-    try:
-        while True:
-            await asyncio.sleep(0.01)
-            yield "more "
-    finally:
-        run.ended.set()
-
-
 async def async_function(run: Run, model: str, messages: Messages, body: Body) -> None:
     run.started.set()
     try:
         await asyncio.Event().wait()
     finally:
         run.ended.set()
+
+
+async def async_generator(run: Run, model: str, messages: Messages, body: Body) -> AsyncIterator[str]:
+    yield "more "
+    await async_function(run, model, messages, body)
 
 
 @pytest.mark.parametrize(

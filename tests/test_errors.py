@@ -24,6 +24,7 @@ WRONG_FIELDS = {
     "stream_options.include_usage": {"include_usage": 1},
     "temperature": 3,
 }
+Logged = pytest.LogCaptureFixture
 WRONG_BODIES = [b"", b"{", b"[]", b'{"n": NaN}', b'{"n": 1e999}', b'{"n": "\xff"}', b"\xef\xbb\xbf{}", b"[" * 900]
 
 
@@ -69,7 +70,6 @@ def test_an_error_before_the_first_item_has_its_status_fields_and_headers(serve:
 
 def test_an_error_after_it_is_a_frame_behind_all_that_came_before(serve: Serve) -> None:
     client = serve(yielding("Hello", OWN))
-
     *chunks, error, done, rest = ask(client, stream=True).text.split("\n\n")
 
     assert json.loads(error.removeprefix("data: ")) == {"error": {"message": "Too long."} | FIELDS}
@@ -86,13 +86,10 @@ def test_an_unexpected_exception_is_a_500_that_reveals_nothing(serve: Serve, err
         raise error
 
     response = ask(serve(model), stream=stream)
-
     assert (response.status_code, error_of(response)) == (500, UNEXPECTED)
 
 
-def test_a_result_of_a_wrong_type_is_a_500_that_the_log_explains(
-    serve: Serve, caplog: pytest.LogCaptureFixture
-) -> None:
+def test_a_result_of_a_wrong_type_is_a_500_that_the_log_explains(serve: Serve, caplog: Logged) -> None:
     assert error_of(ask(serve(returning(42)))) == UNEXPECTED
     assert "returned int" in caplog.text
 
@@ -102,7 +99,6 @@ def test_a_completion_that_takes_too_long_is_a_504(serve: Serve) -> None:
         await asyncio.Event().wait()
 
     response = ask(serve(endless, completion_timeout=0.05))
-
     assert (response.status_code, error_of(response)["code"]) == (504, "timeout")
 
 
@@ -114,7 +110,6 @@ def test_more_completions_than_allowed_are_a_503(serve: Serve) -> None:
         return "Hello!"
 
     full = serve(asking_again, max_concurrent_completions=1)
-
     assert ask(full).status_code == 200
     assert (refused[0].status_code, error_of(refused[0])["code"]) == (503, "overloaded")
     assert refused[0].headers["retry-after"]

@@ -5,8 +5,7 @@ import json
 from app.examples.models import models
 from tests.conftest import Serve, ask, chunks_of, message_of
 
-PARAMETERS = {"type": "object", "properties": {"city": {"type": "string"}}}
-TOOL = {"type": "function", "function": {"name": "weather", "parameters": PARAMETERS}}
+TOOL = {"type": "function", "function": {"name": "weather", "parameters": {"properties": {"city": {}}}}}
 QUESTION = {"role": "user", "content": "Paris?"}
 
 
@@ -20,12 +19,9 @@ def test_the_model_tools_calls_a_tool_and_uses_its_result(serve: Serve) -> None:
     assert message_of(answered)["content"] == "The tool says: 18 degrees"
 
 
-def test_the_model_reasoning_sends_its_reasoning_beside_its_answer(serve: Serve) -> None:
-    message = message_of(ask(serve(models), model="reasoning"))
+def test_the_models_reasoning_and_events_send_their_reasoning_and_progress_beside_their_answers(serve: Serve) -> None:
+    message = message_of(ask(client := serve(models), model="reasoning"))
     assert message["reasoning_content"].startswith("The user wrote 6 characters.")
     assert message["content"] == "You wrote 6 characters."
-
-
-def test_the_model_events_reports_its_progress_in_a_stream(serve: Serve) -> None:
-    chunks = chunks_of(ask(serve(models), "abc", model="events", stream=True))
+    chunks = chunks_of(ask(client, "abc", model="events", stream=True))
     assert [chunk["event"]["data"]["done"] for chunk in chunks if "event" in chunk] == [False, True]

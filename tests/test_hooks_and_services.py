@@ -28,7 +28,6 @@ def test_hooks_may_replace_the_request_and_the_result(serve: Serve) -> None:
         return replace(request, messages=[{"role": "user", "content": "Changed"}])
 
     client = serve(echo, hooks=Hooks(pre_hook=pre_hook, post_hook=lambda result: (f"{item}!" for item in result)))
-
     assert message_of(ask(client, top_k=3))["content"] == "Changed 3!"
     assert streamed_text(ask(client, top_k=3, stream=True)) == "Changed 3!"
 
@@ -82,5 +81,4 @@ def test_a_service_may_wrap_the_models_of_the_registry(serve: Serve) -> None:
     registry = Pipelines()
     registry.factory("test", when=lambda settings: settings.owned_by == "me")(lambda: returning("Hello"))
     client = serve(registry, owned_by="me", dependencies={"completion_service": Provide(provide)})
-
     assert message_of(ask(client))["content"] == "Hello!"

@@ -1,6 +1,5 @@
 """API keys: without any, everybody may ask; with some, only a caller who sends one of them."""
 
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -49,21 +48,10 @@ def test_nothing_else_opens_any_route(client: Client, header: str) -> None:
         assert "first" not in response.text
 
 
-def test_keys_may_stand_in_a_file(serve: Serve, tmp_path: Path) -> None:
-    path = tmp_path / "keys"
-    path.write_text("# a comment\nfirst\n\nsecond\n")
-    client = serve(returning("Hello!"), api_keys_file=Settings.load({"API_KEYS_FILE": str(path)}).api_keys_file)
-    assert is_refused(client.get("/v1/models"))
-    assert client.get("/v1/models", headers={"authorization": "Bearer second"}).status_code == 200
-
-
-def test_health_is_open_and_a_setting_opens_the_documentation(serve: Serve) -> None:
+def test_health_is_open_a_setting_opens_the_documentation_and_without_keys_everybody_may_ask(serve: Serve) -> None:
     client = serve(returning("Hello!"), api_keys=KEYS, public_docs=True)
     assert [client.get(path).status_code for path in ("/health", "/ready", "/schema/openapi.json")] == [200] * 3
     assert is_refused(client.get("/v1/models"))
-
-
-def test_without_keys_everybody_may_ask(serve: Serve) -> None:
     client = serve(returning("Hello!"))
     for headers in ({}, {"authorization": "Bearer none"}, {"authorization": "Basic x"}):
         assert client.get("/v1/models", headers=headers).status_code == 200

@@ -10,7 +10,7 @@ from openai.types.responses import Response, ResponseStreamEvent
 from pydantic import TypeAdapter
 
 from app.services import Body, Messages
-from schemas.chat import Delta, FunctionCallDelta, ToolCallDelta, Usage
+from schemas.chat import Usage
 from tests.conftest import SERVER_ERROR, Asked, Serve, openai_of, yielding
 
 EVENTS: TypeAdapter[Any] = TypeAdapter(ResponseStreamEvent)
@@ -69,14 +69,6 @@ def test_a_conversation_goes_on_from_a_response_that_is_kept(serve: Serve) -> No
     assert (first.output_text, second.output_text) == ("messages: 2", "messages: 3")
     assert openai.responses.retrieve(second.id).output_text == "messages: 3"
     assert len(openai.responses.input_items.list(second.id).data) == 3
-
-
-def test_a_tool_call_is_an_item_of_the_output(serve: Serve) -> None:
-    call = ToolCallDelta(index=0, id="call_1", function=FunctionCallDelta(name="weather", arguments='{"city":"Paris"}'))
-    openai = openai_of(serve(yielding(Delta(tool_calls=[call]))))
-    (item,) = openai.responses.create(model="test", input="Hello!").output
-    assert item.type == "function_call"
-    assert (item.call_id, item.name, item.arguments) == ("call_1", "weather", '{"city":"Paris"}')
 
 
 def test_an_error_has_the_form_of_openai_before_the_stream_and_an_event_in_it(serve: Serve) -> None:

@@ -1,7 +1,5 @@
 """What the template's own tests share beyond `tests/conftest.py`."""
 
-from collections.abc import Iterator
-from contextlib import ExitStack
 from unittest.mock import ANY
 from uuid import uuid4
 
@@ -10,7 +8,7 @@ from httpx import Response
 from hypothesis import HealthCheck, settings
 
 from schemas.chat import Json
-from tests.conftest import SERVER_ERROR, Serve, chunks_of
+from tests.conftest import SERVER_ERROR, Serve, chunks_of, serving
 from tests.template.chat.scripted import Scripted
 
 settings.register_profile("server", deadline=None, max_examples=60, suppress_health_check=[HealthCheck.too_slow])
@@ -28,11 +26,7 @@ def key() -> str:
     return uuid4().hex
 
 
-@pytest.fixture(scope="module")
-def serve_all() -> Iterator[Serve]:
-    """As `serve`, for applications that all tests of a module ask."""
-    with ExitStack() as applications:
-        yield Serve(applications)
+serve_all = pytest.fixture(serving, scope="module")  # as `serve`, for applications that all tests of a module ask
 
 
 @pytest.fixture(scope="module")
