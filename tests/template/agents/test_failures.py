@@ -13,12 +13,11 @@ import asyncio
 
 from app.model import Body, CompletionError, Messages
 from schemas.chat import Json
-from tests.conftest import Serve, ask, chunks_of, error_of, live, until, yielding
+from tests.conftest import Serve, ask, chunks_of, error_of, live, yielding
 from tests.template.agents.frameworks import FRAMEWORKS, Script, calling, each_framework, each_mode
 from tests.template.asgi import AsgiClient, running
 from tests.template.asgi import until as until_seen
 from tests.template.conftest import UNEXPECTED, error_object
-from tests.template.e2e.connection import says
 from tests.template.e2e.journal import Run, noted
 from tests.template.upstream import Upstream
 
@@ -118,19 +117,3 @@ async def test_a_run_is_cancelled_when_its_client_leaves(framework: str, stream:
                 await until_seen(lambda: b"more" in client.received if stream else run.items)
             await until_seen(lambda: "closed" in run.events)
             await until_seen(lambda: asyncio.all_tasks() <= before)
-
-
-@each_framework
-def test_a_client_of_openai_leaves_in_mid_stream(framework: str) -> None:
-    run = Run()
-
-    async def endless(model: str, messages: Messages, body: Body) -> AsyncIterator[str]:
-        with noted(run):
-            while True:
-                yield "more "
-                await asyncio.sleep(0.01)
-
-    with live(endless) as upstream, live(FRAMEWORKS[framework](str(upstream.base_url))) as client:
-        with client.chat.completions.create(model="test", messages=says("Rome?"), stream=True) as stream:
-            assert [next(stream).choices[0].delta.content for _ in range(2)] == ["", "more "]
-        until(lambda: "closed" in run.events)

@@ -1,6 +1,5 @@
 """The application that all clients of the Responses API ask: a model for each thing that a response may hold."""
 
-import asyncio
 from collections.abc import AsyncIterator, Callable
 from typing import Any
 
@@ -48,12 +47,6 @@ async def calls(model: str, messages: Messages, body: Body) -> AsyncIterator[str
         yield Delta(tool_calls=[ToolCallDelta(index=index, function=FunctionCallDelta(arguments=f'"{city}"}}'))])
 
 
-async def runs_on(model: str, messages: Messages, body: Body) -> AsyncIterator[str]:
-    while True:
-        yield "more "
-        await asyncio.sleep(0.01)
-
-
 MODELS: dict[str, Callable[..., Any]] = {
     "text": yielding("Hello", ", world"),
     "thinks": yielding(Delta(reasoning_content="They greet "), Delta(reasoning_content="me."), ANSWER),
@@ -69,7 +62,6 @@ MODELS: dict[str, Callable[..., Any]] = {
     "formats": yielding('{"city": "Paris", ', '"temperature": 21}'),
     "fails": yielding(CompletionError("The index is being rebuilt.", status=400, code="rebuilding")),
     "breaks": yielding("Hello", CompletionError("The index broke.", code="broken")),
-    "runs_on": runs_on,
 }
 
 

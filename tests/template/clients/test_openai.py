@@ -1,4 +1,4 @@
-"""OpenAI's own client: each method of `client.responses`."""
+"""OpenAI's own client: what `client.responses` makes of responses; `tests/template/e2e` has its other methods."""
 
 import json
 from collections.abc import Iterator
@@ -11,7 +11,6 @@ from openai import OpenAI
 from openai.types.responses import ResponseTextDoneEvent
 from pydantic import BaseModel
 
-from tests.conftest import until
 from tests.template.clients.serving import ANSWER, TOKEN
 from tests.template.e2e.server import Server
 
@@ -86,30 +85,6 @@ def test_a_kept_response_is_read_replayed_listed_and_deleted(client: OpenAI, mod
         client.responses.retrieve(made.id)
 
 
-def test_a_response_that_is_not_there_is_not_continued(client: OpenAI) -> None:
-    with pytest.raises(openai.BadRequestError) as caught:
-        client.responses.create(model="text", input="Hello!", previous_response_id="resp_missing")
-    assert (caught.value.code, caught.value.param) == ("previous_response_not_found", "previous_response_id")
-
-
-def test_a_response_in_the_background_is_polled(client: OpenAI) -> None:
-    made = client.responses.create(model="text", input="Hello!", background=True)
-    assert made.status in {"queued", "in_progress"}
-    done = until(lambda: client.responses.retrieve(made.id), lambda response: response.status == "completed")
-    assert (done.output_text, done.background) == (ANSWER, True)
-
-
-def test_a_stream_in_the_background_is_resumed_where_it_was_left_and_cancelled(client: OpenAI) -> None:
-    with client.responses.create(model="runs_on", input="Hello!", background=True, stream=True) as stream:
-        first: Any = next(iter(stream))
-    with client.responses.retrieve(first.response.id, stream=True, starting_after=3) as stream:
-        assert [next(iter(stream)).sequence_number for _ in range(3)] == [4, 5, 6]
-        assert client.responses.cancel(first.response.id).status == "cancelled"
-        last: Any = list(stream)[-1]
-        assert (last.type, last.response.status) == ("response.failed", "cancelled")
-    assert client.responses.retrieve(first.response.id).status == "cancelled"
-
-
 def test_a_conversation_is_compacted_and_goes_on(client: OpenAI) -> None:
     first = client.responses.create(model="text", input="Hello!")
     compacted: Any = client.responses.compact(model="text", previous_response_id=first.id)
@@ -117,25 +92,3 @@ def test_a_conversation_is_compacted_and_goes_on(client: OpenAI) -> None:
     kept = compacted.to_dict(warnings=False)["output"]  # its types know no message of a user in an output
     again = client.responses.create(model="text", input=[*kept, {"role": "user", "content": "Go on."}])
     assert again.output_text == ANSWER
-
-
-def test_tokens_are_counted_by_a_counter_only(client: OpenAI) -> None:
-    with pytest.raises(openai.APIStatusError, match="token_counter"):
-        client.responses.input_tokens.count(model="text", input="Hello!")
-
-
-def test_responses_follow_one_another_over_a_websocket(client: OpenAI) -> None:
-    previous: Any = None
-    with client.responses.connect() as connection:
-        for _ in range(2):
-            connection.response.create(model="text", input="Hello!", store=False, previous_response_id=previous)
-            *_, done = until_done(connection)
-            assert (done.type, done.response.output_text) == ("response.completed", ANSWER)
-            previous = done.response.id
-
-
-def until_done(connection: Any) -> Iterator[Any]:
-    for event in connection:
-        yield event
-        if event.type in {"error", "response.completed", "response.failed"}:
-            return

@@ -13,16 +13,10 @@ NOBODYS = "sk-nobodys"
 HEADERS = {
     b"authorization: Bearer sk-first-of-two\r\n": b"200",
     b"authorization: Bearer sk-second-of-two\r\n": b"200",
-    b"": b"401",
     b"authorization:\r\n": b"401",
-    b"authorization: Bearer sk-nobodys\r\n": b"401",
     b"authorization: Bearer sk-first-of-two\r\nauthorization: Bearer sk-first-of-two\r\n": b"401",
     b"authorization: Bearer sk-first-of-two\r\nauthorization: Bearer sk-nobodys\r\n": b"401",
     b"authorization: Bearer sk-first-of-two\r\nhost: localhost\r\n": b"400",  # which is the second
-    b"authorization: Bearer \xff\xfe\x80\r\n": b"401",
-    b"authorization: Bearer sk-first-of-tw\xc3\xb6\r\n": b"401",
-    b"authorization: Bearer \t \t\r\n": b"401",
-    b"authorization: Bearer " + b"x" * 30_000 + b"\r\n": b"401",
     b"authorization: Bearer \x00\r\n": b"400",
     b"authorization: Bearer sk\x01\r\n": b"400",
     b"authorization : Bearer sk\r\n": b"400",

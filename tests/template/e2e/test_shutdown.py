@@ -65,6 +65,9 @@ def test_what_outlasts_the_grace_ends_with_an_error(tmp_path: Path) -> None:
         streamed = [connection.read_to_end() for connection in streams]
         refused = [connection.read_to_end().partition(b"\r\n\r\n") for connection in waiting]
         assert server.wait() == 0
+        ends = [(line["status"], line["ended"], line["error"]) for line in server.lines if "ended" in line]
+
+    assert sorted(ends) == [(200, "error", "overloaded")] * len(streams) + [(503, "error", "overloaded")] * len(waiting)
 
     for answer in streamed:
         _, error, done = answer.rsplit(b"data: ", 2)
@@ -73,25 +76,6 @@ def test_what_outlasts_the_grace_ends_with_an_error(tmp_path: Path) -> None:
     for head, _, body in refused:
         assert (head[:13], b"retry-after: " in head) == (b"HTTP/1.1 503 ", True)
         assert json.loads(body)["error"]["code"] == "overloaded"
-
-
-def test_a_completion_that_the_end_of_the_server_cuts_off_is_an_error(tmp_path: Path, key: str) -> None:
-    with (
-        Server(tmp_path / "log", app=SERVING, SHUTDOWN_GRACE="0.1") as server,
-        Connection(server.port) as stream,
-        Connection(server.port) as whole,
-    ):
-        for connection, request_id, is_streamed in ((stream, f"{key}-s", True), (whole, f"{key}-w", False)):
-            connection.post(chat("gated-generator", request_id, stream=is_streamed), request_id=request_id)
-            server.wait_for(request_id, "blocked")
-        server.send(signal.SIGTERM)
-        for connection in (stream, whole):
-            connection.read_to_end()
-        server.wait()
-
-        lines = [line for request_id in (f"{key}-s", f"{key}-w") for line in server.lines_of(request_id)]
-    ends = [(line["status"], line["ended"], line["error"]) for line in lines]
-    assert ends == [(200, "error", "overloaded"), (503, "error", "overloaded")]
 
 
 def test_clients_that_neither_read_nor_write_do_not_keep_the_process_alive(tmp_path: Path) -> None:

@@ -23,7 +23,6 @@ HANDSHAKE = (
     b"GET /v1/responses HTTP/1.1\r\nhost: localhost\r\nconnection: Upgrade\r\nupgrade: websocket\r\n"
     b"sec-websocket-version: 13\r\nsec-websocket-key: dGhlIHNhbXBsZSBub25jZQ==\r\n\r\n"
 )
-MISSING = "previous_response_not_found"
 
 
 @pytest.fixture(scope="module")
@@ -112,22 +111,6 @@ def test_messages_are_answered_in_turn_each_with_its_stream_id(socket: Any) -> N
         events = received(socket)
         assert text_of(events[-1]) == f"Number {number} "
         assert {event["stream_id"] for event in events} == {f"lane-{number}"}
-
-
-def test_a_connection_remembers_what_is_not_stored_until_a_request_fails(server: Server) -> None:
-    with opened(server) as socket, opened(server) as another:
-        first = asked(socket, store=False)
-        second = asked(socket, "Two", store=False, previous_response_id=first["response"]["id"])
-        assert (second["type"], second["response"]["store"]) == ("response.completed", False)
-        elsewhere = asked(another, previous_response_id=first["response"]["id"])
-        output = {"type": "function_call_output", "call_id": "call_none", "output": "Rain."}
-        failed = asked(socket, [output], previous_response_id=second["response"]["id"])
-        forgotten = asked(socket, previous_response_id=second["response"]["id"])
-
-    assert (failed["status"], "No tool call found" in failed["error"]["message"]) == (400, True)
-    for event in (elsewhere, forgotten):
-        assert (event["status"], event["error"]["code"]) == (400, MISSING)
-        assert event["error"]["param"] == "previous_response_id"
 
 
 def test_a_warm_up_asks_no_model_and_can_be_continued(socket: Any) -> None:

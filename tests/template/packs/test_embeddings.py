@@ -301,22 +301,3 @@ def test_the_tokens_are_in_the_log_and_in_the_metrics(serve: Serve, capsys: pyte
     figures = client.get("/metrics").text.splitlines()
     assert 'completions_total{ended="done",model="counted"} 1.0' in figures
     assert 'completion_tokens_total{kind="prompt",model="counted"} 7.0' in figures
-
-
-def test_the_span_of_embeddings_has_their_name(serve: Serve) -> None:
-    pytest.importorskip("opentelemetry.sdk", reason="needs the extra `otel`")
-    from opentelemetry import trace
-    from opentelemetry.sdk.trace import TracerProvider
-    from opentelemetry.sdk.trace.export import SimpleSpanProcessor
-    from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
-
-    if not isinstance(trace.get_tracer_provider(), TracerProvider):  # a process sets it once
-        trace.set_tracer_provider(TracerProvider())
-    provider, exporter = trace.get_tracer_provider(), InMemorySpanExporter()
-    assert isinstance(provider, TracerProvider)
-    provider.add_span_processor(SimpleSpanProcessor(exporter))
-    embed(serve(returns(ROWS[:1]), tracing=True))
-
-    found = {span.name: span.attributes or {} for span in exporter.get_finished_spans()}
-    assert found.keys() == {"embeddings test", "POST /v1/embeddings"}
-    assert found["embeddings test"]["gen_ai.operation.name"] == "embeddings"

@@ -24,6 +24,7 @@ from schemas.chat import Usage
 from tests.conftest import PATIENCE, Client, Serve, ask, live, until
 from tests.template.e2e.connection import chat, says
 from tests.template.e2e.server import SERVING, Server
+from tests.template.packs.embedding import ROWS, embed, returns
 from tests.template.upstream import Upstream
 
 tracer = trace.get_tracer("the user's own")
@@ -114,6 +115,14 @@ def test_a_failure_has_a_type_and_no_message(traced: Client, exporter: InMemoryS
     assert (span.status.status_code, attributes["error.type"]) == (StatusCode.ERROR, "server_error")
     assert "gen_ai.response.finish_reasons" not in attributes
     assert "secret" not in span.to_json()
+
+
+def test_the_span_of_embeddings_has_their_name(serve: Serve, exporter: InMemorySpanExporter) -> None:
+    embed(serve(returns(ROWS[:1]), tracing=True))
+
+    found = spans(exporter)
+    assert found.keys() == {"embeddings test", "POST /v1/embeddings"}
+    assert (found["embeddings test"].attributes or {})["gen_ai.operation.name"] == "embeddings"
 
 
 def test_a_completion_whose_client_left_is_no_error(exporter: InMemorySpanExporter) -> None:

@@ -80,8 +80,9 @@ def test_an_item_that_is_kept_may_be_referred_to(client: Client, service: Script
     made = respond(client, "One")
     reference = {"type": "item_reference", "id": made["output"][0]["id"]}
 
-    respond(client, [reference, {"role": "user", "content": "And?"}])
-    assert service.messages == [{"role": "assistant", "content": "One"}, {"role": "user", "content": "And?"}]
+    for each in (reference, {**reference, "type": None}):  # an id alone is one as well
+        respond(client, [each, {"role": "user", "content": "And?"}])
+        assert service.messages == [{"role": "assistant", "content": "One"}, {"role": "user", "content": "And?"}]
 
     missing = create(client, [{**reference, "id": "msg_1"}])
     assert (missing.status_code, error_of(missing)["param"]) == (404, "input")
@@ -374,9 +375,3 @@ def test_kept_items_have_all_that_their_types_require(client: Client) -> None:
     ResponseItemList.model_validate_json(client.get(f"{KEPT}/{made['id']}/input_items").text, strict=True)
     assert [item["status"] for item in items] == ["completed"] * 4
     assert items[2]["content"] == [{"type": "output_text", "text": "Hi", "annotations": [], "logprobs": []}]
-
-
-def test_an_id_alone_is_a_reference(client: Client, service: Scripted) -> None:
-    made = respond(client, "One")
-    respond(client, [{"id": made["output"][0]["id"], "type": None}, {"role": "user", "content": "And?"}])
-    assert service.messages[0] == {"role": "assistant", "content": "One"}

@@ -282,11 +282,6 @@ def test_an_error_before_the_first_item_is_one_of_http(
     assert (told["message"] == SERVER_ERROR) == (expected[0] == 500)
 
 
-def test_too_many_messages_are_an_error_of_the_input(serve: Serve, service: Scripted) -> None:
-    refused = create(serve(service, max_messages=1), [HI, HI])
-    assert (refused.status_code, error_of(refused)["param"]) == (400, "input")
-
-
 TOOL = {"type": "function", "name": "f"}
 SPOKEN = [{"role": "user", "content": "One"}, {"role": "assistant", "content": "Two"}, {"role": "user", "content": "3"}]
 
