@@ -11,7 +11,7 @@ pytest.importorskip("pydantic_ai", reason="needs the extra `pydantic-ai`")
 
 from app.model import Body, Messages
 from app.registry import Pipelines, RegisteredModel
-from tests.conftest import PATIENCE, live
+from tests.conftest import PATIENCE, Asked, live
 from tests.template.agents.frameworks import FRAMEWORKS, calling
 from tests.template.agents.test_agents import LOOK, RAINS
 from tests.test_conformance import *  # noqa: F403 - all its tests
@@ -39,5 +39,5 @@ def server() -> Iterator[httpx.Client]:
 
 
 @pytest.fixture(scope="module", params=FRAMEWORKS)
-def registered(request: pytest.FixtureRequest) -> RegisteredModel:
-    return RegisteredModel(name=request.param, function=upstream, is_factory=False)
+def asked(request: pytest.FixtureRequest, server: httpx.Client) -> Asked:
+    return Asked(RegisteredModel(name=request.param, function=upstream, is_factory=False), server)
