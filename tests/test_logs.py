@@ -12,10 +12,10 @@ MODEL = yielding("Hello", " there", Usage(prompt_tokens=3, completion_tokens=2))
 Captured = pytest.CaptureFixture[str]
 
 
-def lines_of(captured: Captured) -> list[Json]:
-    """Return the lines of requests that were written since the last call."""
+def lines_of(captured: Captured, logger: str = "app.requests") -> list[Json]:
+    """Return the lines of a logger that were written since the last call."""
     lines = [json.loads(line) for line in captured.readouterr().err.splitlines()]
-    return [line for line in lines if line["logger"] == "app.requests"]
+    return [line for line in lines if line["logger"] == logger]
 
 
 def test_the_line_of_a_stream_says_how_long_it_took_and_how_it_ended(serve: Serve, capsys: Captured) -> None:
