@@ -4,12 +4,13 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal, Self, TypeAlias, get_args, get_origin
+from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
 
 import msgspec
 from click import ClickException
 from dotenv import dotenv_values
 from msgspec import Meta, Struct
+from msgspec.inspect import BoolType, FloatType, IntType, LiteralType, VarTupleType, type_info
 
 from app.keys import Keys, KeysFile
 
@@ -21,6 +22,7 @@ Limit = Annotated[int, Meta(ge=0)]  # 0 is no limit
 Names = Annotated[tuple[str, ...], Meta(min_length=1)]  # separated by commas
 Seconds = Annotated[float, Meta(ge=0)]
 
+BOUNDS = {"ge": " of {:.12g} or more", "gt": " above {:.12g}", "le": " at most {:.12g}", "lt": " below {:.12g}"}
 COMMON_WORDS = {"API", "OPENAI", "PUBLIC", "REDIS"}  # with which variables of other programs begin too
 
 
@@ -155,13 +157,33 @@ def _parsed(name: str, value: str, annotation: Any) -> Any:
         return msgspec.convert(raw, annotation, strict=False, dec_hook=_decode)
     except msgspec.ValidationError as error:
         variable = name.upper()
-        holds = "" if annotation in (Keys, KeysFile) else f" is {value!r}, which"  # a key may stand there by mistake
-        choices = get_args(annotation) if get_origin(annotation) is Literal else ()
-        reason = f"it must be {' or '.join(choices)}" if choices else f"{str(error)[:1].lower()}{str(error)[1:]}"
+        fact = f"{str(error)[:1].lower()}{str(error)[1:]}"
+        if annotation in (Keys, KeysFile):
+            wrong = f"does not do: {fact}"  # without the value: a key may stand there by mistake
+        else:
+            wrong = f"is {value!r}, but {_demand(annotation) or fact}"
         raise SettingsError(
-            f"{variable}{holds} does not do: {reason}. "
-            f"Change {variable} in the environment or in .env, or remove it for its default."
+            f"{variable} {wrong}. Change {variable} in the environment or in .env, or remove it for its default."
         ) from None
+
+
+def _demand(annotation: Any) -> str:
+    """Return what a value must be; empty for a type whose `parse` says so itself."""
+    match info := type_info(annotation):
+        case LiteralType():
+            *others, last = get_args(annotation)
+            return f"it must be {', '.join(others)} or {last}"
+        case BoolType():
+            return "it must be true or false"
+        case IntType() | FloatType():
+            kind = "a whole number" if isinstance(info, IntType) else "a number"
+            bounds = [
+                words.format(bound) for name, words in BOUNDS.items() if (bound := getattr(info, name)) is not None
+            ]
+            return f"it must be {kind}{','.join(bounds)}"
+        case VarTupleType():
+            return "it must be one name or more, separated by commas"
+    return ""
 
 
 def _decode(type: Any, value: str) -> Any:

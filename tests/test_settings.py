@@ -34,7 +34,7 @@ def test_an_empty_variable_counts_as_not_set(name: str) -> None:
 def test_a_wrong_value_is_refused_with_a_sentence_that_names_its_variable(name: str, value: str) -> None:
     with pytest.raises(SettingsError) as caught:
         Settings.load({name: value})
-    assert caught.value.message.startswith(f"{name} is {value!r}")
+    assert caught.value.message.startswith(f"{name} is {value!r}, but it must be")
     assert f"Change {name} in the environment or in .env" in caught.value.message
 
 

@@ -74,14 +74,20 @@ def test_a_value_beyond_them_is_refused_with_a_sentence_that_names_its_variable(
 @pytest.mark.parametrize(
     ("name", "allowed"),
     [
-        ("LOG_LEVEL", "DEBUG or INFO or WARNING or ERROR"),
-        ("LOG_FORMAT", "auto or json or text"),
-        ("REASONING_FIELD", "reasoning_content or reasoning or both"),
+        ("LOG_LEVEL", "DEBUG, INFO, WARNING or ERROR"),
+        ("LOG_FORMAT", "auto, json or text"),
+        ("METRICS", "true or false"),
+        ("MAX_MESSAGES", "a whole number of 0 or more"),
+        ("SYNC_WORKERS", "a whole number of 1 or more, at most 1000"),
+        ("REQUESTS_PER_MINUTE", "a whole number of 0 or more, at most 1000000"),
+        ("REQUEST_TIMEOUT", "a number above 0"),
+        ("COMPLETION_TIMEOUT", "a number of 0 or more"),
+        ("ROOT_PATH", "a path like /llm"),
     ],
 )
-def test_a_refused_choice_names_those_there_are(name: str, allowed: str) -> None:
-    with pytest.raises(SettingsError, match=f"^{name} is 'loud', which does not do: it must be {allowed}\\."):
-        Settings.load({name: "loud"})
+def test_a_refused_value_is_told_what_it_must_be(name: str, allowed: str) -> None:
+    with pytest.raises(SettingsError, match=rf"^{name} is 'very loud', but it must be {allowed}\. Change {name}"):
+        Settings.load({name: "very loud"})
 
 
 @pytest.mark.parametrize(
