@@ -39,7 +39,7 @@ SERVER_ERROR = "The server had an error while processing the request."
 PATIENCE = 60.0  # seconds until a test gives up waiting
 KEY = "sk-of-the-tests"
 ASKS: Json = {"model": "test", "messages": [{"role": "user", "content": "Hello!"}]}
-ENVIRONMENT = {"API_KEYS": KEY, "API_KEYS_FILE": ""}
+ENVIRONMENT = {"API_KEYS": KEY, "API_KEYS_FILE": "", "LOG_FORMAT": "text"}
 ENVIRONMENT |= {"REQUESTS_PER_MINUTE": "0", "ALLOWED_HOSTS": "*"}  # pack: limits
 
 
@@ -76,9 +76,14 @@ serve = pytest.fixture(serving)
 
 
 @pytest.fixture(scope="session")
-def server(tmp_path_factory: pytest.TempPathFactory) -> Iterator[httpx.Client]:
+def log(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """What the project's own server logs."""
+    return tmp_path_factory.mktemp("server") / "log"
+
+
+@pytest.fixture(scope="session")
+def server(log: Path) -> Iterator[httpx.Client]:
     """A client of the project's own server, which is started the way a person starts it."""
-    log = tmp_path_factory.mktemp("server") / "log"
     command = [sys.executable, "-m", "litestar", "run", "--port", "0"]
     with log.open("wb") as output:
         process = subprocess.Popen(command, cwd=ROOT, env=os.environ | ENVIRONMENT, stdout=output, stderr=output)  # noqa: S603 - ours
@@ -115,8 +120,8 @@ def offered_models() -> list[RegisteredModel]:
 class Asked:
     """A model and its answers to its prompt: each is requested when a test first needs it, and kept, failed or not."""
 
-    def __init__(self, registered: RegisteredModel, client: httpx.Client) -> None:
-        self.name, self.prompt, self.client = registered.name, registered.prompt, client
+    def __init__(self, registered: RegisteredModel, client: httpx.Client, log: Path | None = None) -> None:
+        self.name, self.prompt, self.client, self.log = registered.name, registered.prompt, client, log
         self.request: Json = {"model": self.name, "messages": [{"role": "user", "content": self.prompt}]}
         self._kept: dict[str, Response] = {}
 
@@ -136,21 +141,31 @@ class Asked:
         return self.ask("stream with usage", stream=True, stream_options={"include_usage": True})
 
     def ask(self, kind: str, **fields: object) -> Response:
-        """Return the answer of this kind, which is requested with these fields."""
+        """Return the answer of this kind, which is requested with these fields; one failure fails one test."""
+        self.skip_if_failing(kind)
         if kind not in self._kept:
-            self.skip_if_failing()
+            logged = len(self._logged())
             try:
                 self._kept[kind] = self.client.post("/chat/completions", json=self.request | fields)
             except httpx.HTTPError as error:
                 self._kept[kind] = Response(504, text=repr(error))
-        assert self._kept[kind].is_success, f"{self} failed to answer its prompt: {self._kept[kind].text}"
+            why = f"{self._kept[kind].text}\nThe server's log says:\n{self._logged()[logged:]}"
+            assert not has_failed(self._kept[kind]), f"{self} failed to answer its prompt: {why}"
         return self._kept[kind]
 
-    def skip_if_failing(self) -> None:
-        """Skip the test if the first answer was a failure, as that of a model whose upstream is down."""
-        first = next(iter(self._kept.values()), None)
-        if first is not None and first.is_error:
-            pytest.skip(f"{self} failed at first, and is not asked again: {first.text}")
+    def skip_if_failing(self, kind: str = "") -> None:
+        """Skip the test if this answer, or the first of all, was a failure, as where the upstream of a model is down."""
+        for answer in [answer for name, answer in self._kept.items() if name in (kind, next(iter(self._kept)))]:
+            if has_failed(answer):
+                pytest.skip(f"{self} failed at first, and is not asked again: {answer.text}")
+
+    def _logged(self) -> str:
+        return self.log.read_text(encoding="utf-8", errors="replace") if self.log else ""
+
+
+def has_failed(answer: Response) -> bool:
+    """Whether an answer is an error, or a stream with one in it."""
+    return answer.is_error or '\n\ndata: {"error":' in answer.text
 
 
 @pytest.fixture(scope="session")
@@ -160,10 +175,10 @@ def asked_models() -> dict[tuple[str, str], Asked]:
 
 @pytest.fixture(scope="module")
 def asked(
-    model_of_the_project: RegisteredModel, server: httpx.Client, asked_models: dict[tuple[str, str], Asked]
+    model_of_the_project: RegisteredModel, server: httpx.Client, log: Path, asked_models: dict[tuple[str, str], Asked]
 ) -> Asked:
     """A model of the project, with its answers to the tests of all modules."""
-    new = Asked(model_of_the_project, server)
+    new = Asked(model_of_the_project, server, log)
     return asked_models.setdefault((str(server.base_url), new.name), new)
 
 

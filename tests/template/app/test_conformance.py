@@ -11,6 +11,7 @@ from tests.template.projects import run
 MODELS = '''
 """Models that note how they are called."""
 
+from collections.abc import Iterator
 from pathlib import Path
 
 from app.model import Body, CompletionError, Messages, Usage
@@ -49,6 +50,13 @@ def calls_no_tools(model: str, messages: Messages, body: Body) -> str:
     if "tools" in body:
         raise CompletionError("I take no tools.", status=400)
     return "Hello!"
+
+
+@pipelines.model("breaks-off")
+def breaks_off(model: str, messages: Messages, body: Body) -> Iterator[str]:
+    note(model)
+    yield "Hello"
+    raise KeyError("no such city")
 
 
 @pipelines.model("is-left-out", conformance=False)
@@ -100,13 +108,14 @@ def test_each_model_is_asked_once_for_each_kind_of_answer_and_one_that_fails_at_
     printed = run(tmp_path, *command, exit_code=1)
 
     calls = Counter((tmp_path / "app" / "calls").read_text().split())
-    assert calls == {"answers": 7, "of-a-service": 7, "varies": 8, "calls-no-tools": 7, "is-down": 1}
+    assert calls == {"answers": 7, "of-a-service": 7, "varies": 8, "calls-no-tools": 7, "is-down": 1, "breaks-off": 1}
     failed = [
         line.partition(" - ")[0].rpartition("::")[2] for line in printed.splitlines() if line.startswith("FAILED")
     ]
     assert sorted(failed) == [
-        "test_the_stream_adds_up_to_the_whole_answer[is-down]",
+        "test_the_whole_answer_is_a_completion_of_openais_type[breaks-off]",
         "test_the_whole_answer_is_a_completion_of_openais_type[is-down]",
         "test_tool_calls_are_counted_from_0_and_named_once[calls-no-tools]",
     ]
     assert "The model 'is-down' failed at first, and is not asked again: " in printed
+    assert "KeyError: 'no such city'" in printed.partition("The server's log says:")[2]
