@@ -59,6 +59,12 @@ def breaks_off(model: str, messages: Messages, body: Body) -> Iterator[str]:
     raise KeyError("no such city")
 
 
+@pipelines.model("is-hidden")
+def is_hidden(model: str, messages: Messages, body: Body) -> str:
+    note(model)
+    return "Hello!"
+
+
 @pipelines.model("is-left-out", conformance=False)
 def is_left_out(model: str, messages: Messages, body: Body) -> str:
     note(model)
@@ -83,7 +89,7 @@ class Service:
         return "Hello!"
 
     async def list_models(self):
-        return [*await self.pipelines.list_models(), "of-a-service"]
+        return [*[model for model in await self.pipelines.list_models() if model.id != "is-hidden"], "of-a-service"]
 
 
 async def provide(pipelines: NamedDependency[PipelineService]) -> Service:
@@ -119,3 +125,4 @@ def test_each_model_is_asked_once_for_each_kind_of_answer_and_one_that_fails_at_
     ]
     assert "The model 'is-down' failed at first, and is not asked again: " in printed
     assert "KeyError: 'no such city'" in printed.partition("The server's log says:")[2]
+    assert "'is-hidden' is registered, but the services list it to nobody with the tests' key" in printed
