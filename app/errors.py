@@ -90,7 +90,8 @@ class InvalidValueError(InvalidRequestError):
     """A value in the request has the wrong type or is out of range; `fact` is the message of msgspec."""
 
     def __init__(self, param: str, *, fact: str) -> None:
-        super().__init__(f"Invalid value for '{param}': {fact[:1].lower()}{fact[1:]}.", param=param or None)
+        subject = f"Invalid value for '{param}'" if param else "Invalid body"
+        super().__init__(f"{subject}: {fact[:1].lower()}{fact[1:]}.", param=param or None)
 
 
 class HeadersTooLargeError(InvalidRequestError):

@@ -88,11 +88,16 @@ _decoder = msgspec.json.Decoder(float_hook=_finite)  # msgspec itself takes 10 Â
 def _invalid_field(message: str, kind: type[Request]) -> InvalidRequestError:
     path = found["path"] if (found := _PATH.search(message)) else ""
     fact = _PATH.sub("", message)
+    if (refused := _NOT_A_CHOICE.match(fact)) and (choices := [*_choices(type_info(kind), path)]):
+        fact = f"Expected `{' | '.join(choices)}`, got {refused['value']}"
+    return invalid_field(path, fact)
+
+
+def invalid_field(path: str, fact: str) -> InvalidRequestError:
+    """Return the error about a value in a body; `fact` is what msgspec says of the value at this path."""
     if missing := _MISSING.match(fact):
         param = ".".join(filter(None, (path, missing["name"])))
         return InvalidRequestError(f"Missing required parameter: '{param}'.", param=param)
-    if (refused := _NOT_A_CHOICE.match(fact)) and (choices := [*_choices(type_info(kind), path)]):
-        fact = f"Expected `{' | '.join(choices)}`, got {refused['value']}"
     return InvalidValueError(path, fact=fact)
 
 

@@ -6,12 +6,17 @@ from litestar import MediaType, Request, Response
 from litestar.exceptions import ValidationException
 
 from app.engine.frames import encode
+from app.engine.request import invalid_field
 from app.errors import InvalidValueError, clipped, to_completion_error
 
 
 def respond_with_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Return the response for a request that failed, whatever raised the exception."""
     match error:
+        case ValidationException(extra=[{"key": "data", "message": "'data'"}, *_]):
+            error = InvalidValueError("", fact="It is missing")
+        case ValidationException(extra=[{"key": str(param), "message": str(fact), "source": "body"}, *_]):
+            error = invalid_field("" if param == "data" else param, fact)  # the name of the handler's argument
         case ValidationException(extra=[{"key": str(param), "message": str(fact)}, *_]):
             error = InvalidValueError(param, fact=fact)
     sent = to_completion_error(error)

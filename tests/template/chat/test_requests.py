@@ -6,8 +6,10 @@ from typing import Any
 
 import pytest
 from hypothesis import given, settings
+from litestar import post
+from litestar.params import JSONBody
 from litestar.testing import TestClient
-from msgspec import UNSET
+from msgspec import UNSET, Struct
 
 from app.app import create_app
 from app.pipelines import pipelines
@@ -144,6 +146,30 @@ def test_a_missing_field_is_named(client: Client, name: str) -> None:
 
     assert response.status_code == 400
     assert error_of(response) == error_object(f"Missing required parameter: '{name}'.", param=name)
+
+
+class Part(Struct):
+    size: int
+
+
+class Text(Struct):
+    text: str
+    parts: list[Part] = []
+
+
+@post("/of-a-user")
+async def of_a_user(data: JSONBody[Text]) -> str:
+    return data.text
+
+
+def test_a_wrong_body_of_a_users_own_route_names_the_field_and_not_the_argument_of_the_handler(serve: Serve) -> None:
+    client = serve(returning("Hello!"))
+    client.app.register(of_a_user)
+    bodies = [{"txt": "a"}, {"text": 1}, {"text": "a", "parts": [{}]}, ["a"], None]
+    errors = [error_of(client.post("/of-a-user", json=body)) for body in bodies]
+
+    assert [error["param"] for error in errors] == ["text", "text", "parts[0].size", None, None]
+    assert "data" not in str([error["message"] for error in errors])
 
 
 ROLES = "assistant | developer | function | system | tool | user"
