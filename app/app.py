@@ -41,7 +41,7 @@ from app.web.root_path import with_root_path
 from app.web.run import RunCommand
 from controllers.health import HealthController
 from controllers.openai import OpenAIController
-from controllers.openapi import JsonDocument, YamlDocument
+from controllers.openapi import AliasPlugin, AnswerPlugin, JsonDocument, YamlDocument
 from controllers.playground import PlaygroundPlugin  # pack: playground
 
 __all__ = ["create_app"]
@@ -100,6 +100,8 @@ def create_app(
         plugins=[
             RunCommand(),
             HeadPlugin(),
+            AliasPlugin(),
+            AnswerPlugin(),
             KeysPlugin(settings),
             LimitsPlugin(settings),  # pack: limits
             ResponsesPlugin(settings),  # pack: responses

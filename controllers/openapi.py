@@ -5,11 +5,18 @@ from typing import Any
 
 import msgspec
 from litestar import Request
+from litestar._openapi.schema_generation.plugins.struct import StructSchemaPlugin  # there is no public way
 from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 from litestar.openapi.spec import Example, OpenAPIMediaType, Operation, RequestBody, Schema
 from litestar.openapi.spec.enums import OpenAPIType
+from litestar.plugins import ReceiveRoutePlugin
+from litestar.routes import BaseRoute, HTTPRoute
+from litestar.typing import FieldDefinition
+from msgspec import NODEFAULT
+from msgspec.inspect import Field
 
+from app.web.head import hidden
 from schemas.chat import ChatCompletionRequest, Json
 from schemas.errors import ErrorResponse
 
@@ -43,6 +50,43 @@ COMPLETION_ERRORS = MODEL_ERRORS | errors(
         504: "The completion took too long.",
     }
 )
+
+
+ANSWERS = {
+    "schemas.chat",
+    "schemas.embeddings",  # pack: embeddings
+    "schemas.errors",
+    "schemas.models",
+    "schemas.responses",  # pack: responses
+}
+
+
+class AnswerPlugin(StructSchemaPlugin):
+    """Litestar plugin that describes answers: only a field that may be unset is left out of any."""
+
+    def is_plugin_supported_field(self, field_definition: FieldDefinition) -> bool:
+        """Whether it is an answer; the bodies of requests are described by `describe`."""
+        module = getattr(field_definition.annotation, "__module__", None)
+        return super().is_plugin_supported_field(field_definition) and module in ANSWERS
+
+    @staticmethod
+    def _is_field_required(field: Field) -> bool:
+        is_given = [each is not NODEFAULT for each in (field.default, field.default_factory)]  # `UNSET` is in neither
+        return field.required or any(is_given)
+
+
+class AliasPlugin(ReceiveRoutePlugin):
+    """Litestar plugin that leaves a path out of the document which is served under `/v1` too."""
+
+    def receive_route(self, route: BaseRoute) -> None:
+        """Hide the handlers at such a path, before the document's plugin asks for them."""
+        if not isinstance(route, HTTPRoute):
+            return
+        for method, (handler, parameters) in route.route_handler_map.items():
+            if any(
+                route.path.endswith(path[3:]) and path not in route.path for path in handler.paths if path[:4] == "/v1/"
+            ):
+                route.route_handler_map[method] = (hidden(handler), parameters)
 
 
 class JsonDocument(JsonRenderPlugin):

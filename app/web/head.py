@@ -2,6 +2,7 @@
 
 from copy import copy
 
+from litestar.handlers import HTTPRouteHandler
 from litestar.plugins import ReceiveRoutePlugin
 from litestar.routes import BaseRoute, HTTPRoute
 
@@ -18,10 +19,15 @@ class HeadPlugin(ReceiveRoutePlugin):
             return
         if "GET" in route.route_handler_map:
             handler, parameters = route.route_handler_map["GET"]
-            hidden = copy(handler)
-            hidden._resolved_include_in_schema = False  # there is no public way, once the document's plugin has asked
-            route.route_handler_map.setdefault("HEAD", (hidden, parameters))
+            route.route_handler_map.setdefault("HEAD", (hidden(handler), parameters))
             route.methods.add("HEAD")
         options, _ = route.route_handler_map["OPTIONS"]
         if options.fn.__module__ == HTTPRoute.__module__:  # not one of the application's own
             options._fn = route.create_options_handler(route.path).fn
+
+
+def hidden(handler: HTTPRouteHandler) -> HTTPRouteHandler:
+    """Return the same handler, of which the OpenAPI document says nothing."""
+    other = copy(handler)
+    other._resolved_include_in_schema = False  # there is no public way, once it is registered
+    return other
