@@ -162,7 +162,7 @@ class Asked:
         return self._kept[kind]
 
     def skip_if_failing(self, kind: str = "") -> None:
-        """Skip the test if this answer, or the first of all, was a failure, as where the upstream of a model is down."""
+        """Skip the test if this answer, or the first of all, was a failure, as where a model's upstream is down."""
         for answer in [answer for name, answer in self._kept.items() if name in (kind, next(iter(self._kept)))]:
             if has_failed(answer):
                 pytest.skip(f"{self} failed at first, and is not asked again: {answer.text}")
