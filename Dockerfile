@@ -2,7 +2,7 @@ FROM python:3.13-slim AS build
 # Compiled code that Python trusts as it is: layers round the times of files, by which it would compile all anew.
 ENV UV_COMPILE_BYTECODE=1 PYC_INVALIDATION_MODE=UNCHECKED_HASH UV_NO_CACHE=1
 RUN pip install --no-cache-dir uv==0.13.9
-# The extras to install, as in pyproject.toml: `docker build --build-arg EXTRAS="metrics redis" .`
+# The extras to install, as in pyproject.toml: `docker build --build-arg EXTRAS="…" .`, with spaces between
 ARG EXTRAS=""
 WORKDIR /srv
 COPY pyproject.toml requirements.lock ./
@@ -17,7 +17,13 @@ RUN python -m compileall -q --invalidation-mode unchecked-hash app controllers s
 RUN chmod -R a-w,a+rX app controllers schemas
 
 FROM python:3.13-slim
-ENV PATH=/srv/.venv/bin:$PATH PYTHONUNBUFFERED=1 HAYSTACK_TELEMETRY_ENABLED=false PLAYGROUND=false
+ENV PATH=/srv/.venv/bin:$PATH PYTHONUNBUFFERED=1
+# pack: haystack
+ENV HAYSTACK_TELEMETRY_ENABLED=false
+
+# pack: playground
+ENV PLAYGROUND=false
+
 WORKDIR /srv
 # The files belong to root, and the server is neither that user nor in its group: it cannot change its own code.
 COPY --from=build --chown=0:0 /srv ./

@@ -14,13 +14,15 @@ import sys
 import tomllib
 from pathlib import Path
 from string import Template
+from typing import Any
 
 TEMPLATE = Path(__file__).parents[1]
 STARTER = "litestar-openai-starter"
-MARK = re.compile(r"(?P<line>.*?)\s*(?:#|<!--|//) pack: (?P<packs>[a-z]+(?:, [a-z]+)*)\b[^,]*$")
+MARK = re.compile(r"(?P<line>.*?)\s*(?:#|<!--|//) pack: (?P<packs>[a-z]+(?:, [a-z]+)*)\b.*$")
 LOCKED = re.compile(r"(?P<package>(?P<name>\S+)==.*\n(?:    --.*\n)+)(?P<via>(?:    # .*\n)*)")
 VIA = re.compile(r"^    # +(?:via )?([\w.-]+)$", re.MULTILINE)
 FILES = ("*.py", "*.toml", "*.md", "*.html", "*.js", "justfile", ".env.example", "Dockerfile")
+NEED_EXTRAS = ("embeddings", "local")  # their models are there only if the extra of that name is installed
 SKIPPED = {".git", ".venv", ".scaffold", "node_modules"}
 
 
@@ -49,7 +51,7 @@ def take_off(left_out: set[str]) -> None:
             path.write_text(changed, encoding="utf-8")
 
 
-def name_project(answers: dict[str, str], left_out: set[str]) -> None:
+def name_project(answers: dict[str, Any], left_out: set[str]) -> None:
     """Write the project's name, description and owner into its files, and its README and NOTICE."""
     name, description, owner = (answers[key] for key in ("name", "description", "owner"))
     path = Path("pyproject.toml")
@@ -62,7 +64,8 @@ def name_project(answers: dict[str, str], left_out: set[str]) -> None:
     text = re.sub(r"^description = .*\n", lambda _: head, text, count=1, flags=re.MULTILINE)
     path.write_text(text.replace('license = "MIT"\n', "", 1), encoding="utf-8")
     readme = without_marked_lines((TEMPLATE / ".scaffold" / "README.md").read_text(encoding="utf-8"), left_out)
-    Path("README.md").write_text(Template(readme).substitute(answers), encoding="utf-8")
+    extras = "".join(f" --extra {pack}" for pack in NEED_EXTRAS if pack in answers["packs"])
+    Path("README.md").write_text(Template(readme).substitute(answers, extras=extras), encoding="utf-8")
     licence = (TEMPLATE / "LICENSE").read_text(encoding="utf-8")
     Path("NOTICE").write_text(f"This project was made from code with this licence:\n\n{licence}", encoding="utf-8")
 
@@ -76,6 +79,10 @@ def name_origin() -> None:
     is_pushed = git(folder, "branch", "--remotes", "--contains", "HEAD")
     if not is_pushed or not address.startswith(("http://", "https://", "ssh://", "git@")):
         address = str(Path(folder))
+        sys.stderr.write(
+            f"Updates will come from the folder {address}, which colleagues and CI cannot reach: push it, and write\n"
+            "its address to `_src_path` in .copier-answers.yml.\n"
+        )
     elif not address.startswith("git@") and not address.endswith(".git"):
         address = f"git+{address}"  # or copier takes it for no repository
     path = Path(".copier-answers.yml")

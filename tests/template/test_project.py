@@ -1,5 +1,6 @@
 """A project with the packs that are chosen by default: its image serves, it knows its origin, and it can be updated."""
 
+import os
 import re
 import shutil
 import sys
@@ -10,6 +11,7 @@ import pytest
 import yaml
 from copier.errors import TaskError
 
+from tests.conftest import ROOT
 from tests.template.e2e.connection import says
 from tests.template.e2e.image import Container, build
 from tests.template.projects import ask, commit, copy_template, make, run, texts
@@ -76,11 +78,26 @@ def test_it_names_the_folder_that_has_no_origin_and_says_what_to_do_next(
     origin: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str]
 ) -> None:
     monkeypatch.chdir(origin)
-    project = make(Path(), tmp_path / "my project", [])
+    project = make(Path(), tmp_path / "my project", ["local"])
 
     assert source(project) == str(origin)
-    first, *_ = re.findall(r"^ {2}(.+)$", capfd.readouterr().err, re.MULTILINE)
+    said = capfd.readouterr().err
+    first, _, serve, test, *_ = re.findall(r"^ {2}(.+)$", said, re.MULTILINE)
+    assert f"Updates will come from the folder {origin}, which colleagues and CI cannot reach" in said
     assert first == f"cd '{project}'"
+    readme = (project / "README.md").read_text(encoding="utf-8")
+    assert (serve, test) == ("uv run --no-dev --extra local litestar run", "uv run --extra local pytest")
+    assert f"&& {serve}\n" in readme
+    assert f"&& {test}\n" in readme
+
+
+def test_new_passes_on_its_options_as_they_are(tmp_path: Path) -> None:
+    (uv := tmp_path / "uv").write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n", encoding="utf-8")
+    uv.chmod(0o755)
+    path = f"PATH={tmp_path}:{os.environ['PATH']}"
+    just = str(Path(sys.executable).parent / "just")
+    said = run(ROOT, "env", path, just, "new", f"{tmp_path}/mine", "--data", "description=a b", "--defaults")
+    assert said.splitlines()[-5:] == ["--data", "description=a b", "--defaults", str(ROOT), f"{tmp_path}/mine"]
 
 
 def source(project: Path) -> str:

@@ -16,7 +16,7 @@ IN_HASTE = {"UV_NO_CACHE": "0", "UV_COMPILE_BYTECODE": "0", "UV_QUIET": "1"}
 
 def steps(project: Path, stage: int, *names: str) -> Iterator[tuple[str, str]]:
     """The instructions of a stage that have one of these names, and their arguments."""
-    stages = (project / "Dockerfile").read_text(encoding="utf-8").split("\n\n")
+    stages = (project / "Dockerfile").read_text(encoding="utf-8").split("\n\nFROM ")
     for line in stages[stage].splitlines():
         name, _, arguments = line.partition(" ")
         if name in names:
