@@ -39,7 +39,8 @@ ask $question $model="" $url=env("ASK_URL", "http://127.0.0.1:8000/v1") $key=env
     except KeyboardInterrupt:
         pass
     if times:
-        figures = f"first token after {times[0]:.3f} s, {len(times)} chunks in {times[-1]:.3f} s"
+        chunks = "1 chunk" if len(times) == 1 else f"{len(times)} chunks"
+        figures = f"first token after {times[0]:.3f} s, {chunks} in {times[-1]:.3f} s"
         print(f"\n\n{model}: {figures}", file=sys.stderr)
 
 # pack: ray

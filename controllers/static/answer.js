@@ -7,6 +7,8 @@ import { Stats } from "./stats.js";
 import { Thinking } from "./thinking.js";
 import { ToolCall } from "./toolcall.js";
 
+export const RELOAD = "Interrupted by a reload."; // the note of an answer that did not end
+
 export class Answer {
   /** `sendResults` takes the tool messages that the user fills in, and returns whether they were sent. */
   constructor(model, sendResults) {
@@ -25,7 +27,7 @@ export class Answer {
     this.actions = element("div", { className: "actions" });
     this.root = element(
       "article",
-      { className: "answer", "aria-busy": "true", "aria-label": `Response from ${model}` },
+      { className: "answer", "aria-busy": "true", "aria-label": `Response from ${model}`, "data-model": model },
       element("header", {}, model),
       this.body,
       this.stats.root,
@@ -45,7 +47,7 @@ export class Answer {
     answer.thinking.restore(seconds);
     answer.stats.restore(stats);
     if (end?.isComplete) answer.complete();
-    else answer.interrupt(end?.error); // it was still running if there is no end
+    else answer.interrupt(end?.error, end ? end.note : RELOAD);
     return answer;
   }
 
@@ -96,12 +98,12 @@ export class Answer {
   }
 
   /** Handle an early end, by an error or by the user. Tool calls are dropped, as they may be incomplete. */
-  interrupt(error) {
-    this.end = { error: error && { ...error, message: error.message } };
+  interrupt(error, note = "Stopped.") {
+    this.end = { note, error: error && { ...error, message: error.message } };
     this.calls = [];
     this.cards.forEach((card) => card.setState("ended"));
     if (error) this.stats.root.before(errorBox(error));
-    else this.note("Stopped.");
+    else this.note(note);
   }
 
   /** Render the last chunks and show the buttons. */

@@ -1,13 +1,15 @@
 // Images that the user attaches to a message: picked, pasted or dropped, and scaled down if they are large.
 import { byId, element } from "./dom.js";
+import { load, store } from "./storage.js";
 
 const LONGEST = 2048; // pixels of the longer side
 const LARGEST = 1_000_000; // bytes of a file that is sent as it is
 const SENT_AS_THEY_ARE = ["image/png", "image/jpeg", "image/webp", "image/gif"];
 const QUALITY = 0.9;
+const LARGEST_STORED = 500_000; // characters of all images; the conversation needs the room
 
 const [list, problem, picker] = ["attachments", "attachment-problem", "files"].map(byId);
-let images = []; // each `{ url, row }`
+let images = []; // each `{ url, name, row }`
 let reading = Promise.resolve();
 
 /** Return the content of a message: a text, or parts if there are images. It is empty if there is neither. */
@@ -23,8 +25,15 @@ export const whenRead = () => reading;
 
 export function clearAttachments() {
   images = [];
+  save();
   list.replaceChildren();
   problem.textContent = "";
+}
+
+/** Keep the images over a reload, if they are small. */
+function save() {
+  const kept = images.map(({ url, name }) => ({ url, name }));
+  store("images", JSON.stringify(kept).length <= LARGEST_STORED ? kept : []);
 }
 
 /** Return the elements of a message's images. */
@@ -75,10 +84,12 @@ function show(url, name) {
   remove.addEventListener("click", () => {
     const next = row.nextElementSibling ?? row.previousElementSibling;
     images = images.filter((image) => image.row !== row);
+    save();
     row.remove();
     (next?.querySelector("button") ?? byId("attach")).focus();
   });
-  images.push({ url, row });
+  images.push({ url, name, row });
+  save();
   list.append(row);
 }
 
@@ -109,3 +120,5 @@ addEventListener("drop", (event) => {
   event.preventDefault(); // the browser would open the file
   attach([...event.dataTransfer.files]);
 });
+
+for (const { url, name } of [load("images") ?? []].flat()) if (url) show(url, name);

@@ -13,13 +13,20 @@ function showCode(label, code) {
   byId("code").showModal();
 }
 
+/** Return code with the data of its images cut short. */
+const withoutImages = (code) => code.replace(/(;base64,[\w+/]{24})[\w+/=]+/g, "$1…");
+
 for (const language of ["curl", "python"]) {
   byId(language).addEventListener("click", async () => {
     if (!checkSettings()) return;
     const body = requestBody(models.value, messagesFor(contentWith(byId("prompt").value)));
     const code = language === "curl" ? curl(selectedApi(), body, key.value) : python(selectedApi(), body, extraJson(), key.value);
-    showCode("Request as code", code);
-    byId("copied").textContent = (await copy(code)) ? "Copied." : "Select the text to copy it.";
+    showCode("Request as code", withoutImages(code));
+    if (await copy(code)) byId("copied").textContent = "Copied.";
+    else {
+      byId("snippet").textContent = code;
+      byId("copied").textContent = "Select the text to copy it.";
+    }
   });
 }
 

@@ -1,11 +1,11 @@
 // The conversation: its turns, and the request in progress.
-import { Answer } from "./answer.js";
+import { Answer, RELOAD } from "./answer.js";
 import { ApiError } from "./api.js";
-import { byId, element, moveFocus } from "./dom.js";
+import { byId, moveFocus } from "./dom.js";
 import { loadTurns, storeTurns } from "./history.js";
 import { Message } from "./message.js";
-import { models } from "./models.js";
-import { follow, scrollToEnd } from "./scrolling.js";
+import { againButton, models } from "./models.js";
+import { follow, scrollToEnd, scrollToTop } from "./scrolling.js";
 import { checkSettings, explained, key, requestBody, selectedApi, showSettings } from "./settings.js";
 
 const log = byId("log");
@@ -15,7 +15,7 @@ let running = null; // the AbortController of the request in progress
 /** Return whether a request can be sent now; show the settings if they are why not. */
 export const canSend = () => !running && checkSettings();
 
-export const stop = () => running?.abort();
+export const stop = (reason) => running?.abort(reason);
 
 /** Add the user's message and send the conversation. */
 export function ask(content) {
@@ -34,6 +34,7 @@ export function clear() {
   stop();
   empty();
   save();
+  scrollToTop();
   byId("prompt").focus();
 }
 
@@ -73,7 +74,7 @@ async function send() {
     answer.complete();
   } catch (error) {
     const shown = error instanceof ApiError ? explained(error) : new ApiError("Unexpected response from the server.");
-    answer.interrupt(controller.signal.aborted ? null : shown);
+    answer.interrupt(controller.signal.aborted ? null : shown, controller.signal.reason === RELOAD ? RELOAD : undefined);
     needsKey = shown.status === 401 && !byId("prompt").value; // unless the user is already typing
   }
   finish(answer);
@@ -84,7 +85,7 @@ async function send() {
 }
 
 function finish(answer) {
-  const button = element("button", { type: "button", className: "quiet retry", textContent: "Retry" });
+  const button = againButton(["Retry", "with"], answer.model, { type: "button", className: "quiet retry" });
   button.addEventListener("click", () => retry(answer));
   answer.finish([button]);
 }
@@ -151,7 +152,7 @@ function setRunning(controller) {
 
 addEventListener("pagehide", () => {
   if (running) save(); // before it is stopped, which takes longer than the page lives
-  stop(); // or the connection would be lost, which is an error
+  stop(RELOAD); // or the connection would be lost, which is an error
 });
 document.addEventListener("visibilitychange", () => running && save()); // a phone ends pages in the background without a word
 new ResizeObserver(() => running && scrollToEnd()).observe(log);

@@ -1,6 +1,7 @@
 // A message of the user, which can be edited, or the result of a tool.
 import { pictures } from "./attachments.js";
 import { element, icon, isSubmitKey } from "./dom.js";
+import { againButton } from "./models.js";
 
 const PENCIL = "M4 16l.8-3.4L13.6 3.8a1.6 1.6 0 0 1 2.3 0l.3.3a1.6 1.6 0 0 1 0 2.3L7.4 15.2 4 16zM12 5.4 14.6 8";
 
@@ -26,8 +27,10 @@ export class Message {
   edit() {
     const field = element("textarea", { value: textOf(this.message.content), rows: 1, "aria-label": "Edited message" });
     const cancel = element("button", { type: "button", className: "quiet" }, "Cancel");
-    const hint = element("span", { className: "hint" }, this.root.nextElementSibling?.nextElementSibling ? "Removes what follows." : "");
-    const form = element("form", { className: "editor box" }, field, ...pictures(this.message.content), element("div", { className: "tools" }, hint, cancel, element("button", { className: "main" }, "Send")));
+    const answer = this.root.nextElementSibling;
+    const send = againButton(["Send", "to"], answer?.dataset.model ?? "", { className: "main" });
+    const hint = element("span", { className: "hint" }, answer ? "Removes what follows." : "");
+    const form = element("form", { className: "editor box" }, field, ...pictures(this.message.content), element("div", { className: "tools" }, hint, cancel, send));
     const close = () => {
       form.replaceWith(this.bubble, this.button);
       this.button.focus();

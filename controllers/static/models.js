@@ -55,7 +55,21 @@ function modelCard({ id, owned_by: owner, description }, hasOwner) {
   return element("li", {}, button);
 }
 
+/** Create a button that asks again, which names the chosen model where that is another than the answer's. */
+export function againButton([label, joint], model, properties) {
+  const button = element("button", { ...properties, "data-label": label, "data-joint": joint, "data-model": model });
+  nameModel(button);
+  return button;
+}
+
+function nameModel(button) {
+  const { label, joint, model } = button.dataset;
+  const isOther = model && models.value && model !== models.value;
+  button.textContent = isOther ? `${label} ${joint} ${models.value}` : label;
+}
+
 function markSelected() {
+  document.querySelectorAll("[data-joint]").forEach(nameModel);
   for (const button of byId("model-list").querySelectorAll("button")) button.setAttribute("aria-pressed", button.value === models.value);
 }
 

@@ -16,6 +16,11 @@ export function follow() {
   scrollToEnd();
 }
 
+export function scrollToTop() {
+  isFollowing = false;
+  page.scrollTop = lastTop = 0;
+}
+
 const remaining = () => page.scrollHeight - page.scrollTop - page.clientHeight;
 
 function showButton() {

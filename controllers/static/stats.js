@@ -45,7 +45,7 @@ export class Stats {
     if (this.firstDelay === null) return;
     const seconds = (this.lastAt - this.startedAt - this.firstDelay) / 1000;
     const tokens = this.usage?.completion_tokens;
-    const stats = [["first token", duration(this.firstDelay)], ["chunks", `${this.chunks}`]];
+    const stats = [["first token", duration(this.firstDelay)], [this.chunks === 1 ? "chunk" : "chunks", `${this.chunks}`]];
     if (this.usage) stats.push(["tokens", `${this.usage.prompt_tokens} → ${tokens}`]);
     // The time starts with the first chunk, so what that chunk carried does not count.
     const rate = ((tokens || this.chunks) * (1 - 1 / this.chunks)) / seconds;

@@ -116,7 +116,7 @@ def test_tool_calls_are_shown_and_their_results_sent_or_said_to_be_missing(visit
 
 
 def test_images_are_picked_pasted_and_dropped_scaled_down_and_sent(visit: Open, server: Server) -> None:
-    page = visit(server)
+    page = visit(server, permissions=["clipboard-read", "clipboard-write"])
     bodies = request_bodies(page)
     attached, prompt = page.locator("#attachments img"), page.get_by_label("Your message")
     page.get_by_label("Model", exact=True).select_option("generator")
@@ -137,9 +137,13 @@ def test_images_are_picked_pasted_and_dropped_scaled_down_and_sent(visit: Open, 
     page.get_by_role("button", name="Remove photo.png").last.press("Enter")
     expect(page.get_by_role("button", name="Remove photo.png")).to_be_focused()
     page.get_by_role("button", name="Copy as curl").click()
-    expect(page.locator("#snippet")).to_contain_text(PNG)
+    expect(page.locator("#copied")).to_have_text("Copied.")
+    assert PNG in page.evaluate("navigator.clipboard.readText()")
+    expect(page.locator("#snippet")).to_contain_text(f"{PNG[:24]}…")
     page.get_by_role("button", name="Close").click()
     prompt.fill("What is this?")
+    page.reload()
+    expect(attached).to_have_count(2)
     prompt.press("Enter")
 
     expect(page.locator(".answer")).to_contain_text("Retry")

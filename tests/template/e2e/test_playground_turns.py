@@ -62,9 +62,9 @@ def test_a_reload_keeps_the_conversation_the_settings_and_the_draft(visit: Open,
     prompt.fill("And then?")
     page.reload()
 
-    expect(answers.last).to_contain_text("Stopped.")
+    expect(answers.last).to_contain_text("Interrupted by a reload.")
     until(lambda: server.events(key), ["started", "closed"].__eq__)
-    assert answers.first.inner_text() == shown
+    assert answers.first.inner_text() == f"{shown} with generator"
     answers.first.get_by_text("Thought").click()
     expect(answers.first.get_by_text(THOUGHT)).to_be_visible()
     expect(prompt).to_have_value("And then?")
@@ -76,7 +76,10 @@ def test_a_reload_keeps_the_conversation_the_settings_and_the_draft(visit: Open,
     assert {name: bodies[0][name] for name in settings} == settings
     assert bodies[0]["model"] == "generator"
 
+    page.set_viewport_size({"width": 1280, "height": 300})
+    page.evaluate("page.scrollTop = page.scrollHeight")
     page.get_by_role("button", name="New chat").click()
+    assert page.evaluate("page.scrollTop") == 0
     page.reload()
     expect(page.get_by_role("heading", name="Choose a model")).to_be_visible()
     expect(answers).to_have_count(0)
@@ -126,8 +129,16 @@ def test_any_message_is_edited_and_any_answer_retried(visit: Open, server: Serve
     field.press("Enter")
     expect(answers.last).to_contain_text("again")
     expect(answers).to_have_count(2)
+    edit.nth(1).press("Enter")
+    expect(page.get_by_text("Removes what follows.")).to_be_visible()
+    page.get_by_label("Model", exact=True).select_option("generator")
+    expect(page.get_by_role("button", name="Send to generator")).to_be_visible()
+    expect(page.get_by_role("button", name="Retry with generator")).to_have_count(2)
+    page.get_by_label("Model", exact=True).select_option("echo-function")
+    expect(page.get_by_role("button", name="with generator")).to_have_count(0)
     page.get_by_role("button", name="Retry from here").click()
     expect(page.get_by_role("button", name="Retry")).to_have_count(1)
+    expect(answers.locator("dt", has_text="chunk")).to_have_text("chunk")
 
     sent = [[message["content"] for message in body["messages"]] for body in bodies[3:]]
     assert sent == [["One", "One", "Two\nagain"], ["One"]]
