@@ -12,7 +12,7 @@ run *args:
 dev *args:
     uv run litestar run --reload "$@"
 
-# Ask the running server and time the answer: `just ask "What is this?" rag`; by default its first model.
+# Ask the running server and time the answer: `just ask "What is this?" echo-stream`; by default its first model.
 ask $question $model="" $url=env("ASK_URL", "http://127.0.0.1:8000/v1") $key=env("ASK_KEY", "none"):
     #!/usr/bin/env -S uv run python
     import os, sys, time

@@ -4,7 +4,8 @@ Also run by hand in a clone, to take packs off: `python .scaffold/finish.py resp
 files belong to a pack is said in `copier.yml`.
 
 A line that ends in the comment `pack: NAME` belongs to that pack, and with several names to all of them: it is deleted
-when none of them is left. A line that is nothing but such a comment stands for all lines down to the next empty one.
+when none of them is left. A line that is nothing but such a comment stands for all lines down to the next empty one,
+and right above a heading `##` of a page for all down to the next heading or such comment.
 """
 
 import json
@@ -29,12 +30,15 @@ SKIPPED = {".git", ".venv", ".scaffold", "node_modules"}
 def without_marked_lines(text: str, left_out: set[str]) -> str:
     """Return the text without the lines whose packs are all left out."""
     kept: list[str] = []
-    in_paragraph = has_deleted = False
+    in_paragraph = in_section = has_deleted = False
     for line in text.splitlines():
         found = MARK.fullmatch(line)
         is_left_out = found is not None and {*found["packs"].split(", ")} <= left_out
-        in_paragraph = line != "" and (in_paragraph or (is_left_out and found is not None and not found["line"]))
-        if in_paragraph or is_left_out:
+        is_mark = found is not None and not found["line"]
+        if is_mark or line.startswith("## "):
+            in_section = in_paragraph and not is_mark
+        in_paragraph = line != "" and (in_paragraph or (is_left_out and is_mark))
+        if in_paragraph or in_section or is_left_out:
             has_deleted = True
         elif line or not (has_deleted and kept[-1:] == [""]):
             kept.append(line)

@@ -1,6 +1,6 @@
 """What the application has beside its models. This file is yours: `docs/extending.md` has an example of each.
 
-`litestar run`, `just dev`, the image, Ray and the tests of your models serve the application with all of it. An
+`litestar run`, `just dev`, the image and the tests of your models serve the application with all of it. An
 application with a registry of its own, `create_app(pipelines=…)`, has none of it.
 """
 

@@ -34,6 +34,7 @@ MODELS = {
     "haystack": ["chat", "rag"],
     "local": ["local"],
 }
+GENERAL = ("clients", "extending", "models", "production", "security")  # pages that every project has
 OURS = ("starter", "benchmark", "fastapi-openai-compat", "copier.yml", ".scaffold", "tests/template")
 
 
@@ -106,10 +107,14 @@ def test_a_project_has_its_own_name_and_the_licence_of_the_template(project: Pat
     assert [found for found in ours if found[0] not in (".copier-answers.yml", "NOTICE", "requirements.lock")] == []
 
 
-def test_its_pages_name_only_what_it_has(project: Path) -> None:
+def test_its_pages_name_only_what_it_has(project: Path, packs: list[str]) -> None:
     pages = [project / "README.md", *(project / "docs").glob("*.md")]
     assert {page.name: found for page in pages if (found := missing(page, project))} == {}
     readme = pages[0].read_text(encoding="utf-8")
+    words = {"responses": "Responses API", "haystack": "Haystack", "playground": "playground", "telemetry": "Metrics"}
+    texts = {page.name: page.read_text(encoding="utf-8") for page in pages[1:] if page.stem in GENERAL}
+    unknown = {word for pack, word in words.items() if pack not in packs}
+    assert [(page, word) for page, text in texts.items() for word in unknown if word in text] == []
     assert [page.name for page in pages[1:] if f"(docs/{page.name})" not in readme] == []
 
 
