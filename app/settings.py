@@ -19,7 +19,11 @@ __all__ = ["LogFormat", "Secret", "Settings", "SettingsError", "ignored_variable
 LogFormat: TypeAlias = Literal["auto", "json", "text"]
 Count = Annotated[int, Meta(ge=1)]
 Limit = Annotated[int, Meta(ge=0)]  # 0 is no limit
-Names = Annotated[tuple[str, ...], Meta(min_length=1)]  # separated by commas
+HOST = r"^(\*|[^/:\s]+|\[[^]/\s]+\])$"
+ORIGIN = r"^(\*|null|[a-z][a-z0-9+.-]*://[^/\s]+)$"
+# Separated by commas
+Hosts = Annotated[tuple[Annotated[str, Meta(pattern=HOST)], ...], Meta(min_length=1)]
+Origins = Annotated[tuple[Annotated[str, Meta(pattern=ORIGIN)], ...], Meta(min_length=1)]
 Seconds = Annotated[float, Meta(ge=0)]
 
 BOUNDS = {"ge": " of {:.12g} or more", "gt": " above {:.12g}", "le": " at most {:.12g}", "lt": " below {:.12g}"}
@@ -59,7 +63,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     api_keys: Keys = Keys()
     api_keys_file: KeysFile = KeysFile()
     public_docs: bool = False
-    cors_origins: Names = ()
+    cors_origins: Origins = ()
     root_path: RootPath = RootPath("")
     owned_by: str = "custom"
     reasoning_field: Literal["reasoning_content", "reasoning", "both"] = "reasoning_content"
@@ -79,7 +83,7 @@ class Settings(Struct, frozen=True, kw_only=True):
     log_format: LogFormat = "auto"
     redis_url: Secret = Secret("")  # pack: limits, responses
     requests_per_minute: Annotated[int, Meta(ge=0, le=1_000_000)] = 0  # pack: limits
-    allowed_hosts: Names = ()  # pack: limits
+    allowed_hosts: Hosts = ()  # pack: limits
     store_responses: bool = True  # pack: responses
     responses_expire: Limit = 86400  # pack: responses
     responses_memory: Count = 100_000_000  # pack: responses
@@ -152,7 +156,8 @@ def _nearest_setting(name: str) -> str | None:
 
 
 def _parsed(name: str, value: str, annotation: Any) -> Any:
-    raw = [part.strip() for part in value.split(",") if part.strip()] if annotation is Names else value
+    is_list = annotation in (Hosts, Origins)
+    raw = [part.strip() for part in value.split(",") if part.strip()] if is_list else value
     try:
         return msgspec.convert(raw, annotation, strict=False, dec_hook=_decode)
     except msgspec.ValidationError as error:
@@ -182,7 +187,8 @@ def _demand(annotation: Any) -> str:
             ]
             return f"it must be {kind}{','.join(bounds)}"
         case VarTupleType():
-            return "it must be one name or more, separated by commas"
+            like = "https://chat.example.com" if annotation is Origins else "api.example.com or *.example.com"
+            return f"it must be *, or one or more like {like}, separated by commas"
     return ""
 
 

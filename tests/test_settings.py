@@ -8,7 +8,13 @@ from dotenv import dotenv_values
 from app.settings import Secret, Settings, SettingsError
 from tests.conftest import ROOT
 
-RIGHT = {"OWNED_BY": "me", "SYNC_WORKERS": "7", "REQUEST_TIMEOUT": "2.5", "PUBLIC_DOCS": "true", "CORS_ORIGINS": "a, b"}
+RIGHT = {
+    "OWNED_BY": "me",
+    "SYNC_WORKERS": "7",
+    "REQUEST_TIMEOUT": "2.5",
+    "PUBLIC_DOCS": "true",
+    "CORS_ORIGINS": "http://a, http://b",
+}
 WRONG = {"LOG_LEVEL": "loud", "MAX_BODY_SIZE": "0", "SYNC_WORKERS": "1.5", "PUBLIC_DOCS": "perhaps"}
 
 
@@ -21,7 +27,7 @@ def _nothing_set(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
 
 def test_each_setting_is_read_from_its_variable_in_its_type() -> None:
     assert Settings.load(RIGHT) == Settings(
-        owned_by="me", sync_workers=7, request_timeout=2.5, public_docs=True, cors_origins=("a", "b")
+        owned_by="me", sync_workers=7, request_timeout=2.5, public_docs=True, cors_origins=("http://a", "http://b")
     )
 
 

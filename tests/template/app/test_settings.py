@@ -41,7 +41,8 @@ WRONG = [
     ("REQUESTS_PER_MINUTE", "1000001"),
     ("REQUEST_TIMEOUT", "0"),
     ("ALLOWED_HOSTS", ","),
-    ("CORS_ORIGINS", " , "),
+    *(("CORS_ORIGINS", text) for text in (" , ", "chat.example.com", "https://chat.example.com/")),
+    *(("ALLOWED_HOSTS", text) for text in ("http://localhost", "localhost:8000")),
     ("ROOT_PATH", "https://example.com/llm"),
     ("LOG_LEVEL", "loud"),
     ("LOG_FORMAT", "xml"),
@@ -83,6 +84,8 @@ def test_a_value_beyond_them_is_refused_with_a_sentence_that_names_its_variable(
         ("REQUEST_TIMEOUT", "a number above 0"),
         ("COMPLETION_TIMEOUT", "a number of 0 or more"),
         ("ROOT_PATH", "a path like /llm"),
+        ("CORS_ORIGINS", r"\*, or one or more like https://chat\.example\.com, separated by commas"),
+        ("ALLOWED_HOSTS", r"\*, or one or more like api\.example\.com or \*\.example\.com, separated by commas"),
     ],
 )
 def test_a_refused_value_is_told_what_it_must_be(name: str, allowed: str) -> None:
