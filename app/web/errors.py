@@ -4,15 +4,19 @@ from typing import Any
 
 from litestar import MediaType, Request, Response
 from litestar.exceptions import ValidationException
+from litestar.exceptions.http_exceptions import RequestEntityTooLarge
 
 from app.engine.frames import encode
 from app.engine.request import invalid_field
-from app.errors import InvalidValueError, clipped, to_completion_error
+from app.errors import InvalidRequestError, InvalidValueError, clipped, to_completion_error
 
 
 def respond_with_error(request: Request[Any, Any, Any], error: Exception) -> Response[bytes]:
     """Return the response for a request that failed, whatever raised the exception."""
     match error:
+        case RequestEntityTooLarge():
+            limit = request.app.request_max_body_size
+            error = InvalidRequestError(f"The body has more than {limit:,} bytes, the most that is taken.", status=413)
         case ValidationException(extra=[{"key": "data", "message": "'data'"}, *_]):
             error = InvalidValueError("", fact="It is missing")
         case ValidationException(extra=[{"key": str(param), "message": str(fact), "source": "body"}, *_]):

@@ -2,6 +2,7 @@
 
 import gzip
 import json
+import re
 import sys
 from collections.abc import Iterator
 from typing import Any
@@ -185,6 +186,7 @@ def test_a_body_over_the_size_limit_is_a_413(serve: Serve, content: Any) -> None
     error = error_of(response)
     assert response.status_code == 413
     assert (error["type"], error["param"], error["code"]) == ("invalid_request_error", None, "request_too_large")
+    assert re.fullmatch(r"The body has more than [\d,]+ bytes, the most that is taken\.", error["message"])
     assert post(client, VALID.ljust(1000)).status_code == 200
 
 
