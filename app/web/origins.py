@@ -68,7 +68,9 @@ def _check(scope: Scope, cors: CORSConfig | None) -> None:
         return
     if (b"sec-fetch-site", "cross-site") in found or not all(_is_own(origin, hosts) for origin in origins):
         page = f"A page of '{clipped(origins[0])}'" if origins else "A page of another site"
-        raise InvalidRequestError(f"{page} may not use this server, unless CORS_ORIGINS allows its origin.", status=403)
+        hint = "If it is this server's own page, its proxy must pass on the header 'host'."
+        message = f"{page} may not use this server, unless CORS_ORIGINS allows its origin. {hint}"
+        raise InvalidRequestError(message, status=403)
 
 
 def _is_own(origin: str, hosts: list[str]) -> bool:

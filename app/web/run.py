@@ -24,6 +24,7 @@ from app.web.address import check_address, exposed_host
 from app.web.logs import configure_logging, logging_config
 
 HTTP = "app.web.http:Http"
+WORKER_PATIENCE = 60  # seconds until a worker that does not answer is killed; one that imports much is busy at first
 WEBSOCKET = "app.web.http:WebSocket"
 CLOSING_LIMIT = 4  # seconds after the grace in which clients that read slowly can receive the end of their answers
 
@@ -94,6 +95,7 @@ def run(
             fd=fd,
             uds=uds,
             workers=wc,
+            timeout_worker_healthcheck=WORKER_PATIENCE,
             reload=reload or any((reload_dir, reload_include, reload_exclude)),
             reload_dirs=list(reload_dir) or None,
             reload_includes=list(reload_include) or None,
