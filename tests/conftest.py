@@ -101,28 +101,24 @@ def server(log: Path) -> Iterator[httpx.Client]:
 def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
     """Give `model_of_the_project` each model that the project's own application offers for chats."""
     if "model_of_the_project" in metafunc.fixturenames:
-        why = "is registered, but the services list it to nobody with the tests' key"
-        unlisted = {name: [pytest.mark.skip(reason=f"{name!r} {why}")] for name in offered_models()[1]}
-        models = [
-            pytest.param(model, id=model.name, marks=unlisted.get(model.name, ())) for model in offered_models()[0]
-        ]
-        metafunc.parametrize("model_of_the_project", models, scope="session")
+        metafunc.parametrize("model_of_the_project", offered_models(), scope="session")
 
 
 @cache
-def offered_models() -> tuple[list[RegisteredModel], set[str]]:
-    """Return the models that the settings ask for or services list, and the names of those that services leave out."""
-    settings, models = Settings.load(), dict(pipelines.models)
-    registered = names = [name for name, model in models.items() if model.when(settings)]
+def offered_models() -> list[Any]:
+    """Return the models that the settings ask for or services list; a registered one that is not listed is skipped."""
+    settings = Settings.load()
+    listed = registered = [name for name, model in pipelines.models.items() if model.when(settings)]
     if {"completion_service", "model_service"} & extensions.dependencies.keys():
-        app = create_app(settings=Settings.load(os.environ | ENVIRONMENT))
-        with TestClient(app) as client:
-            names = [model.id for model in openai_of(client).models.list()]
-    listed = [
-        models.get(name) or RegisteredModel(name=name, function=len, is_factory=False)
-        for name in dict.fromkeys([*names, *registered])
-    ]
-    return [model for model in listed if model.kind == CHAT and model.conformance], {*registered} - {*names}
+        with TestClient(create_app(settings=Settings.load(os.environ | ENVIRONMENT))) as client:
+            listed = [model.id for model in openai_of(client).models.list()]
+    offered = []
+    for name in dict.fromkeys([*listed, *registered]):
+        model = pipelines.models.get(name) or RegisteredModel(name=name, function=len, is_factory=False)
+        why = f"{name!r} is registered, but the services list it to nobody with the tests' key"
+        if model.kind == CHAT and model.conformance:
+            offered.append(pytest.param(model, id=name, marks=pytest.mark.skipif(name not in listed, reason=why)))
+    return offered
 
 
 class Asked:
@@ -177,17 +173,9 @@ def has_failed(answer: Response) -> bool:
 
 
 @pytest.fixture(scope="session")
-def asked_models() -> dict[tuple[str, str], Asked]:
-    return {}
-
-
-@pytest.fixture(scope="module")
-def asked(
-    model_of_the_project: RegisteredModel, server: httpx.Client, log: Path, asked_models: dict[tuple[str, str], Asked]
-) -> Asked:
+def asked(model_of_the_project: RegisteredModel, server: httpx.Client, log: Path) -> Asked:
     """A model of the project, with its answers to the tests of all modules."""
-    new = Asked(model_of_the_project, server, log)
-    return asked_models.setdefault((str(server.base_url), new.name), new)
+    return Asked(model_of_the_project, server, log)
 
 
 @contextmanager
