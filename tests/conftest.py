@@ -182,13 +182,15 @@ def asked(model_of_the_project: RegisteredModel, server: httpx.Client, log: Path
 def live(served: object, **options: Any) -> Iterator[OpenAI]:
     """Serve an application from a thread of this process, and give OpenAI's client of it."""
     app = application(served, **options)
-    server = uvicorn.Server(uvicorn.Config(app, port=0, ws="none", log_config=None))
+    close = [("connection", "close")]  # for the clients within models, which nobody closes
+    server = uvicorn.Server(uvicorn.Config(app, port=0, ws="none", log_config=None, headers=close))
     thread = Thread(target=server.run, daemon=True)
     thread.start()
     try:
         until(lambda: server.started)
         url = "http://127.0.0.1:{1}/v1".format(*server.servers[0].sockets[0].getsockname())
-        yield OpenAI(base_url=url, api_key=KEY, max_retries=0, timeout=PATIENCE)
+        with OpenAI(base_url=url, api_key=KEY, max_retries=0, timeout=PATIENCE) as client:
+            yield client
     finally:
         server.should_exit = True
         thread.join(PATIENCE)

@@ -25,7 +25,6 @@ from schemas.chat import Delta, FunctionCallDelta, Json, ToolCallDelta
 from tests.conftest import KEY
 
 PROMPT = "You know the weather."
-CLOSE = {"connection": "close"}  # as nobody closes their clients
 CONFIGURABLE = ("temperature", "top_p", "max_tokens", "stop", "seed")
 
 
@@ -37,11 +36,11 @@ def weather(city: str) -> str:
 
 
 def client_of(url: str) -> AsyncOpenAI:
-    return AsyncOpenAI(base_url=url, api_key=KEY, max_retries=0, default_headers=CLOSE)
+    return AsyncOpenAI(base_url=url, api_key=KEY, max_retries=0)
 
 
 def chat_of(url: str) -> Any:
-    options: Json = {"max_retries": 0, "stream_usage": True, "stream_chunk_timeout": None, "default_headers": CLOSE}
+    options: Json = {"max_retries": 0, "stream_usage": True, "stream_chunk_timeout": None}
     return ChatOpenAI(model="test", base_url=url, api_key=SecretStr(KEY), **options)
 
 

@@ -147,7 +147,7 @@ def test_a_response_whose_hook_is_slow_is_no_longer_queued_when_it_is_made() -> 
         await asyncio.to_thread(opened.wait, PATIENCE)
 
     provide = Provide(lambda: Hooks(pre_hook=wait), sync_to_thread=False)
-    with live(yielding("Hello"), dependencies={"hooks": provide}) as client, client:
+    with live(yielding("Hello"), dependencies={"hooks": provide}) as client:
         made = client.responses.create(**BACKGROUND)
         opened.set()
         first: Any = next(client.responses.retrieve(made.id, stream=True))
@@ -158,7 +158,7 @@ def test_a_response_whose_room_others_took_is_kept_at_its_end() -> None:
     models = Pipelines()
     models.add("test", gate := Gate("Hello"))
     models.add("other", yielding("Hi"))
-    with live(models, responses_memory=20_000) as client, client:
+    with live(models, responses_memory=20_000) as client:
         made = client.responses.create(**BACKGROUND)
         for _ in range(10):
             client.responses.create(model="other", input="x" * 2000)
@@ -171,7 +171,7 @@ def test_a_response_whose_room_others_took_is_kept_at_its_end() -> None:
 
 @needs_redis
 def test_a_response_is_kept_when_the_store_is_there_again(caplog: pytest.LogCaptureFixture) -> None:
-    with Redis() as redis, live(gate := Gate("Hello"), redis_url=Secret(redis.url)) as client, client:
+    with Redis() as redis, live(gate := Gate("Hello"), redis_url=Secret(redis.url)) as client:
         store = redis.client()
         made = client.responses.create(**BACKGROUND)
         store.execute_command("ACL", "SETUSER", "default", "-set", "-exists")
@@ -186,7 +186,7 @@ def test_a_response_is_kept_when_the_store_is_there_again(caplog: pytest.LogCapt
 @needs_redis
 @pytest.mark.parametrize(("model", "ends"), [("brief", "completed"), ("endless-generator", "failed")])
 def test_a_server_that_stops_ends_its_responses(tmp_path: Path, model: str, ends: str) -> None:
-    with Redis() as redis, live(yielding(), redis_url=Secret(redis.url)) as other, other:
+    with Redis() as redis, live(yielding(), redis_url=Secret(redis.url)) as other:
         with Server(tmp_path / "log", app=SERVING, REDIS_URL=redis.url, SHUTDOWN_GRACE="2") as server:
             with server.openai() as client:
                 made = client.responses.create(model=model, input="run", background=True)
@@ -200,7 +200,7 @@ def test_a_server_that_stops_ends_its_responses(tmp_path: Path, model: str, ends
 
 @needs_redis
 def test_a_response_whose_server_was_killed_has_failed(tmp_path: Path) -> None:
-    with Redis() as redis, live(yielding(), redis_url=Secret(redis.url)) as other, other:
+    with Redis() as redis, live(yielding(), redis_url=Secret(redis.url)) as other:
         server = Server(tmp_path / "log", app=SERVING, REDIS_URL=redis.url)
         with server.__enter__().openai() as client:
             made = client.responses.create(model="endless-generator", input="run", background=True)

@@ -64,7 +64,7 @@ def test_a_silent_stream_sends_comments_before_the_response_begins(error: Except
 @pytest.mark.parametrize("finishes", [False, True])
 def test_a_client_that_leaves_ends_the_response_unless_the_settings_let_it_finish(finishes: bool) -> None:
     gate = Gate("first ")
-    with live(gate, finish_without_client=finishes) as client, client:
+    with live(gate, finish_without_client=finishes) as client:
         with client.responses.create(model="test", input="Hello!", stream=True) as stream:
             created = next(iter(stream))
         assert created.type == "response.created"
