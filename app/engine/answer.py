@@ -9,10 +9,9 @@ from time import time
 from typing import Any
 
 from msgspec import Struct
-from msgspec.structs import replace
 
-from app.engine.items import MESSAGE_FIELDS, ChoiceItem, Item, ItemReader, arguments_text, set_fields
-from app.engine.parts import ChoiceDelta, ChunkFields, Part, TokenUsage
+from app.engine.items import MESSAGE_FIELDS, Item, ItemReader, arguments_text, set_fields
+from app.engine.parts import ChoiceDelta, ChunkFields, TokenUsage
 from schemas.chat import Json
 
 FINISH_REASONS = frozenset({"stop", "length", "tool_calls", "content_filter", "function_call"})
@@ -75,11 +74,8 @@ class Answer:
 
     def read(self, item: Item) -> Iterator[str | ChoiceDelta | ChunkFields]:  # noqa: C901 - a row for each kind of part
         """Yield what is sent for an item that follows those read before."""
-        index = None
-        if isinstance(item, ChoiceItem):
-            index, item = item.index, item.item
         for part in self.reader.read(item):
-            match part if index is None else _of_choice(part, index):
+            match part:
                 case str(text):
                     if not self._choices:
                         yield from self._open(0, {})
@@ -94,8 +90,8 @@ class Answer:
                     yield from self._open(0, chunk.fields)
                     if chunk.fields.keys() - HEAD_FIELDS:
                         yield chunk
-                case TokenUsage(usage):
-                    self.add_usage(usage, index or 0)
+                case TokenUsage():
+                    self.add_usage(part.usage, part.index)
 
     def finish(self) -> Iterator[ChoiceDelta]:
         """Yield what ends the choices."""
@@ -236,16 +232,6 @@ def finish_reason(given: str | None, *, called_tools: bool) -> str:
     if given in FINISH_REASONS:
         return given
     return "tool_calls" if called_tools else "stop"
-
-
-def _of_choice(part: Part, index: int) -> Part | None:
-    """Return a part of a model that was asked for one choice of several, as a part of that choice."""
-    match part:
-        case str():
-            return ChoiceDelta(index, {"content": part})
-        case ChoiceDelta():
-            return replace(part, index=index) if part.index == 0 else None
-    return part
 
 
 def _complete_usage(usage: Json) -> Json:

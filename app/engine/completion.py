@@ -11,7 +11,8 @@ from app.engine.frames import KEEP_ALIVE
 from app.engine.invoke import Arguments, call, call_service
 from app.engine.items import Item, ItemReader
 from app.engine.observers import Record
-from app.engine.results import ChoiceSink, Sink, discard, put_items, put_mapped_items
+from app.engine.parts import ChoiceDelta
+from app.engine.results import discard, put_items, put_parts
 from app.engine.run import Run, current_run
 from app.errors import ClientDisconnectedError, CompletionError, CompletionTimeoutError, to_completion_error
 from app.services import Body, ModelService, Services
@@ -191,7 +192,7 @@ class Completion:
                 arguments = Arguments(request.model, request.messages, body, headers)
                 await asyncio.gather(*(self._ask_for(index, arguments) for index in range(count)))
             else:
-                await self._ask(Arguments(request.model, request.messages, body, headers), self._buffer)
+                await self._ask(Arguments(request.model, request.messages, body, headers))
         except BaseException as error:  # even a service's SystemExit ends one completion, not the server
             self._buffer.close(error)
         else:
@@ -209,14 +210,13 @@ class Completion:
 
     async def _ask_for(self, index: int, arguments: Arguments) -> None:
         """Ask the service for one of several choices; if that fails, the completion ends."""
-        sink = ChoiceSink(self._buffer, index)
         try:
-            await self._ask(arguments, sink)
-            sink.put_anyway("")  # so that there is a choice even if it has no item
+            await self._ask(arguments, index)
+            self._buffer.put_anyway(ChoiceDelta(index))  # so that there is a choice even if it has no item
         except BaseException as error:
             self._buffer.close(error)
 
-    async def _ask(self, arguments: Arguments, sink: Sink) -> None:
+    async def _ask(self, arguments: Arguments, choice: int | None = None) -> None:
         result = await call_service(self._services.completions.complete, arguments)
         if (post_hook := self._services.hooks.post_hook) is not None:
             try:
@@ -225,10 +225,10 @@ class Completion:
                 await discard(result)
                 raise
             result = result if replaced is None else replaced
-        if self._reader.is_async:
-            await put_mapped_items(result, sink, self._reader)
+        if choice is None and not self._reader.is_async:
+            await put_items(result, self._buffer)
         else:
-            await put_items(result, sink)
+            await put_parts(result, self._buffer, self._reader, choice)
 
     async def _render(self, items: list[Item], frames: list[bytes]) -> None:
         """Append the frames of some items, and those that end the stream; raise the error that ends it instead."""

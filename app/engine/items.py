@@ -11,7 +11,7 @@ from typing import Any, TypeAlias
 
 import msgspec
 from msgspec import Struct
-from msgspec.structs import fields
+from msgspec.structs import fields, replace
 
 from app.engine.frames import plain
 from app.engine.parts import ChoiceDelta, ChunkFields, Part, TokenUsage
@@ -24,13 +24,6 @@ CHAT_MESSAGE = ("text", "tool_calls", "meta")  # haystack.dataclasses.ChatMessag
 STREAMING_CHUNK = ("content", "tool_calls", "finish_reason", "meta")  # haystack.dataclasses.StreamingChunk
 MESSAGE_FIELDS = ("reasoning_content", "reasoning", "content", "refusal", "tool_calls")  # in the order of a stream
 PYDANTIC = ("choices", "model_dump")  # openai.types.chat
-
-
-class ChoiceItem(Struct, frozen=True):
-    """An item of a model that was asked once for each choice."""
-
-    index: int
-    item: Item
 
 
 class ItemReader:
@@ -88,11 +81,19 @@ class ItemReader:
                 return self._streaming_chunk(item)
         return (self._mapped(item),)
 
-    async def resolve(self, item: Item) -> list[Item]:
-        """Return the parts of an item, as items that can be read in its place: awaits an async chunk mapper."""
+    async def resolve(self, item: Item, choice: int | None) -> list[Item]:
+        """Return the parts of an item, as items that can be read in its place: awaits an async chunk mapper.
+
+        Args:
+            item: The item.
+            choice: The index of the choice to which all belong, if the model was asked once for each.
+        """
         if is_response(item) or is_response_event(item):
             return [item]
-        return [_text_or_nothing(await part) if inspect.isawaitable(part) else part for part in self.read(item)]
+        parts = [_text_or_nothing(await part) if inspect.isawaitable(part) else part for part in self.read(item)]
+        if choice is None:
+            return [*parts]
+        return [sent for part in parts if (sent := _of_choice(part, choice)) is not None]
 
     def _mapped(self, item: Item) -> Part:
         try:
@@ -243,6 +244,17 @@ def _deltas(message: Json) -> Iterator[Json]:
 
 def _content_of(item: Any) -> Any:
     return getattr(item, "content", item)
+
+
+def _of_choice(part: Part, index: int) -> Part | None:
+    match part:
+        case str():
+            return ChoiceDelta(index, {"content": part})
+        case ChoiceDelta():
+            return replace(part, index=index) if part.index == 0 else None
+        case TokenUsage():
+            return replace(part, index=index)
+    return part
 
 
 def _text_or_nothing(text: object) -> str:

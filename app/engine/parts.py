@@ -27,9 +27,10 @@ class ChunkFields(Struct):
 
 
 class TokenUsage(Struct):
-    """Numbers of tokens, as far as the model reported them."""
+    """Numbers of tokens, as far as the model reported them; for one choice, if it was asked for each."""
 
     usage: Json
+    index: int = 0
 
 
 Part: TypeAlias = str | ChoiceDelta | ChunkFields | TokenUsage

@@ -8,42 +8,13 @@ from typing import Any, TypeAlias
 from msgspec import Struct
 
 from app.engine.buffer import Buffer
-from app.engine.items import ChoiceItem, Item, ItemReader, is_completion, is_response
+from app.engine.items import Item, ItemReader, is_completion, is_response
 from app.engine.run import run_sync
 
 __all__ = ["CallbackStream", "Item", "Sink"]
 
 
-class ChoiceSink:
-    """Takes the items of one of several choices, each of which the service is asked for; otherwise like a `Buffer`."""
-
-    def __init__(self, buffer: Buffer[Item], index: int) -> None:
-        self._buffer = buffer
-        self._index = index
-
-    @property
-    def closed(self) -> bool:
-        """Whether the completion has been stopped."""
-        return self._buffer.closed
-
-    def put(self, item: Item) -> bool:
-        """Add an item from the event loop, if there is room."""
-        return self._buffer.put(ChoiceItem(self._index, item))
-
-    def put_anyway(self, item: Item) -> None:
-        """Add an item from the event loop even if there is no room."""
-        self._buffer.put_anyway(ChoiceItem(self._index, item))
-
-    async def send(self, item: Item) -> None:
-        """Add an item from the event loop, when there is room."""
-        await self._buffer.send(ChoiceItem(self._index, item))
-
-    def put_from_thread(self, item: Item) -> bool:
-        """Add an item from a thread, when there is room. Return False if the completion has been stopped."""
-        return self._buffer.put_from_thread(ChoiceItem(self._index, item))
-
-
-Sink: TypeAlias = Buffer[Item] | ChoiceSink
+Sink: TypeAlias = Buffer[Item]
 
 
 class CallbackStream(Struct, frozen=True):
@@ -82,8 +53,8 @@ async def put_items(result: object, sink: Sink) -> None:
             )
 
 
-async def put_mapped_items(result: object, sink: Sink, reader: ItemReader) -> None:
-    """Put all items of a result into the sink, read by a reader whose chunk mapper is async."""
+async def put_parts(result: object, sink: Sink, reader: ItemReader, choice: int | None) -> None:
+    """Put the parts of all items of a result into the sink, of one choice if the service was asked for each."""
     unread = Buffer[Item]()
 
     async def put() -> None:
@@ -97,7 +68,7 @@ async def put_mapped_items(result: object, sink: Sink, reader: ItemReader) -> No
     try:
         while not unread.exhausted:
             for item in await unread.take():
-                for part in await reader.resolve(item):
+                for part in await reader.resolve(item, choice):
                     await sink.send(part)
         if unread.error is not None:
             raise unread.error
