@@ -9,7 +9,7 @@ from litestar.plugins import PluginProtocol
 from litestar.types import ControllerRouterHandler, Middleware
 
 from app.engine.observers import Observer
-from app.web.extensions import Lifespan
+from app.web.precedence import Lifespan
 
 dependencies: dict[str, Provide] = {}  # services and hooks
 route_handlers: list[ControllerRouterHandler] = []

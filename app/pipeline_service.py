@@ -44,13 +44,8 @@ class PipelineService:
     def __init__(self, pipelines: Pipelines, settings: Settings) -> None:
         self._pipelines = pipelines
         self._settings = settings
-        self._arguments: dict[str, Any] = {"settings": settings}  # of factories, by parameter name
+        self.resources: dict[str, Any] = {"settings": settings}  # and those of the registry that are open, by name
         self._made: dict[str, asyncio.Task[Callable[..., Any]]] = {}
-
-    @property
-    def resources(self) -> Mapping[str, Any]:
-        """The open resources of the registry by name, and `settings`."""
-        return MappingProxyType(self._arguments)
 
     @property
     def loading(self) -> bool:
@@ -109,8 +104,8 @@ class PipelineService:
         """Open the resources and preload models; at the end close the models, then the resources."""
         async with AsyncExitStack() as stack:
             for name, resource in self._pipelines.resources.items():
-                opened = resource(*arguments_of(resource, self._arguments))
-                self._arguments[name] = await anext(opened)
+                opened = resource(*arguments_of(resource, self.resources))
+                self.resources[name] = await anext(opened)
                 stack.push_async_callback(anext, opened, None)
             preloading = [
                 asyncio.create_task(self._preload(registered))
@@ -124,7 +119,7 @@ class PipelineService:
         """Return the function of a model, made once for all requests; after a failure the next request tries again."""
         task = self._made.get(registered.name)
         if task is None or _has_failed(task):
-            task = self._made[registered.name] = asyncio.create_task(_make(registered, self._arguments))
+            task = self._made[registered.name] = asyncio.create_task(_make(registered, self.resources))
             task.add_done_callback(_has_failed)  # marks an exception as retrieved if all requests have left
         return await asyncio.shield(task)
 

@@ -7,7 +7,7 @@ import msgspec
 from litestar import Request
 from litestar._openapi.schema_generation.plugins.struct import StructSchemaPlugin  # there is no public way
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
+from litestar.openapi.plugins import OpenAPIRenderPlugin
 from litestar.openapi.spec import Example, OpenAPIMediaType, Operation, RequestBody, Schema
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.plugins import ReceiveRoutePlugin
@@ -71,8 +71,7 @@ class AnswerPlugin(StructSchemaPlugin):
 
     @staticmethod
     def _is_field_required(field: Field) -> bool:
-        is_given = [each is not NODEFAULT for each in (field.default, field.default_factory)]  # `UNSET` is in neither
-        return field.required or any(is_given)
+        return field.required or (field.default, field.default_factory) != (NODEFAULT, NODEFAULT)  # as `UNSET` has
 
 
 class AliasPlugin(ReceiveRoutePlugin):
@@ -89,25 +88,17 @@ class AliasPlugin(ReceiveRoutePlugin):
                 route.route_handler_map[method] = (hidden(handler), parameters)
 
 
-class JsonDocument(JsonRenderPlugin):
-    """The document as JSON."""
+class Document(OpenAPIRenderPlugin):
+    """The document in the format of another plugin, with the server of the request."""
 
-    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        """Render the document with the server of the request."""
-        return super().render(request, openapi_schema | _servers(request))
+    def __init__(self, format: OpenAPIRenderPlugin) -> None:
+        super().__init__(path=format.paths, media_type=format.media_type)
+        self._format = format
 
-
-class YamlDocument(YamlRenderPlugin):
-    """The document as YAML."""
-
-    def render(self, request: Request[Any, Any, Any], openapi_schema: dict[str, Any]) -> bytes:
-        """Render the document with the server of the request."""
-        return super().render(request, openapi_schema | _servers(request))
-
-
-def _servers(request: Request[Any, Any, Any]) -> dict[str, Any]:
-    """Return where the API is: the root path that a setting, or an option of the server, has put into the request."""
-    return {"servers": [{"url": request.scope.get("root_path") or "/"}]}
+    def render(self, request: Request[Any, Any, Any], openapi_schema: Json) -> bytes:
+        """Render the document; its server is the root path that a setting, or an option of the server, has set."""
+        servers = [{"url": request.scope.get("root_path") or "/"}]
+        return self._format.render(request, openapi_schema | {"servers": servers})
 
 
 @dataclass

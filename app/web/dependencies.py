@@ -1,9 +1,8 @@
 """The default providers of the dependencies that the controllers name."""
 
-from typing import cast
+from typing import Any, cast
 
 from litestar import Litestar
-from litestar.datastructures import State
 from litestar.di import NamedDependency, Provide
 from litestar.params import SkipValidation
 from litestar.routes import HTTPRoute
@@ -12,22 +11,12 @@ from app.pipeline_service import PipelineService
 from app.services import CompletionService, Hooks, ModelService, Services
 from app.settings import Settings
 
-NO_HOOKS = Hooks()
 
-
-def default_dependencies(pipelines: PipelineService) -> dict[str, Provide]:
+def default_dependencies(pipelines: PipelineService, settings: Settings) -> dict[str, Provide]:
     """Return the providers by name; `app/extensions.py`, a router or a controller may replace any.
 
-    Args:
-        pipelines: The models of the application's registry. A provider of another completion service can ask for it by
-            the name `pipelines`, to answer with it.
+    A provider of another completion service can ask for `pipelines`, to answer with the models of the registry.
     """
-
-    async def provide_pipelines() -> PipelineService:
-        return pipelines
-
-    async def provide_completion_service() -> CompletionService:
-        return pipelines
 
     async def provide_model_service(
         completion_service: NamedDependency[SkipValidation[CompletionService]],
@@ -36,9 +25,6 @@ def default_dependencies(pipelines: PipelineService) -> dict[str, Provide]:
             return cast("ModelService", completion_service)
         return pipelines
 
-    async def provide_hooks() -> Hooks:
-        return NO_HOOKS
-
     async def provide_services(
         completion_service: NamedDependency[SkipValidation[CompletionService]],
         model_service: NamedDependency[SkipValidation[ModelService]],
@@ -46,18 +32,21 @@ def default_dependencies(pipelines: PipelineService) -> dict[str, Provide]:
     ) -> Services:
         return Services(completion_service, model_service, hooks)
 
-    async def provide_settings(state: State) -> Settings:
-        settings: Settings = state.settings
-        return settings
-
     return {
-        "pipelines": Provide(provide_pipelines),
-        "completion_service": Provide(provide_completion_service),
+        "pipelines": _constant(pipelines),
+        "completion_service": _constant(pipelines),
         "model_service": Provide(provide_model_service),
-        "hooks": Provide(provide_hooks),
+        "hooks": _constant(Hooks()),
         "services": Provide(provide_services),
-        "settings": Provide(provide_settings),
+        "settings": _constant(settings),
     }
+
+
+def _constant(value: object) -> Provide:
+    async def provide() -> Any:
+        return value
+
+    return Provide(provide)
 
 
 def resolve_in_turn(app: Litestar) -> None:

@@ -1,4 +1,4 @@
-"""Where the middleware and the controllers of a project go among those of this application."""
+"""The place of a project's middleware and controllers among those of this application."""
 
 from collections.abc import Callable, Sequence
 from contextlib import AbstractAsyncContextManager
@@ -12,11 +12,10 @@ from litestar.types import Middleware
 Lifespan: TypeAlias = Callable[[Litestar], AbstractAsyncContextManager[Any]] | AbstractAsyncContextManager[Any]
 
 
-class ExtensionsPlugin(InitPlugin):
-    """Litestar plugin, the last one: adds a project's middleware, and lets its controllers replace their base classes.
+class PrecedencePlugin(InitPlugin):
+    """Litestar plugin, the last one: adds middleware after all other, and lets controllers replace their base classes.
 
-    Args:
-        middleware: Added after all other, so that it sees requests which keys and limits let pass.
+    The middleware then gets the requests which keys and limits let pass.
     """
 
     def __init__(self, middleware: Sequence[Middleware]) -> None:
@@ -26,18 +25,18 @@ class ExtensionsPlugin(InitPlugin):
         """Add the middleware; remove the controllers that have a subclass at the same path."""
         app_config.middleware.extend(self._middleware)
         handlers = app_config.route_handlers
+        controllers = [handler for handler in handlers if isinstance(handler, type)]
         app_config.route_handlers = [
-            handler for handler in handlers if not any(_replaces(other, handler) for other in handlers)
+            handler for handler in handlers if not any(_replaces(controller, handler) for controller in controllers)
         ]
         return app_config
 
 
-def _replaces(handler: object, other: object) -> bool:
-    if not isinstance(handler, type) or not isinstance(other, type) or handler is other:
-        return False
-    return issubclass(handler, other) and _path_of(handler) == _path_of(other)
+def _replaces(controller: type, other: object) -> bool:
+    is_base = isinstance(other, type) and other in controller.__mro__[1:]
+    return is_base and _path_of(controller) == _path_of(other)
 
 
-def _path_of(controller: type) -> str:
+def _path_of(controller: object) -> str:
     path = getattr(controller, "path", "")
     return path.strip("/") if isinstance(path, str) else ""  # a class that has none inherits Litestar's descriptor
