@@ -20,6 +20,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from app.errors import RateLimitError
 from app.web.authentication import PUBLIC
+from app.web.logs import QUIET
 
 Window: TypeAlias = tuple[
     int, float, int, float
@@ -32,13 +33,15 @@ logger = logging.getLogger("app.limits")
 
 
 class RateLimits(ASGIMiddleware):
-    """Refuses requests over the limit, and adds OpenAI's headers to every response. Public routes have no limit.
+    """Refuses requests over the limit, and adds OpenAI's headers to every response.
 
+    Public routes, and quiet ones such as that of the metrics, have no limit: a scraper takes nothing from a caller.
     `redis` counts for all processes; without it, or while it does not answer, each process counts for itself.
     """
 
     scopes = (ScopeType.HTTP,)
     exclude_opt_key = PUBLIC
+    should_bypass_for_scope = staticmethod(lambda scope: bool(scope["route_handler"].opt.get(QUIET)))
 
     def __init__(self, requests_per_minute: int, redis: RedisStorage | None) -> None:
         self._limit = requests_per_minute

@@ -198,14 +198,16 @@ def test_an_address_is_taken_from_a_header_only_of_a_proxy_that_the_environment_
 
 
 @pytest.mark.parametrize(
-    ("path", "status", "limit"), [("/health", 200, 1), ("/made-up", 404, 1), ("/v1/models", 200, 0)]
+    ("path", "status", "limit"),
+    [("/health", 200, 1), ("/metrics", 200, 1), ("/made-up", 404, 1), ("/v1/models", 200, 0)],
 )
-def test_public_routes_and_unknown_paths_have_no_limit_and_nothing_has_by_default(
+def test_probes_metrics_and_unknown_paths_use_up_no_requests_and_nothing_does_by_default(
     serve: Serve, path: str, status: int, limit: int
 ) -> None:
-    client = serve(returning("Hello!"), requests_per_minute=limit)
+    client = serve(returning("Hello!"), requests_per_minute=limit, metrics=True)
 
     responses = [client.get(path) for _ in range(3)]
+    assert client.get("/v1/models").status_code == 200
     assert [response.status_code for response in responses] == [status] * 3
     assert not [response for response in responses if LIMIT in response.headers]
 
