@@ -4,6 +4,7 @@ Spans are exported by OTLP as OpenTelemetry's own variables say, e.g. `OTEL_EXPO
 `OTEL_SERVICE_NAME`. A tracer provider that is already set, e.g. by `opentelemetry-instrument`, is used instead.
 """
 
+import logging
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -16,6 +17,7 @@ from litestar.middleware import ASGIMiddleware
 from litestar.plugins.opentelemetry import OpenTelemetryConfig, OpenTelemetryInstrumentationMiddleware
 from litestar.types import ASGIApp, Receive, Scope, Send
 from opentelemetry import context, trace
+from opentelemetry.exporter.otlp.proto.http import trace_exporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
@@ -36,6 +38,7 @@ def add_tracing(app_config: AppConfig, *, provider: str) -> None:
     app_config.middleware.insert(0, _NameSpan())
     app_config.lifespan.insert(0, _export_spans)
     app_config.state.engine.observers.append(CompletionSpans(provider))
+    logging.getLogger(trace_exporter.__name__).addFilter(_is_no_retry)
 
 
 class CompletionSpans:
@@ -117,3 +120,8 @@ async def _export_spans(_: Litestar) -> AsyncIterator[None]:
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         trace.set_tracer_provider(provider)
     yield
+
+
+def _is_no_retry(record: logging.LogRecord) -> bool:
+    """Return whether a line of the exporter says more than that it tries again: when it gives up, it says so too."""
+    return "retrying" not in str(record.msg)

@@ -12,10 +12,11 @@ pytest.importorskip("opentelemetry.sdk", reason="needs the extra `otel`")
 
 from litestar import Request, get
 from opentelemetry import trace
+from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
 from opentelemetry.instrumentation._semconv import _OpenTelemetrySemanticConventionStability
 from opentelemetry.proto.collector.trace.v1.trace_service_pb2 import ExportTraceServiceRequest
 from opentelemetry.sdk.trace import ReadableSpan, TracerProvider
-from opentelemetry.sdk.trace.export import SimpleSpanProcessor
+from opentelemetry.sdk.trace.export import SimpleSpanProcessor, SpanExportResult
 from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanExporter
 from opentelemetry.trace import SpanKind, StatusCode
 
@@ -221,3 +222,15 @@ def test_spans_are_sent_to_where_the_environment_says_before_the_server_ends(tmp
 
 def test_a_server_whose_collector_does_not_answer_serves_and_ends(tmp_path: Path) -> None:
     serve_and_stop(tmp_path / "log", "http://127.0.0.1:9", OTEL_EXPORTER_OTLP_TIMEOUT="1")
+
+
+def test_a_collector_that_takes_no_spans_is_told_in_one_line(traced: Client, caplog: pytest.LogCaptureFixture) -> None:
+    with Upstream() as collector:
+        collector.answers({}, status=503, retry_after="0")
+        exporter: Any = OTLPSpanExporter(collector.url)  # whose `shutdown` has no types
+        assert exporter.export([]) is SpanExportResult.FAILURE
+        exporter.shutdown()
+
+    assert len(collector.requests) > 1
+    (line,) = caplog.messages
+    assert line.startswith("Failed to export")
