@@ -19,10 +19,10 @@ __all__ = ["LogFormat", "Secret", "Settings", "SettingsError", "ignored_variable
 LogFormat: TypeAlias = Literal["auto", "json", "text"]
 Count = Annotated[int, Meta(ge=1)]
 Limit = Annotated[int, Meta(ge=0)]  # 0 is no limit
-HOST = r"^(\*|[^/:\s]+|\[[^]/\s]+\])$"
+HOST = r"\[[0-9a-fA-F:.]+\]|[0-9A-Za-z_.~!$&'()*+,;=%-]{1,255}"  # as in the header `host`, without a port
 ORIGIN = r"^(\*|null|[a-z][a-z0-9+.-]*://[^/\s]+)$"
 # Separated by commas
-Hosts = Annotated[tuple[Annotated[str, Meta(pattern=HOST)], ...], Meta(min_length=1)]
+Hosts = Annotated[tuple[Annotated[str, Meta(pattern=f"^({HOST})$")], ...], Meta(min_length=1)]
 Origins = Annotated[tuple[Annotated[str, Meta(pattern=ORIGIN)], ...], Meta(min_length=1)]
 Seconds = Annotated[float, Meta(ge=0)]
 

@@ -3,7 +3,6 @@
 Litestar's own middleware takes the port for a part of the name, and its answer passes no exception handler.
 """
 
-import re
 from collections.abc import Iterable
 
 from litestar.enums import ScopeType
@@ -12,8 +11,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import InvalidRequestError
 from app.web.authentication import PUBLIC
-
-_NAME = re.compile(r"(\[[^\[\]]*\]|[^:\[\]]+?)\.?(?::\d*)?")
+from app.web.origins import address_of
 
 
 class AllowedHosts(ASGIMiddleware):
@@ -32,8 +30,9 @@ class AllowedHosts(ASGIMiddleware):
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
         """Pass the request on, or raise InvalidRequestError if it is not for one of the hosts."""
-        sent = [value.decode("latin-1").lower() for header, value in scope["headers"] if header == b"host"]
-        name = _NAME.fullmatch(sent[0]) if len(sent) == 1 else None
-        if name is None or not (name[1] in self._names or name[1].endswith(self._endings)):
+        sent = [value.decode("latin-1") for header, value in scope["headers"] if header == b"host"]
+        address = address_of(sent[0]) if len(sent) == 1 else None
+        name = address[0].removesuffix(".") if address else ""
+        if name not in self._names and not name.endswith(self._endings):
             raise InvalidRequestError("This server does not answer to the name in the header 'host'.")
         await next_app(scope, receive, send)

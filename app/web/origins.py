@@ -10,14 +10,14 @@ from litestar.enums import ScopeType
 from litestar.types import Receive, Scope, Send
 
 from app.errors import InvalidRequestError, clipped
-from app.settings import Settings
+from app.settings import HOST, Settings
 from app.web.errors import respond_with_error
 
 HEADERS = frozenset({b"host", b"origin", b"sec-fetch-site"})
 SAFE_METHODS = frozenset({"GET", "HEAD", "OPTIONS"})
 PORTS = {"http": 80, "https": 443}
 MAX_PORT = 65535
-_HOST = re.compile(r"(\[[\da-fA-F:.]+\]|[\w.~!$&'()*+,;=%-]{1,255})(?::(\d{0,5}))?", re.ASCII)
+_ADDRESS = re.compile(rf"({HOST})(?::([0-9]{{0,5}}))?")
 
 
 def cors_config(settings: Settings) -> CORSConfig | None:
@@ -57,7 +57,7 @@ def with_origin_check(app: Litestar) -> Litestar:
 def _check(scope: Scope, cors: CORSConfig | None) -> None:
     found = [(name, value.decode("latin-1")) for name, value in scope["headers"] if name in HEADERS]
     hosts = [value for name, value in found if name == b"host"]
-    if len(hosts) > 1 or (hosts and _address_of(hosts[0]) is None):
+    if len(hosts) > 1 or (hosts and address_of(hosts[0]) is None):
         raise InvalidRequestError("The header 'host' must be the name of one host, with its port or without.")
     if scope.get("method") in SAFE_METHODS or len(found) == len(hosts):
         return
@@ -77,13 +77,13 @@ def _is_own(origin: str, hosts: list[str]) -> bool:
     """Return whether an origin has the host and the port of the request; a proxy may have changed the scheme."""
     scheme, _, address = origin.partition("://")
     port = PORTS.get(scheme)
-    return port is not None and [_address_of(address, port)] == [_address_of(host, port) for host in hosts]
+    return port is not None and [address_of(address, port)] == [address_of(host, port) for host in hosts]
 
 
 @lru_cache(maxsize=128)
-def _address_of(host: str, port: int = 0) -> tuple[str, int] | None:
-    """Return the name and the port, by default this one; None if the host is malformed."""
-    match = _HOST.fullmatch(host)
+def address_of(host: str, port: int = 0) -> tuple[str, int] | None:
+    """Return the name, in lower case, and the port, by default this one; None if the host is malformed."""
+    match = _ADDRESS.fullmatch(host)
     if match is None or int(match[2] or port) > MAX_PORT:
         return None
     if host.startswith("["):

@@ -42,7 +42,7 @@ WRONG = [
     ("REQUEST_TIMEOUT", "0"),
     ("ALLOWED_HOSTS", ","),
     *(("CORS_ORIGINS", text) for text in (" , ", "chat.example.com", "https://chat.example.com/")),
-    *(("ALLOWED_HOSTS", text) for text in ("http://localhost", "localhost:8000")),
+    *(("ALLOWED_HOSTS", text) for text in ("http://localhost", "localhost:8000", "me@localhost", "bücher.example")),
     ("ROOT_PATH", "https://example.com/llm"),
     ("LOG_LEVEL", "loud"),
     ("LOG_FORMAT", "xml"),
