@@ -31,7 +31,7 @@ COMMON_WORDS = {"API", "OPENAI", "PUBLIC", "REDIS"}  # with which variables of o
 
 
 class SettingsError(ClickException):
-    """A setting has a wrong value; the command line prints the sentence without a traceback."""
+    """Settings are wrong; the command line prints a sentence about each of them without a traceback."""
 
 
 class Secret(str):
@@ -106,18 +106,27 @@ class Settings(Struct, frozen=True, kw_only=True):
             environment: The variables; by default those of the process, then those of `./.env`.
 
         Raises:
-            SettingsError: A variable has a wrong value, or a name in `./.env` is nearly that of a setting.
+            SettingsError: Variables have wrong values, or names in `./.env` are nearly those of settings.
         """
+        wrong = []
         if environment is None:
             written = _dotenv()
-            for name in written:
-                if nearest := _nearest_setting(name):
-                    raise SettingsError(
-                        f"{name} in .env is no setting, but {nearest} is one. Write that, or another name."
-                    )
+            wrong = [
+                f"{name} in .env is no setting, but {nearest} is one. Write that, or another name."
+                for name in written
+                if (nearest := _nearest_setting(name))
+            ]
             environment = written | {name: value for name, value in os.environ.items() if value}
-        raw = {name: value for name in cls.__struct_fields__ if (value := environment.get(name.upper()))}
-        return cls(**{name: _parsed(name, value, cls.__annotations__[name]) for name, value in raw.items()})
+        values = {}
+        for name, annotation in cls.__annotations__.items():
+            if value := environment.get(name.upper()):
+                try:
+                    values[name] = _parsed(name, value, annotation)
+                except SettingsError as error:
+                    wrong.append(error.message)
+        if wrong:
+            raise SettingsError("\n".join(wrong))
+        return cls(**values)
 
     @property
     def keys(self) -> Keys:

@@ -116,6 +116,15 @@ def test_a_name_in_a_dotenv_file_that_is_nearly_a_setting_is_refused(
         Settings.load()
 
 
+def test_all_that_is_wrong_is_told_in_one_error_a_line_each(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    (tmp_path / ".env").write_text("API_KEY=sk\nLOG_LEVEL=loud\nALLOWED_HOST=localhost\n")
+    monkeypatch.setenv("SYNC_WORKERS", "0")
+    with pytest.raises(SettingsError) as caught:
+        Settings.load()
+    lines = caught.value.message.split("\n")
+    assert [line.partition(" ")[0] for line in lines] == ["API_KEY", "ALLOWED_HOST", "SYNC_WORKERS", "LOG_LEVEL"]
+
+
 def test_a_dotenv_file_is_read_each_time_and_leaves_the_environment_as_it_is(tmp_path: Path) -> None:
     (tmp_path / ".env").write_text("OWNED_BY=file\n")
     assert Settings.load().owned_by == "file"
