@@ -9,11 +9,11 @@ from pathlib import Path
 
 import httpx
 import pytest
-from openai import APIError
+from openai import APIConnectionError, APIError
 
 from tests.conftest import PATIENCE, ROOT
 from tests.template.e2e.connection import Connection, chat, says
-from tests.template.e2e.server import Server, environment, litestar
+from tests.template.e2e.server import SERVING, Server, environment, litestar
 
 MINE = """
 import asyncio
@@ -167,3 +167,31 @@ def test_it_serves_by_tls_with_a_certificate_that_it_makes(tmp_path: Path) -> No
     with Server(tmp_path / "log", *options, "--ssl-certfile", certificate, "--ssl-keyfile", key) as server:
         trusting = ssl.create_default_context(cafile=certificate)
         assert httpx.get(f"https://localhost:{server.port}/health", verify=trusting).status_code == 200
+
+
+class Uvicorn(Server):
+    """A server that uvicorn's own command starts, and that the signal ends."""
+
+    def __exit__(self, *_: object) -> None:
+        self.kill()
+
+    def _command(self, *options: str) -> list[str]:
+        _, app, _, *others = options
+        return [sys.executable, "-m", "uvicorn", "--factory", app, "--timeout-graceful-shutdown", "0", *others]
+
+
+def test_uvicorns_own_command_serves_too_without_what_only_litestars_adds(tmp_path: Path) -> None:
+    lost = {"MAX_HEADER_SIZE": "2000", "SHUTDOWN_GRACE": "600"}
+    with (
+        Uvicorn(tmp_path / "log", app=SERVING, API_KEYS="none", **lost) as server,
+        server.openai() as client,
+        client.chat.completions.create(model="endless-generator", messages=says("Hello!"), stream=True) as stream,
+    ):
+        next(stream)
+        assert httpx.get(f"{server.url}/v1/models", headers={"x-large": "x" * 5000}).status_code == 401
+        server.send(signal.SIGTERM)
+        with pytest.raises(APIConnectionError):  # rather than an error that the server sends
+            list(stream)
+        assert server.wait() == -signal.SIGTERM
+        assert '"message":"POST /v1/chat/completions 200"' in server.log
+        assert '"traceback":' in server.log
