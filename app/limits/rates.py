@@ -46,7 +46,7 @@ class RateLimits(ASGIMiddleware):
     def __init__(self, requests_per_minute: int, redis: RedisStorage | None) -> None:
         self._limit = requests_per_minute
         self._redis = redis
-        self._paused_until = 0.0
+        self._paused_until = 0.0  # while Redis answers
         self._memory = MemoryStorage()
 
     async def handle(self, scope: Scope, receive: Receive, send: Send, next_app: ASGIApp) -> None:
@@ -69,15 +69,19 @@ class RateLimits(ASGIMiddleware):
     async def _hit(self, caller: str) -> tuple[bool, Window]:
         """Count a request if its caller has one left; return whether it does, and the counts."""
         if self._redis is not None and time.monotonic() >= self._paused_until:
+            tries_again = self._paused_until > 0
             try:
                 granted = await self._redis.acquire_sliding_window_entry(caller, self._limit, MINUTE)
-                return granted, await self._redis.get_sliding_window(caller, MINUTE)
+                window = await self._redis.get_sliding_window(caller, MINUTE)
             except (StorageError, OSError) as error:
-                if time.monotonic() >= self._paused_until:  # no other request has logged it
-                    logger.warning(
-                        "Redis does not answer, so each process limits on its own for %g s: %s", PAUSE, error
-                    )
+                if not self._paused_until:
+                    logger.warning("Redis does not answer, so each process limits on its own until it does: %s", error)
                 self._paused_until = time.monotonic() + PAUSE
+            else:
+                if tries_again and self._paused_until:  # no other request has said it
+                    logger.info("Redis answers again, so all processes limit together.")
+                    self._paused_until = 0.0
+                return granted, window
         granted = self._memory.acquire_sliding_window_entry(caller, self._limit, MINUTE)
         return granted, self._memory.get_sliding_window(caller, MINUTE)
 

@@ -57,8 +57,13 @@ class Entries:
 def _store_errors() -> Iterator[None]:
     try:
         yield
-    except ValueError:
+    except (ValueError, OverloadedError):
         raise
     except Exception:
         logger.exception("The store of responses failed")
-        raise OverloadedError("The responses that were kept cannot be reached. Try again in a moment.") from None
+        raise unreachable() from None
+
+
+def unreachable() -> OverloadedError:
+    """Return the error for a request that needs what the store does not give."""
+    return OverloadedError("The responses that were kept cannot be reached. Try again in a moment.")

@@ -1,5 +1,6 @@
 """A client of Redis that does not wait again for a Redis that did not answer."""
 
+import logging
 import time
 from collections.abc import Awaitable, Callable
 from typing import Any
@@ -8,25 +9,33 @@ from redis.asyncio import Redis
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
+from app.responses.entries import unreachable
+
 PAUSE = 5.0  # seconds
+
+logger = logging.getLogger("app.responses")
 
 
 class PausingRedis(Redis):
-    """Raises an error at once for some seconds after a command failed; then one command tries again."""
+    """Raises an OverloadedError at once for some seconds after a command failed; then one command tries again."""
 
     _tries_at: float | None = None  # None while Redis answers
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
-        """Return the answer, or raise an error of redis."""
+        """Return the answer, or raise an error of redis or an OverloadedError."""
         execute: Callable[..., Awaitable[Any]] = super().execute_command  # redis has no types for it
-        if self._tries_at is not None:
+        if tries_again := self._tries_at is not None:
             if time.monotonic() < self._tries_at:
-                raise RedisConnectionError("Redis did not answer a moment ago, so it is not asked.")
+                raise unreachable()
             self._tries_at = time.monotonic() + PAUSE  # for others, while this one waits
         try:
             answer = await execute(*args, **options)
-        except (RedisConnectionError, RedisTimeoutError):
+        except (RedisConnectionError, RedisTimeoutError) as error:
+            if self._tries_at is None:
+                logger.warning("Redis does not answer, so no responses are kept until it does: %s", error)
             self._tries_at = time.monotonic() + PAUSE
             raise
-        self._tries_at = None
+        if tries_again and self._tries_at is not None:  # no other command has said it
+            logger.info("Redis answers again, so responses are kept.")
+            self._tries_at = None
         return answer

@@ -315,8 +315,8 @@ def test_a_wrong_address_of_redis_is_told_without_its_password() -> None:
     assert "hunter2" not in str(caught.value)
 
 
-def test_a_redis_that_does_not_answer_is_not_waited_for_by_each_request(
-    monkeypatch: pytest.MonkeyPatch, serve: Serve
+def test_a_redis_that_does_not_answer_is_neither_waited_for_nor_logged_by_each_request(
+    monkeypatch: pytest.MonkeyPatch, serve: Serve, caplog: pytest.LogCaptureFixture
 ) -> None:
     waits: list[str] = []
     is_silent = True
@@ -342,6 +342,12 @@ def test_a_redis_that_does_not_answer_is_not_waited_for_by_each_request(
     assert (statuses(), waits) == ([200, 503], ["SET", "SET"])
     clock.now, is_silent = clock.now + app.responses.pausing.PAUSE, False
     assert (statuses(), waits[2:]) == ([200, 404], ["SET", "SET", "EXISTS", "GET"])
+    said = [record.getMessage() for record in caplog.records if record.name == "app.responses"]
+    assert [text.partition(",")[0] for text in said if "Redis" in text] == [
+        "Redis does not answer",
+        "Redis answers again",
+    ]
+    assert said.count("The store of responses failed") == waits[:2].count("SET")
 
 
 def test_the_events_of_a_kept_response_are_sent_again(client: Client) -> None:
