@@ -22,9 +22,8 @@ from app.errors import RateLimitError
 from app.web.authentication import PUBLIC
 from app.web.logs import QUIET
 
-Window: TypeAlias = tuple[
-    int, float, int, float
-]  # requests in the previous minute, its TTL, those in this one, its TTL
+# Requests in the previous minute, its TTL, those in this one, its TTL
+Window: TypeAlias = tuple[int, float, int, float]
 RATE_LIMIT_HEADERS = ("x-ratelimit-limit-requests", "x-ratelimit-remaining-requests", "x-ratelimit-reset-requests")
 MINUTE = 60  # seconds
 PAUSE = 5.0  # seconds for which a Redis that did not answer is not asked again
