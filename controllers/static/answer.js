@@ -1,11 +1,8 @@
 // A model's response, shown while it streams in.
+import { Body } from "./body.js";
 import { copyButton, element, errorBox, isSubmitKey } from "./dom.js";
-import { EventList } from "./events.js";
-import { Markdown } from "./markdown.js";
 import { Recording } from "./recording.js";
 import { Stats } from "./stats.js";
-import { Thinking } from "./thinking.js";
-import { ToolCall } from "./toolcall.js";
 
 export const RELOAD = "Interrupted by a reload."; // the note of an answer that did not end
 
@@ -15,12 +12,9 @@ export class Answer {
     this.model = model;
     this.sendResults = sendResults;
     this.recording = new Recording();
-    this.thinking = new Thinking();
     this.calls = []; // tool calls in the API's form
     this.cards = []; // the row of each tool call
-    this.events = new EventList();
-    this.body = element("div", { className: "text" });
-    this.markdown = new Markdown(this.body);
+    this.body = new Body();
     this.stats = new Stats();
     this.sections = {};
     this.renderAfter = 0; // milliseconds
@@ -29,7 +23,7 @@ export class Answer {
       "article",
       { className: "answer", "aria-busy": "true", "aria-label": `Response from ${model}`, "data-model": model },
       element("header", {}, model),
-      this.body,
+      this.body.root,
       this.stats.root,
       this.actions,
     );
@@ -38,13 +32,13 @@ export class Answer {
   /** Return the answer in a form to store; `restore` shows it again. */
   save() {
     const { model, recording, end } = this;
-    return { answer: { model, end, chunks: recording.chunks, stats: this.stats.save(), seconds: this.thinking.elapsed } };
+    return { answer: { model, end, chunks: recording.chunks, stats: this.stats.save(), seconds: this.body.thoughts.map(({ elapsed }) => elapsed) } };
   }
 
   static restore({ model, end, chunks, stats, seconds }, sendResults) {
     const answer = new Answer(model, sendResults);
     chunks.forEach((chunk) => answer.add(chunk));
-    answer.thinking.restore(seconds);
+    answer.body.thoughts.forEach((thought, index) => thought.restore(seconds[index]));
     answer.stats.restore(stats);
     if (end?.isComplete) answer.complete();
     else answer.interrupt(end?.error, end ? end.note : RELOAD);
@@ -74,10 +68,9 @@ export class Answer {
   /** Add a delta; return whether it had any content. */
   addDelta(delta) {
     const reasoning = delta.reasoning_content ?? delta.reasoning;
-    if (reasoning) this.section("thinking", () => this.thinking.root, "before") && this.thinking.add(reasoning);
-    if (delta.content || delta.refusal || delta.tool_calls?.length) this.thinking.end();
-    if (delta.content) this.markdown.append(delta.content);
-    if (delta.refusal) this.markdown.append(delta.refusal);
+    if (reasoning) this.body.addThought(reasoning);
+    if (delta.content) this.body.addText(delta.content);
+    if (delta.refusal) this.body.addText(delta.refusal);
     (delta.tool_calls ?? []).forEach((call, position) => this.addCall(call, call.index ?? position));
     return Boolean(reasoning || delta.content || delta.refusal || delta.tool_calls?.length);
   }
@@ -85,7 +78,8 @@ export class Answer {
   render() {
     const startedAt = performance.now();
     this.frame = null;
-    this.markdown.render();
+    this.body.render();
+    this.calls.forEach((call, index) => this.cards[index].setCall(call[call.type]));
     this.stats.render();
     this.renderAfter = startedAt + 2 * (performance.now() - startedAt);
   }
@@ -94,12 +88,13 @@ export class Answer {
   complete() {
     this.end = { isComplete: true };
     if (this.calls.length) this.askForResults();
-    else if (!this.markdown.text) this.note("The model returned no text.");
+    else if (!this.body.text) this.note("The model returned no text.");
   }
 
   /** Handle an early end, by an error or by the user. Tool calls are dropped, as they may be incomplete. */
   interrupt(error, note = "Stopped.") {
     this.end = { note, error: error && { ...error, message: error.message } };
+    this.render();
     this.calls = [];
     this.cards.forEach((card) => card.setState("ended"));
     if (error) this.stats.root.before(errorBox(error));
@@ -110,12 +105,10 @@ export class Answer {
   finish(actions) {
     cancelAnimationFrame(this.frame);
     this.render();
-    this.markdown.finish();
+    this.body.finish();
     this.root.removeAttribute("aria-busy");
-    this.thinking.end();
-    this.events.finish();
-    const text = () => this.markdown.text;
-    this.actions.append(...(text() ? [copyButton("Copy", text)] : []), ...actions);
+    const { text } = this.body;
+    this.actions.append(...(text ? [copyButton("Copy", () => text)] : []), ...actions);
   }
 
   /** Ask the user for the results of the tool calls. */
@@ -131,7 +124,7 @@ export class Answer {
       event.preventDefault();
       this.sendResults(this.calls.map(({ id }, index) => ({ role: "tool", tool_call_id: id, content: this.fields[index].value })));
     });
-    this.sections.calls.append(this.results);
+    this.section("results", () => this.results);
   }
 
   /** Show a result in the row of its call; return whether there is that call, without a result. */
@@ -147,51 +140,40 @@ export class Answer {
 
   /** Show a remark of the page, once. */
   note(text) {
-    this.section(text, () => element("p", { className: "note" }, text), "after");
+    this.section(text, () => element("p", { className: "note" }, text));
   }
 
   /** The assistant message for the next request; null if the response is empty. */
   get message() {
-    const content = this.markdown.text;
+    const content = this.body.text;
     if (!content && !this.calls.length) return null;
     return { role: "assistant", content: content || null, ...(this.calls.length ? { tool_calls: this.calls } : {}) };
   }
 
-  /** Return a section before or after the text, created on first use. */
-  section(name, create, where) {
-    return (this.sections[name] ??= (() => {
-      const created = create();
-      (where === "after" ? this.stats.root : this.body).before(created);
-      return created;
-    })());
+  /** Return a section after the body, created on first use. */
+  section(name, create) {
+    if (!this.sections[name]) this.stats.root.before((this.sections[name] = create()));
+    return this.sections[name];
   }
 
   addCall({ id, type = "function", ...parts }, index) {
-    const calls = this.section("calls", () => element("section", { className: "calls", "aria-label": "Tool calls" }), "after");
     const empty = type === "custom" ? { name: "", input: "" } : { name: "", arguments: "" };
     const call = (this.calls[index] ??= { id, type, [type]: empty });
     call.id ??= id;
     const called = call[call.type];
     for (const field of Object.keys(called)) called[field] += parts[call.type]?.[field] ?? "";
-    if (!this.cards[index]) {
-      this.cards[index] = new ToolCall("strong", true);
-      this.cards[index].root.classList.add("card");
-      calls.append(this.cards[index].root);
-    }
-    this.cards[index].title.textContent = called.name;
-    this.cards[index].setPart("input" in called ? "Input" : "Arguments", called.input ?? called.arguments);
+    this.cards[index] ??= this.body.addCard();
   }
 
   addEvent(event) {
     const { type = "event", data = event } = event; // an event without `data` is shown whole
     if (type === "citation" || type === "source") return this.addSource(data);
-    this.section("events", () => this.events.root, "before");
-    this.events.add(type, data);
+    this.body.events.add(type, data);
   }
 
   addSource(data) {
     const { source, document, metadata } = data ?? {};
-    const section = this.section("sources", () => element("section", { className: "sources" }, element("h3", {}, "Sources"), element("ol")), "after");
+    const section = this.section("sources", () => element("section", { className: "sources" }, element("h3", {}, "Sources"), element("ol")));
     const name = source?.name ?? metadata?.[0]?.source ?? "Unnamed";
     const text = [document ?? []].flat().join("\n\n").trim();
     const isLink = /^https?:/i.test(source?.url ?? "");

@@ -3,8 +3,9 @@ import { element } from "./dom.js";
 import { ToolCall } from "./toolcall.js";
 
 export class EventList {
-  constructor() {
-    this.root = element("ol", { className: "events", "aria-label": "Events" });
+  /** `list` returns the list that a row is added to. */
+  constructor(list) {
+    this.list = list;
     this.calls = []; // each `{ id, name, row }`
     this.last = null; // the row of the last event, if that is no call
   }
@@ -28,7 +29,7 @@ export class EventList {
     const row = new ToolCall("span");
     row.title.textContent = title;
     row.setState(state);
-    this.root.append(element("li", {}, row.root));
+    this.list().append(element("li", {}, row.root));
     return row;
   }
 

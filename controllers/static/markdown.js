@@ -10,6 +10,7 @@ export class Markdown {
     this.root = root;
     this.text = "";
     this.source = ""; // the text without carriage returns
+    this.rendered = 0; // length of the source that has been rendered
     this.settled = 0; // length of the source whose rendering is final
     this.open = []; // elements of the rest
     this.renderer = new BlockRenderer();
@@ -21,6 +22,8 @@ export class Markdown {
   }
 
   render() {
+    if (this.rendered === this.source.length) return;
+    this.rendered = this.source.length;
     const blocks = this.renderer.render(this.source.slice(this.settled));
     const elements = blocks.map(({ html }, index) => toElements(html, index === blocks.length - 1));
     const nodes = replace(this.root, this.open, elements.flat());

@@ -133,10 +133,10 @@ class Reader {
     return event.event ? { event: event.event } : null; // a model's own event
   }
 
-  /** Return a piece of text, with an empty line before it if another part of the same kind came before. */
+  /** Return a piece of text, after an empty line if another part of the same kind came before, and it has none itself. */
   text(field, { delta, item_id: id, content_index: content, summary_index: summary }) {
     const part = `${id} ${summary === undefined ? "content" : "summary"} ${content ?? summary}`;
-    const separator = (this.lastPart[field] ?? part) === part ? "" : "\n\n";
+    const separator = (this.lastPart[field] ?? part) === part || delta.startsWith("\n") ? "" : "\n\n";
     this.lastPart[field] = part;
     return deltaChunk({ [field]: separator + delta });
   }

@@ -1,6 +1,6 @@
 // What the tab keeps over a reload. The names have the path of the page, as one host may have several servers, and the
 // version of what is stored, so that another version's is not read.
-const PREFIX = `playground 1 ${location.pathname} `;
+const PREFIX = `playground 2 ${location.pathname} `;
 
 /** Return what is stored; null if nothing is, or the browser blocks storage. */
 export function load(name) {

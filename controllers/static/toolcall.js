@@ -19,6 +19,15 @@ export class ToolCall {
     this.mark.setAttribute("aria-label", STATES[state]);
   }
 
+  /** Show a call: its name, and its arguments or free text so far. */
+  setCall({ name, input, arguments: json }) {
+    const text = input ?? json;
+    if (this.shown === name + text) return; // or a selection in it would be lost
+    this.shown = name + text;
+    this.title.textContent = name;
+    this.setPart(input === undefined ? "Arguments" : "Input", text);
+  }
+
   /** Show a text, such as the arguments, below the title, which then folds it up. */
   setPart(label, text) {
     if (!this.details.parentNode) {

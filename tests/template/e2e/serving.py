@@ -118,6 +118,23 @@ async def assistant(model: str, messages: Messages, body: Body) -> AsyncIterator
     yield Usage(prompt_tokens=11, completion_tokens=58)
 
 
+def looking_up(model: str, messages: Messages, body: Body) -> Iterator[object]:
+    """Yield texts, thoughts and calls of tools in turn; an event comes within code."""
+    call = {"id": "call_1", "name": "look", "arguments": "{}"}
+    yield "Let me look."
+    yield event("status", description="Looking", done=False, tool_call=call)
+    yield Delta(reasoning_content="It may rain.")
+    yield event(
+        "status", description="Looked", done=True, tool_result={"id": "call_1", "name": "look", "result": "Rain"}
+    )
+    yield "\n\nIt **rains**:\n```\na\n"
+    yield event("status", description="Halfway", done=False)
+    yield from ("b\n```\n", "Bye.")
+    function = FunctionCallDelta(name="take", arguments="{}")
+    yield Delta(tool_calls=[ToolCallDelta(index=0, id="call_2", type="function", function=function)])
+    yield "\n\nDry?"
+
+
 def own_items(model: str, messages: Messages, body: Body) -> Json:
     """Return a response with items that only the Responses API has, which is cut off."""
     link = {"type": "url_citation", "url": "https://example.com/", "title": "A page", "start_index": 0, "end_index": 1}
@@ -281,7 +298,18 @@ async def async_flood(model: str, messages: Messages, body: Body) -> AsyncIterat
 
 MODELS: tuple[Any, ...] = (
     *(function, generator, async_generator, echo_function, echo_generator, echo_async_generator, burst, brief),
-    *(two_calls, assistant, own_items, refuse_after, crash, crash_before, crash_after_sync, crash_after, late_failure),
+    *(
+        two_calls,
+        assistant,
+        looking_up,
+        own_items,
+        refuse_after,
+        crash,
+        crash_before,
+        crash_after_sync,
+        crash_after,
+        late_failure,
+    ),
     *(gated_async_generator, gated_generator, late_async_generator, late_generator, gated_async_function),
     *(blocking_function, stubborn_function, endless_async_generator, endless_generator, hog, held_generator),
     *(flood, async_flood, gated_thinker),

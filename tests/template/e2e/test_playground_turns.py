@@ -34,6 +34,7 @@ STATS = """async (gaps) => {
     stats.render();
     return [...stats.root.querySelectorAll("dl > div"), stats.plot].map((it) => it.ariaLabel ?? it.textContent);
 }"""
+SAID = "Let me look.\n\nIt **rains**:\n```\na\nb\n```\nBye.\n\nDry?"
 LOST = "[This image was too large to be kept.]"
 
 
@@ -162,6 +163,32 @@ def test_reasoning_is_seen_while_it_comes_and_folded_up_when_the_answer_begins(
     page.reload()
     answer.get_by_text("Thought for 1 min 3 s").click()
     expect(thought).to_be_visible()
+
+
+def test_what_an_answer_is_made_of_stands_where_it_came(visit: Open, server: Server) -> None:
+    page = visit(server, permissions=["clipboard-read", "clipboard-write"])
+    bodies = request_bodies(page)
+    parts = page.locator(".answer").first.locator(".body > *")
+    tools = ["LookedArguments{}ResultRain", "ThoughtsIt may rain."]
+    shown = ["Let me look.", *tools, "It rains:textCopya\nbBye.", "Halfway", "takeArguments{}", "Dry?"]
+
+    for api in ("Chat completions", "Responses"):
+        page.get_by_role("radio", name=api).check()
+        expect(ask(page, "looking-up", "Will it rain?")).to_contain_text("Retry")
+        expect(parts).to_have_text(shown)
+        page.reload()
+        expect(parts).to_have_text(shown)
+        page.get_by_role("button", name="Retry").click()
+        until(lambda: len(bodies) % 3, (2).__eq__)
+        expect(page.locator(".answer")).to_contain_text("Retry")
+        expect(parts).to_have_text(shown)
+        page.get_by_role("button", name="Copy", exact=True).last.click()
+        until(lambda: page.evaluate("navigator.clipboard.readText()"), SAID.__eq__)
+        expect(ask(page, "generator", "Thanks.")).to_contain_text("Retry")
+        page.get_by_role("button", name="New chat").click()
+
+    assert bodies[2]["messages"][1]["content"] == SAID
+    assert bodies[5]["input"][1]["content"] == SAID
 
 
 def test_a_card_says_what_a_model_does_and_whose_it_is_if_owners_differ(visit: Open, server: Server) -> None:
