@@ -1,28 +1,30 @@
 """The model `rag`: BM25 finds passages of documents, and a generator answers from them if there is one."""
 
 import re
+from dataclasses import replace
+from pathlib import Path
 
 from haystack import Document, Pipeline, component
 from haystack.components.builders import ChatPromptBuilder
-from haystack.components.retrievers.in_memory import InMemoryBM25Retriever
 from haystack.dataclasses import ChatMessage
 from haystack.document_stores.in_memory import InMemoryDocumentStore
 from haystack.document_stores.types import DuplicatePolicy
 
 from app.haystack.graph import AnyComponent
-from app.haystack.messages import last_question
 from app.haystack.model import HaystackModel, haystack_pipeline
 from app.haystack.passages import read_documents
 from app.haystack.upstream import upstream_generator
 from app.local.generator import local_generator  # pack: local
 from app.settings import Settings
 
-STOP_WORD = re.compile(  # of questions: in a small collection of documents such words would decide what is found
-    "a|an|and|are|as|at|be|by|can|could|do|does|for|from|get|has|have|how|i|if|in|is|it|its|me|must|my|of|on|one|or|our|"
-    "should|so|tell|that|the|their|them|there|these|they|this|to|us|was|we|what|when|where|which|who|why|will|with|would|"
-    "you|your",
+STOP_WORD = re.compile(  # of questions, and those that name all documents together
+    r"\b(?:a|about|all|an|and|any|are|as|at|be|by|can|could|did|do|docs|documents?|does|for|from|get|has|have|how|i|if|in|"
+    "is|it|its|me|must|my|of|on|one|or|our|projects?|should|so|tell|that|the|their|them|there|these|they|this|to|us|use|"
+    r"used|uses|using|was|we|what|when|where|which|who|why|will|with|would|you|your)\b",
     re.IGNORECASE,
 )
+ENDING = re.compile(r"(?<=\w{3})(?:ings?|ed|es|(?<!s)s|e)\b", re.IGNORECASE)  # English
+TITLE_WEIGHT = 4  # times that the title of a file is searched at its beginning; the heading of a section less
 PASSAGES = 3  # that an answer is based on, at most
 RELEVANCE = 0.65  # of the score of the best passage, which each of them must have
 NOTHING_FOUND = "None of the documents says anything about that."
@@ -36,50 +38,40 @@ PROMPT = [  # worded for the smallest models
 
 def rag_model(settings: Settings) -> HaystackModel:
     """Return a model that answers from the documents of `RAG_FOLDER`, and cites them."""
-    store = InMemoryDocumentStore()
-    store.write_documents(read_documents(settings.rag_folder), DuplicatePolicy.OVERWRITE)
     generator = _generator(settings)
     pipeline = Pipeline()
-    pipeline.add_component("keywords", Keywords())
-    pipeline.add_component("retriever", InMemoryBM25Retriever(store, top_k=PASSAGES))
-    pipeline.add_component("relevant", Relevant())
-    pipeline.connect("keywords.query", "retriever.query")
-    pipeline.connect("retriever.documents", "relevant.documents")
+    pipeline.add_component("retriever", KeywordRetriever(read_documents(settings.rag_folder)))
     pipeline.add_component("llm", generator)
     if isinstance(generator, Quoter):
-        pipeline.connect("relevant.documents", "llm.documents")
+        pipeline.connect("retriever.documents", "llm.documents")
     else:
         pipeline.add_component("prompt", ChatPromptBuilder(PROMPT, required_variables="*"))
-        pipeline.connect("relevant.documents", "prompt.documents")
+        pipeline.connect("retriever.documents", "prompt.documents")
         pipeline.connect("prompt.prompt", "llm.messages")
-    return haystack_pipeline(
-        pipeline,
-        inputs=lambda messages, body: {"query": last_question(messages) or "?"},  # "" would be an error
-        documents="relevant.documents",
-    )
+    return haystack_pipeline(pipeline, documents="retriever.documents")
 
 
 @component
-class Keywords:
-    """A component that searches for the words of a question that matter, in singular and plural."""
+class KeywordRetriever:
+    """A component that finds passages by BM25; a question without keywords is about the README, or about all files."""
 
-    @component.output_types(query=str)
-    def run(self, query: str) -> dict[str, str]:
-        """Return the words, or the question if none of them matters."""
-        words = [word for word in re.findall(r"\w+", query) if not STOP_WORD.fullmatch(word)]
-        found = [form for word in words for form in (word, word[:-1] if word.endswith("s") else f"{word}s")]
-        return {"query": " ".join(found) or query}
-
-
-@component
-class Relevant:
-    """A component that keeps the documents whose score is near that of the best one."""
+    def __init__(self, passages: list[Document]) -> None:
+        self._passages = {passage.id: passage for passage in passages}
+        self._store = InMemoryDocumentStore()
+        self._store.write_documents([_searched(passage) for passage in passages], DuplicatePolicy.OVERWRITE)
+        self._overview = _overview(passages)
 
     @component.output_types(documents=list[Document])
-    def run(self, documents: list[Document]) -> dict[str, list[Document]]:
-        """Return those documents."""
-        least = RELEVANCE * max((document.score or 0 for document in documents), default=0)
-        return {"documents": [document for document in documents if (document.score or 0) >= least]}
+    def run(self, query: str) -> dict[str, list[Document]]:
+        """Return the best passages, or the beginnings of files."""
+        words = keywords(query)
+        if not re.search(r"\w", words):
+            return {"documents": self._overview}
+        found = self._store.bm25_retrieval(words, top_k=PASSAGES)
+        scores = {document.id: document.score or 0 for document in found}
+        least = RELEVANCE * max(scores.values(), default=0)
+        best = [replace(self._passages[key], score=score) for key, score in scores.items() if score >= least]
+        return {"documents": best}
 
 
 @component
@@ -91,6 +83,27 @@ class Quoter:
         """Quote the documents."""
         quotations = [_quotation(document) for document in documents]
         return {"replies": [ChatMessage.from_assistant("\n\n".join(quotations) or NOTHING_FOUND)]}
+
+
+def keywords(text: str) -> str:
+    """Return the words of a text that matter, without their endings."""
+    return ENDING.sub("", STOP_WORD.sub("", text))
+
+
+def _searched(passage: Document) -> Document:
+    """Return what is searched for a passage: headings count more, and lead to the beginning of their text."""
+    depth = len(passage.meta.get("parent_headers") or ())
+    headings = f"{passage.meta.get('header') or ''}\n" * (0 if passage.meta["split_id"] else TITLE_WEIGHT - depth)
+    return replace(passage, content=keywords(f"{headings}{passage.content}"))
+
+
+def _overview(passages: list[Document]) -> list[Document]:
+    """Return the beginning of the README, or of the first files if there is none."""
+    beginnings: dict[str, Document] = {}
+    for passage in passages:
+        beginnings.setdefault(passage.meta["file_path"], passage)
+    readmes = [passage for path, passage in beginnings.items() if Path(path).stem.upper() == "README"]
+    return (readmes or [*beginnings.values()])[:PASSAGES]
 
 
 def _generator(settings: Settings) -> AnyComponent:
