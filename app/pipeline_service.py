@@ -86,11 +86,6 @@ class PipelineService:
             finish_without_client()
         return await self._make(registered) if registered.is_managed else registered.function
 
-    # pack: embeddings
-    def names(self, kind: str) -> list[str]:
-        """Return the names of the models of a kind."""
-        return [name for name, registered in self._served.items() if registered.kind == kind]
-
     def handles_n(self, model: str) -> bool:
         """Return whether a model makes all `n` choices of a request itself."""
         return model in self._served and self._served[model].handles_n

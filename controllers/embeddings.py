@@ -12,7 +12,7 @@ from litestar.status_codes import HTTP_200_OK
 from app.embeddings.completion import EmbeddingRenderer, check_inputs, completion_body, services_of
 from app.embeddings.service import EmbeddingService
 from app.engine.request import validate
-from app.services import CompletionService, ModelService
+from app.services import ModelService
 from app.web.logs import COMPLETES
 from controllers.openai import complete, json_body
 from controllers.openapi import COMPLETION_ERRORS, describe, spec
@@ -50,12 +50,10 @@ class EmbeddingsController(Controller):
         body: RawBody,
         embedding_service: NamedDependency[SkipValidation[EmbeddingService]],
         model_service: NamedDependency[SkipValidation[ModelService]],
-        completion_service: NamedDependency[SkipValidation[CompletionService]],
     ) -> Response[Any]:
         """Return a vector for each text: as numbers, or as Base64 of little-endian 32-bit floats."""
         sent = json_body(request, body)
         checked = validate(sent, EmbeddingRequest)
         check_inputs(checked.inputs, request.app.state.settings)
         completion = completion_body(checked, sent, embedding_service)
-        services = services_of(embedding_service, model_service, completion_service)
-        return await complete(request, completion, services, EmbeddingRenderer)
+        return await complete(request, completion, services_of(model_service), EmbeddingRenderer)

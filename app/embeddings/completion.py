@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from app.embeddings.service import EmbeddingService, PipelineEmbeddings
+from app.embeddings.service import EmbeddingService
 from app.embeddings.vectors import encoded, read, tokens_of
 from app.engine.chat import ChatRenderer
 from app.engine.invoke import Arguments, call_service
@@ -12,7 +12,7 @@ from app.engine.items import Item, ItemReader
 from app.engine.results import CallbackStream, Sink
 from app.errors import InvalidRequestError
 from app.pipeline_service import NO_HEADERS
-from app.services import Body, CompletionService, Hooks, Messages, ModelService, Services
+from app.services import Body, Hooks, Messages, ModelService, Services
 from app.settings import Settings
 from schemas.chat import ChatCompletionRequest
 from schemas.embeddings import EmbeddingList, EmbeddingRequest, EmbeddingUsage, Inputs
@@ -60,12 +60,8 @@ def completion_body(request: EmbeddingRequest, sent: Body, service: EmbeddingSer
     return {"model": request.model, "messages": NO_MESSAGES, "service": service, "request": request, "sent": sent}
 
 
-def services_of(
-    service: EmbeddingService, models: ModelService, completions: CompletionService | ModelService
-) -> Services:
-    """Return the services of that completion; hooks are for chats, and so is what a completion service lists."""
-    if models is completions and isinstance(service, PipelineEmbeddings):
-        models = service.listed_beside(models)
+def services_of(models: ModelService) -> Services:
+    """Return the services of that completion; hooks are for chats."""
     return Services(_COMPLETIONS, models, NO_HOOKS, "embeddings")
 
 

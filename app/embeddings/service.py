@@ -3,18 +3,15 @@
 from collections.abc import Callable, Mapping
 from typing import Any, Protocol, runtime_checkable
 
-from msgspec import Struct
-
 from app.embeddings.batches import Batches
 from app.embeddings.vectors import read
 from app.engine.invoke import call, parameters_of
 from app.errors import InvalidRequestError
 from app.pipeline_service import NO_HEADERS, PipelineService
 from app.registry import RegisteredModel
-from app.services import Body, ModelService
+from app.services import Body
 from schemas.chat import Json
 from schemas.embeddings import Embeddings, Inputs
-from schemas.models import Model
 
 __all__ = ["Embedder", "EmbeddingService", "PipelineEmbeddings"]
 
@@ -49,7 +46,6 @@ class PipelineEmbeddings:
     def __init__(self, pipelines: PipelineService) -> None:
         self._pipelines = pipelines
         self._embedders: dict[str, Embedder] = {}
-        self._listed: tuple[ModelService, ModelService] = (pipelines, pipelines)
 
     async def embed(self, model: str, inputs: Inputs, body: Body, headers: Mapping[str, str] = NO_HEADERS) -> Any:
         """Call the function of the embedder, after making it if this is the first request for it.
@@ -64,25 +60,11 @@ class PipelineEmbeddings:
             embedder = self._embedders[model] = Embedder(function, registered)
         return await embedder.embed(inputs, body, headers)
 
-    def listed_beside(self, models: ModelService) -> ModelService:
-        """Return a service that lists the embedders beside the models of a service; the same one for the same."""
-        if self._listed[0] is not models:
-            self._listed = models, _Listing(models, self._pipelines)
-        return self._listed[1]
-
     async def close(self) -> None:
         """Stop the calls that serve several requests."""
         embedders, self._embedders = self._embedders, {}
         for embedder in embedders.values():
             await embedder.close()
-
-
-class _Listing(Struct):
-    models: ModelService
-    pipelines: PipelineService
-
-    async def list_models(self) -> list[str | Model]:
-        return [*await call(self.models.list_models), *self.pipelines.names(KIND)]
 
 
 class Embedder:

@@ -141,24 +141,19 @@ def test_a_chat_model_embeds_nothing_and_both_are_listed(serve: Serve) -> None:
     assert [model["id"] for model in client.get("/v1/models").json()["data"]] == ["test", "chat"]
 
 
-@pytest.mark.parametrize(
-    ("replaced", "status", "known"),
-    [(["completion_service"], 200, "mine, test"), (["completion_service", "model_service"], 404, "mine")],
-    ids=["what lists the models for chats", "what lists all models"],
-)
-def test_embedders_are_hidden_by_a_model_service_and_not_by_a_completion_service(
-    serve: Serve, replaced: list[str], status: int, known: str
+@pytest.mark.parametrize("replaced", ["completion_service", "model_service"])
+@pytest.mark.parametrize("listed", [["mine"], ["mine", "test"]], ids=", ".join)
+def test_only_what_a_service_lists_is_an_embedder_whichever_service_it_is(
+    serve: Serve, replaced: str, listed: list[str]
 ) -> None:
-    service, listing = (SimpleNamespace(complete=returning("Hello!"), list_models=lambda: ["mine"]) for _ in range(2))
-    provided = {"completion_service": given(service), "model_service": given(listing)}
-    models = returns(ROWS[:1])
-    models.add("chat", returning("Hello!"))
-    client = serve(models, dependencies={name: provided[name] for name in replaced})
+    service = SimpleNamespace(complete=returning("Hello!"), list_models=lambda: listed)
+    client = serve(returns(ROWS[:1]), dependencies={replaced: given(service)})
 
-    assert embed(client).status_code == status
+    assert [model["id"] for model in client.get("/v1/models").json()["data"]] == listed
+    assert embed(client).status_code == (200 if "test" in listed else 404)
     assert error_of(embed(client, model="mine"))["message"] == "The model 'mine' is not served here."
-    error = error_of(embed(client, model="chat"))
-    assert error["message"] == f"The model 'chat' does not exist. Available: {known}."
+    error = error_of(embed(client, model="nope"))
+    assert error["message"] == f"The model 'nope' does not exist. Available: {', '.join(listed)}."
 
 
 def test_an_embedder_is_made_by_a_factory_once_and_closed_at_the_end(serve: Serve) -> None:
