@@ -20,7 +20,7 @@ from litestar.types import ControllerRouterHandler, Middleware
 from app import extensions
 from app import pipelines as pipelines_module
 from app.embeddings.plugin import EmbeddingsPlugin  # pack: embeddings
-from app.engine.engine import Engine, Limits, ModelDefaults
+from app.engine.engine import Engine, EngineOptions
 from app.engine.observers import Observer
 from app.engine.run import start_task
 from app.engine.threads import Workers
@@ -118,18 +118,20 @@ def create_app(
 
 
 def _engine(settings: Settings, observers: Sequence[Observer]) -> Engine:
-    limits = Limits(
+    fields = ("reasoning_content", "reasoning") if settings.reasoning_field == "both" else (settings.reasoning_field,)
+    options = EngineOptions(
         concurrent=settings.max_concurrent_completions,
         sync_workers=settings.sync_workers,
         timeout=settings.completion_timeout,
         keep_alive=settings.keep_alive_interval,
         finish_without_client=settings.finish_without_client,
         messages=settings.max_messages,
+        reasoning_fields=fields,
+        owned_by=settings.owned_by,
+        # The same in all workers and after a restart, unlike the time of the start
+        created=int(Path(pipelines_module.__file__).stat().st_mtime),
     )
-    fields = ("reasoning_content", "reasoning") if settings.reasoning_field == "both" else (settings.reasoning_field,)
-    # The same in all workers and after a restart, unlike the time of the start
-    created = int(Path(pipelines_module.__file__).stat().st_mtime)
-    return Engine(limits, fields, defaults=ModelDefaults(settings.owned_by, created), observers=observers)
+    return Engine(options, observers)
 
 
 def _openapi_config(settings: Settings) -> OpenAPIConfig:

@@ -2,14 +2,11 @@
 
 import asyncio
 import threading
-from typing import Generic, TypeVar
-
-T = TypeVar("T")
 
 LIMIT = 128  # items of a stream that may wait for its client
 
 
-class Buffer(Generic[T]):
+class Buffer:
     """A buffer for producers on the event loop or in threads, and one consumer on the loop.
 
     Producers wait while it is full. The consumer takes all waiting items at once, so that a burst costs one wake-up,
@@ -24,7 +21,7 @@ class Buffer(Generic[T]):
         self.closed = False
         self.unbounded = unbounded
         self._limit = LIMIT  # 0 once it is closed
-        self._items: list[T] = []
+        self._items: list[object] = []
         self._loop = asyncio.get_running_loop()
         self._consumer: asyncio.Future[None] | None = None  # waits for items, or for the end
         self._waiting: list[asyncio.Future[None]] = []  # for room, on the loop
@@ -37,20 +34,20 @@ class Buffer(Generic[T]):
         """Whether it is closed and empty."""
         return self.closed and not self._items
 
-    def put(self, item: T) -> bool:
+    def put(self, item: object) -> bool:
         """Add an item from the loop, if there is room."""
         if len(self._items) >= self._limit:
             return False
         self.put_anyway(item)
         return True
 
-    def put_anyway(self, item: T) -> None:
+    def put_anyway(self, item: object) -> None:
         """Add an item from the loop even if the buffer is full, for callers that cannot wait."""
         self._items.append(item)
         if self._consumer is not None and not self.unbounded:
             self.wake()
 
-    async def send(self, item: T) -> None:
+    async def send(self, item: object) -> None:
         """Add an item from the loop, when there is room; drop it if the buffer is closed."""
         if self.put(item):
             return
@@ -64,7 +61,7 @@ class Buffer(Generic[T]):
         if not self.put(item) or self.unbounded:
             await asyncio.sleep(0)  # a producer that awaits nothing would block the loop
 
-    def put_from_thread(self, item: T) -> bool:
+    def put_from_thread(self, item: object) -> bool:
         """Add an item from a thread, when there is room. Return False if the buffer is closed."""
         with self._lock:
             while self._full and not self.unbounded:
@@ -80,7 +77,7 @@ class Buffer(Generic[T]):
             self._loop.call_soon_threadsafe(_resolve, consumer)
         return True
 
-    async def take(self) -> list[T]:
+    async def take(self) -> list[object]:
         """Return all waiting items, when there are any (all items there will be, if it is unbounded).
 
         Returns none if it is exhausted or was woken.
@@ -106,11 +103,7 @@ class Buffer(Generic[T]):
             _resolve(consumer)
 
     def close(self, error: BaseException | None = None) -> None:
-        """Close the buffer; only the first call has an effect.
-
-        Args:
-            error: The reason, unless the producer has come to its end.
-        """
+        """Close the buffer, by an error unless the producer has come to its end; only the first call has an effect."""
         if self.closed:
             return
         with self._lock:

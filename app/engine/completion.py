@@ -33,9 +33,10 @@ class Completion:
         request: The checked request.
         body: The same as the client sent it.
         services: Answer the request.
-        headers: The headers that a service may see.
+        headers: Those of the request that a service may see.
         check_model: Raises unless a model service lists the model.
-        renderer: Makes the renderer of the answer.
+        disconnected: Returns when the client has left.
+        renderer: Makes the renderer, also of a request that a hook has changed.
         reader: Reads the items.
         run: What is shared with the user's code.
         record: The figures.
@@ -50,6 +51,7 @@ class Completion:
         headers: Mapping[str, str],
         *,
         check_model: Callable[[ModelService, str], Awaitable[None]],
+        disconnected: Callable[[], Awaitable[None]],
         renderer: MakeRenderer,
         reader: ItemReader,
         run: Run,
@@ -62,12 +64,13 @@ class Completion:
         self._headers = headers
         self._services = services
         self._check_model = check_model
+        self._disconnected = disconnected
         self._make_renderer = renderer
         self._reader = reader
         self._renderer = renderer(request, reader)
         self._run = run
         self._keep_alive = keep_alive
-        self._buffer = Buffer[Item](unbounded=not record.stream)
+        self._buffer = Buffer(unbounded=not record.stream)
         self._hooked = asyncio.Event()  # set when it is known whether the answer is a stream
         self._started_at = self._buffer.taken_at
         self._ending: Exception | None = CLIENT_LEFT  # unless it ends in another way
@@ -92,11 +95,7 @@ class Completion:
         return self.record.stream
 
     async def collect(self) -> Any:
-        """Return the whole answer as the renderer's JSON object.
-
-        Raises:
-            CompletionError: The request or the service failed, was too slow, or its client has left.
-        """
+        """Return the whole answer as the renderer's JSON object, or raise the error by which the completion ended."""
         try:
             items = await self._buffer.take()
             if self._buffer.error is not None:
@@ -111,8 +110,7 @@ class Completion:
     async def next_frames(self) -> bytes | None:
         """Return the next bytes of the stream, one or more frames, or None at its end.
 
-        Raises:
-            CompletionError: The request or the service failed before the first item, so that it can be an HTTP error.
+        An error before the first item is raised, as a CompletionError, so that it can be an HTTP error.
         """
         while not self._has_ended:
             items = await self._buffer.take()
@@ -154,22 +152,22 @@ class Completion:
         answer, record = self._renderer.answer, self.record
         record.id, record.response_model, record.finish_reasons = answer.id or None, answer.model, answer.finish_reasons
         if (usage := answer.reported_usage) is not None:
-            record.add_usage(usage)
+            record.prompt_tokens, record.completion_tokens = usage["prompt_tokens"], usage["completion_tokens"]
         record.end(self._ending, stopped=self._run.cancelled)
 
-    def check(self, now: float, disconnected: Callable[[], Awaitable[None]], timeout: float) -> None:
+    def check(self, now: float, timeout: float) -> None:
         """Do what is due: stop after the timeout (0 is none), watch the client, send a comment."""
         age = now - self._started_at
         if timeout and age >= timeout:
             self.cancel(CompletionTimeoutError(timeout))
         elif self._watcher is None and age >= WATCH_AFTER:
-            self._watcher = asyncio.create_task(self._watch(disconnected))
+            self._watcher = asyncio.create_task(self._watch())
         if self._keep_alive and self.record.stream and now - self._buffer.taken_at >= self._keep_alive:
             self._hooked.set()
             self._buffer.wake()
 
-    async def _watch(self, disconnected: Callable[[], Awaitable[None]]) -> None:
-        await disconnected()
+    async def _watch(self) -> None:
+        await self._disconnected()
         if self._run.outlives_client:
             self.record.ended = "client_left"  # the rest still runs, as a response may be kept
         else:
@@ -187,7 +185,7 @@ class Completion:
             await self._check_model(self._services.models, request.model)
             self.record.start(request.model)
             count, service = body.get("n") or 1, self._services.completions
-            if count > 1 and not _handles_n(service, request.model):
+            if count > 1 and not getattr(service, "handles_n", lambda _: False)(request.model):
                 body = {name: value for name, value in body.items() if name != "n"}
                 arguments = Arguments(request.model, request.messages, body, headers)
                 await asyncio.gather(*(self._ask_for(index, arguments) for index in range(count)))
@@ -247,11 +245,6 @@ class Completion:
             frames.append(self._renderer.last)
         elif not items:
             frames.append(KEEP_ALIVE)
-
-
-def _handles_n(service: object, model: str) -> bool:
-    handles_n: Any = getattr(service, "handles_n", None)
-    return handles_n is not None and bool(handles_n(model))
 
 
 def _start(work: Coroutine[Any, Any, None]) -> asyncio.Task[None]:

@@ -24,49 +24,29 @@ CLOCK = 0.05  # seconds between two looks at the running completions
 TRUSTED = 1.0  # seconds in which a name that a model service has listed is not listed again
 
 
-class Limits(Struct, frozen=True, kw_only=True):
-    """The limits of completions; times in seconds, 0 is no limit."""
+class EngineOptions(Struct, frozen=True, kw_only=True):
+    """The options of an engine; times in seconds, 0 is no limit."""
 
     concurrent: int
     sync_workers: int
     timeout: float
     keep_alive: float
     finish_without_client: bool
-    messages: int = 0
-
-
-class ModelDefaults(Struct, frozen=True):
-    """Fields of listed models that leave them unset; `created` in Unix seconds."""
-
-    owned_by: str
-    created: int
+    messages: int
+    reasoning_fields: tuple[str, ...]  # of a message
+    owned_by: str  # of a listed model that leaves it unset
+    created: int  # of the same, in Unix seconds
 
 
 class Engine:
-    """Runs the completions of an application.
+    """Runs the completions of an application, and notifies the `observers`, to which plugins may append."""
 
-    Args:
-        limits: The limits of completions.
-        reasoning_fields: The fields of a message in which reasoning is sent.
-        defaults: Fields of listed models that leave them unset.
-        observers: Objects that are notified of each completion; plugins may append to `Engine.observers`.
-    """
-
-    def __init__(
-        self,
-        limits: Limits,
-        reasoning_fields: tuple[str, ...],
-        *,
-        defaults: ModelDefaults,
-        observers: Sequence[Observer] = (),
-    ) -> None:
+    def __init__(self, options: EngineOptions, observers: Sequence[Observer]) -> None:
         self.observers = list(observers)
         self.draining = False
-        self._limits = limits
-        self._reasoning_fields = reasoning_fields
-        self._defaults = defaults
-        self._workers = Workers(limits.sync_workers)
-        self._running: dict[Completion, Callable[[], Awaitable[None]]] = {}  # and the wait for its client to leave
+        self._options = options
+        self._workers = Workers(options.sync_workers)
+        self._running: set[Completion] = set()
         self._clock: asyncio.TimerHandle | None = None
         self._listed: tuple[ModelService | None, float, frozenset[str]] = (None, 0, frozenset())
 
@@ -87,7 +67,7 @@ class Engine:
 
         Args:
             body: The parsed request.
-            services: The services and hooks that answer it.
+            services: Answer it.
             headers: Those of the request that a service may see.
             disconnected: Returns when the client has left.
             renderer: Makes the renderer of the answer.
@@ -97,24 +77,25 @@ class Engine:
         """
         self._check_room()
         request = validate(body, ChatCompletionRequest)
-        if 0 < self._limits.messages < (count := len(request.messages)):
-            message = f"There are {count} messages: at most {self._limits.messages} are taken."
+        options = self._options
+        if 0 < options.messages < (count := len(request.messages)):
+            message = f"There are {count} messages: at most {options.messages} are taken."
             raise InvalidRequestError(message, param="messages")
-        reader = ItemReader(services.hooks.chunk_mapper, self._reasoning_fields)
         completion = Completion(
             request,
             body,
             services,
             headers,
             check_model=self._check_model,
+            disconnected=disconnected,
             renderer=renderer,
-            reader=reader,
-            run=Run(self._workers, outlives_client=self._limits.finish_without_client),
+            reader=ItemReader(services.hooks.chunk_mapper, options.reasoning_fields),
+            run=Run(self._workers, outlives_client=options.finish_without_client),
             record=Record(operation=services.operation, stream=bool(request.stream), observers=self.observers),
-            keep_alive=self._limits.keep_alive,
+            keep_alive=options.keep_alive,
         )
-        self._running[completion] = disconnected
-        completion.start(self._ended)
+        self._running.add(completion)
+        completion.start(self._running.discard)
         if self._clock is None:
             self._clock = asyncio.get_running_loop().call_later(CLOCK, self._check)
         return completion
@@ -124,11 +105,11 @@ class Engine:
         self._check_room()
         if services.hooks.pre_hook is None:  # it may ask another model
             try:
-                async with asyncio.timeout(self._limits.timeout or None) as deadline:
+                async with asyncio.timeout(self._options.timeout or None) as deadline:
                     await self._check_model(services.models, model)
             except TimeoutError:
                 if deadline.expired():
-                    raise CompletionTimeoutError(self._limits.timeout) from None
+                    raise CompletionTimeoutError(self._options.timeout) from None
                 raise
 
     def drain(self, grace: float) -> None:
@@ -146,7 +127,7 @@ class Engine:
     def _check_room(self) -> None:
         if self.draining:
             raise OverloadedError(SHUTTING_DOWN)
-        if len(self._running) >= self._limits.concurrent:
+        if len(self._running) >= self._options.concurrent:
             raise OverloadedError
 
     async def _check_model(self, service: ModelService, name: str) -> None:
@@ -162,16 +143,13 @@ class Engine:
 
     def _check(self) -> None:
         now = asyncio.get_running_loop().time()
-        for completion, disconnected in tuple(self._running.items()):
-            completion.check(now, disconnected, self._limits.timeout)
+        for completion in tuple(self._running):
+            completion.check(now, self._options.timeout)
         self._clock = asyncio.get_running_loop().call_later(CLOCK, self._check) if self._running else None
 
-    def _ended(self, completion: Completion) -> None:
-        self._running.pop(completion, None)
-
     def _filled_in(self, model: Model) -> Model:
-        created = self._defaults.created if model.created is UNSET else model.created
-        owned_by = self._defaults.owned_by if model.owned_by is UNSET else model.owned_by
+        created = self._options.created if model.created is UNSET else model.created
+        owned_by = self._options.owned_by if model.owned_by is UNSET else model.owned_by
         return replace(model, created=created, owned_by=owned_by)
 
     def _stop(self) -> None:

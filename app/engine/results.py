@@ -14,7 +14,7 @@ from app.engine.run import run_sync
 __all__ = ["CallbackStream", "Item", "Sink"]
 
 
-Sink: TypeAlias = Buffer[Item]
+Sink: TypeAlias = Buffer
 
 
 class CallbackStream(Struct, frozen=True):
@@ -30,11 +30,7 @@ class CallbackStream(Struct, frozen=True):
 
 
 async def put_items(result: object, sink: Sink) -> None:
-    """Put all items of a result into the sink.
-
-    Raises:
-        TypeError: A service must not return such a result.
-    """
+    """Put all items of a result into the sink; raise a TypeError for one that a service must not return."""
     match result:
         case str():
             sink.put_anyway(result)
@@ -55,7 +51,7 @@ async def put_items(result: object, sink: Sink) -> None:
 
 async def put_parts(result: object, sink: Sink, reader: ItemReader, choice: int | None) -> None:
     """Put the parts of all items of a result into the sink, of one choice if the service was asked for each."""
-    unread = Buffer[Item]()
+    unread = Buffer()
 
     async def put() -> None:
         try:
