@@ -23,7 +23,7 @@ class HeadPlugin(ReceiveRoutePlugin):
             route.methods.add("HEAD")
         options, _ = route.route_handler_map["OPTIONS"]
         if options.fn.__module__ == HTTPRoute.__module__:  # not one of the application's own
-            options._fn = route.create_options_handler(route.path).fn
+            options(route.create_options_handler(route.path).fn)
 
 
 def hidden(handler: HTTPRouteHandler) -> HTTPRouteHandler:
