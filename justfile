@@ -73,7 +73,7 @@ bench *args:
 # pack: template
 # Make a project of your own out of this template: `just new ../my-app` asks which packs to keep.
 new path *args:
-    shift && uv run --group template copier copy --trust --vcs-ref=HEAD "$@" {{ quote(justfile_directory()) }} {{ quote(absolute_path(path)) }}
+    shift && uvx copier copy --trust --vcs-ref=HEAD "$@" {{ quote(justfile_directory()) }} {{ quote(absolute_path(path)) }}
 
 # requirements.lock has the hashes for the image, without addresses; the list in pyproject.toml is what `uv run` obeys.
 # Write the versions of all packages to requirements.lock and pyproject.toml; `just lock --upgrade` takes the newest.

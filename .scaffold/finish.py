@@ -74,7 +74,7 @@ def name_project(answers: dict[str, Any], left_out: set[str]) -> None:
     Path("NOTICE").write_text(f"This project was made from code with this licence:\n\n{licence}", encoding="utf-8")
 
 
-def name_origin() -> None:
+def name_origin(*, warns: bool = True) -> None:
     """Name in the answers the address from which the folder of the template was cloned: others can reach that too."""
     folder = git(TEMPLATE, "config", "remote.origin.url")  # of copier's own clone
     if not folder or not Path(folder).is_dir():
@@ -83,10 +83,11 @@ def name_origin() -> None:
     is_pushed = git(folder, "branch", "--remotes", "--contains", "HEAD")
     if not is_pushed or not address.startswith(("http://", "https://", "ssh://", "git@")):
         address = str(Path(folder))
-        sys.stderr.write(
-            f"Updates will come from the folder {address}, which colleagues and CI cannot reach: push it, and write\n"
-            "its address to `_src_path` in .copier-answers.yml.\n"
-        )
+        if warns:
+            sys.stderr.write(
+                f"Updates will come from the folder {address}, which colleagues and CI cannot reach: push it, and\n"
+                "write its address to `_src_path` in .copier-answers.yml.\n"
+            )
     elif not address.startswith("git@") and not address.endswith(".git"):
         address = f"git+{address}"  # or copier takes it for no repository
     path = Path(".copier-answers.yml")
@@ -144,13 +145,13 @@ def needed_by(names: list[str]) -> str:
 
 
 if __name__ == "__main__":
-    if sys.argv[1].startswith("{"):  # copier's answers, and all packs there are
+    if sys.argv[1].startswith("{"):  # copier's answers, all packs there are, and its operation
         answers = json.loads(sys.argv[1])
         kept = {*answers["packs"], *(["template"] if answers.get("tests") == "all" else [])}
         left_out = {*sys.argv[2].split(), "template"} - kept
         take_off(left_out)
         name_project(answers, left_out)
         install_what_is_left(answers["name"])
-        name_origin()
+        name_origin(warns=sys.argv[3] == "copy")  # an update makes three copies
     else:
         take_off({*sys.argv[1:]})

@@ -38,3 +38,5 @@ pipelines.include(example_models)  # pack: examples
 pipelines.include(haystack_models)  # pack: haystack
 pipelines.include(local_models)  # pack: local
 pipelines.include(embedding_models)  # pack: embeddings
+
+# Your own models go below this line, so that an update can add a pack above it.

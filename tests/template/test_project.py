@@ -92,8 +92,8 @@ def test_it_names_the_folder_that_has_no_origin_and_says_what_to_do_next(
 
 
 def test_new_passes_on_its_options_as_they_are(tmp_path: Path) -> None:
-    (uv := tmp_path / "uv").write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n", encoding="utf-8")
-    uv.chmod(0o755)
+    (uvx := tmp_path / "uvx").write_text("#!/bin/sh\nprintf '%s\\n' \"$@\"\n", encoding="utf-8")
+    uvx.chmod(0o755)
     path = f"PATH={tmp_path}:{os.environ['PATH']}"
     just = str(Path(sys.executable).parent / "just")
     said = run(ROOT, "env", path, just, "new", f"{tmp_path}/mine", "--data", "description=a b", "--defaults")
@@ -138,7 +138,7 @@ def test_an_update_brings_improvements_and_keeps_what_the_owner_changed(
     (origin / "app" / "web" / "improvement.py").write_text('"""New."""\n', encoding="utf-8")
     commit(origin, "v1.1.0")
     (settings := tmp_path / "gitconfig").write_text(f'[url "{origin}"]\ninsteadOf = {ADDRESS}\n', encoding="utf-8")
-    packs = ["haystack", "playground", "responses", "examples"]
+    packs = ["haystack", "playground", "responses", "examples", "embeddings"]
     update = ["-m", "copier", "update", "--quiet", "--trust", "--defaults", f"--data=packs={packs}"]
     run(project, "env", f"GIT_CONFIG_GLOBAL={settings}", sys.executable, *update)
 

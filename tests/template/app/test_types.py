@@ -12,7 +12,7 @@ import pytest
 from tests.conftest import ROOT
 from tests.template.e2e.test_readme import BLOCKS
 
-EXAMPLES = "".join(f"\n# {block}\n{block.text}" for block in BLOCKS if block.kind == "models")
+EXAMPLES = "".join(f"\n# {block}\n{block.as_module}" for block in BLOCKS if block.kind == "models")
 HEAD = """
 from collections.abc import AsyncIterator, Callable, Iterator
 from typing import Any

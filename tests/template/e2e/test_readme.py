@@ -30,6 +30,8 @@ from tests.template.e2e.server import Server
 README = ROOT / "README.md"
 PAGES = [README, *sorted((ROOT / "docs").glob("*.md"))]
 CODE = {"sh", "python", "js"}  # all other blocks are data or drawings
+YOURS = (ROOT / "app" / "pipelines.py").read_text(encoding="utf-8")  # the file that blocks are pasted into
+IMPORTED = "\n".join([*re.findall(r"^from .*", YOURS, re.MULTILINE), "from app.pipelines import pipelines"])
 URL = "http://127.0.0.1:8000"
 INSTALLING = "pip install uv && "  # by which this very test was started
 FENCE = re.compile(r"^```(\w*)(?: not run: ([^\n]+))?\n(.*?)^```$", re.MULTILINE | re.DOTALL)
@@ -58,6 +60,11 @@ class Block(Struct, frozen=True):
     def models(self) -> list[str]:
         """The models that it registers."""
         return REGISTERS.findall(self.text) if self.language == "python" else []
+
+    @property
+    def as_module(self) -> str:
+        """Its code, with the imports of the file that it is pasted into if it has none."""
+        return self.text if "import" in self.text else f"{IMPORTED}\n{self.text}"
 
     @property
     def kind(self) -> str:
@@ -102,7 +109,7 @@ def documented(tmp_path_factory: pytest.TempPathFactory) -> Iterator[OpenAI]:
     folder = tmp_path_factory.mktemp("documented")
     blocks = [block for block in BLOCKS if block.kind == "models"]
     for number, block in enumerate(blocks):
-        (folder / f"block{number}.py").write_text(f"# {block}\n{block.text}", encoding="utf-8")
+        (folder / f"block{number}.py").write_text(f"# {block}\n{block.as_module}", encoding="utf-8")
     imports = "".join(f"import block{number}\n" for number in range(len(blocks)))
     (folder / "documented.py").write_text(f"{imports}from app.app import create_app\n", encoding="utf-8")
     with (
