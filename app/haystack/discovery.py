@@ -43,7 +43,7 @@ logger = logging.getLogger("app.haystack")
 ADVICE = 'Name the one that is: haystack_pipeline(…, output="component.socket").'
 
 
-def listed(names: OneOrMore) -> list[str]:
+def as_list(names: OneOrMore) -> list[str]:
     """Return one name or several as a list."""
     return [names] if isinstance(names, str) else [*names]
 
@@ -55,13 +55,13 @@ class PipelineInterface:
         self._pipeline = pipeline
         self._outputs = pipeline.outputs(include_components_with_connected_outputs=True)
         output, streaming, documents = options.get("output"), options.get("streaming"), options.get("documents")
-        self._ends = self._find_ends() if output is None else [*map(self._output, listed(output))]
+        self._ends = self._find_ends() if output is None else [*map(self._output, as_list(output))]
         self._documents = [] if documents is None else [self._documents_output(documents)]
         self.streams_in_order = streaming is not None
-        named = None if streaming is None else listed(streaming)
+        named = None if streaming is None else as_list(streaming)
         self.generators = self._find_generators(named, options.get("parameters"))
-        heard = [generator.name for generator in self.generators if generator.output]
-        self.needed = {*heard, *(name for name, _ in (*self._ends, *self._documents))}
+        streamed = [generator.name for generator in self.generators if generator.output]
+        self.needed = {*streamed, *(name for name, _ in (*self._ends, *self._documents))}
         self._open_inputs = pipeline.inputs()
         self._make_inputs = options.get("inputs") or self._inputs_by_name()
         self._takes_headers = "headers" in parameters_of(self._make_inputs)
@@ -144,13 +144,13 @@ class PipelineInterface:
         return found[::-1]  # the last component is the most likely one
 
     def _find_generators(self, named: list[str] | None, parameters: Parameters | None) -> list[Generator]:
-        """Return the components that are heard, in the order of their texts, and then others that make the reply."""
+        """Return the components that are streamed, in the order of their texts, and then others that make the reply."""
         made = [name for end in self._ends for (name, _), _ in generators_of(self._pipeline, end)]
-        said = self._said() if named is None else {name: self._named(name) for name in named}
+        streamed = self._find_streamed() if named is None else {name: self._named(name) for name in named}
         inputs, tools_for = self._pipeline.inputs(), named[-1:] if named else made
         found = []
-        for name in dict.fromkeys([*said, *made]):
-            output, source = said.get(name, ("", self._pipeline.get_component(name)))
+        for name in dict.fromkeys([*streamed, *made]):
+            output, source = streamed.get(name, ("", self._pipeline.get_component(name)))
             takes = {*inputs.get(name, ())}
             if name not in tools_for or isinstance(source, Agent):  # an agent has tools of its own
                 takes -= {"tools"}
@@ -161,16 +161,16 @@ class PipelineInterface:
     def _has_router(self) -> bool:
         return any("Router" in type(part).__name__ for _, part in self._pipeline.walk())
 
-    def _said(self) -> dict[str, tuple[str, AnyComponent]]:
-        """Return the generators that say the reply: of the first end, or of one that a router chooses."""
+    def _find_streamed(self) -> dict[str, tuple[str, AnyComponent]]:
+        """Return the generators whose text is the reply: of the first end, or of one that a router chooses."""
         has_router = self._has_router()
-        said: dict[str, tuple[str, AnyComponent]] = {}
+        streamed: dict[str, tuple[str, AnyComponent]] = {}
         for position, end in enumerate(self._ends):
             for (name, output), source in generators_of(self._pipeline, end):
                 is_sure = not after(self._pipeline, name) & {earlier for earlier, _ in self._ends[:position]}
-                if source is not None and is_sure and (has_router or not (position or said)):
-                    said[name] = output, source
-        return said
+                if source is not None and is_sure and (has_router or not (position or streamed)):
+                    streamed[name] = output, source
+        return streamed
 
     def _named(self, name: str) -> tuple[str, AnyComponent]:
         component = self._pipeline.get_component(name)

@@ -16,10 +16,7 @@ def haystack_embedder(component: AnyComponent) -> "HaystackEmbedder":
 
 
 class HaystackEmbedder(ServedPipeline, frozen=True):
-    """A Haystack embedder.
-
-    `haystack_embedder` makes it as a model.
-    """
+    """Embedder that runs a component of Haystack; `haystack_embedder` makes it."""
 
     takes_documents: bool
 

@@ -1,4 +1,4 @@
-"""The graph of a pipeline: which generators an output comes from, and which of them say it."""
+"""The graph of a pipeline: which generators an output comes from, and which of them stream it."""
 
 from collections.abc import Iterator
 from typing import Any, TypeAlias
@@ -37,9 +37,9 @@ def after(pipeline: Pipeline, name: str) -> set[str]:
 
 
 def generators_of(
-    pipeline: Pipeline, end: Address, *, is_said: bool = True, path: tuple[str, ...] = ()
+    pipeline: Pipeline, end: Address, *, is_streamed: bool = True, path: tuple[str, ...] = ()
 ) -> Iterator[tuple[Address, AnyComponent]]:
-    """Yield the nearest generators and agents that an output comes from, and the component that says it or else None.
+    """Yield the nearest generators and agents that an output comes from, and the component that streams it or None.
 
     What a generator streams is the output if it is in no loop, and nothing but joiners follows.
     """
@@ -47,14 +47,14 @@ def generators_of(
     part = pipeline.get_component(name)
     source = source_of(part, output)
     if takes(part, "streaming_callback") or takes(part, "generation_kwargs"):
-        yield end, source if is_said and name not in after(pipeline, name) else None
+        yield end, source if is_streamed and name not in after(pipeline, name) else None
         return
-    is_said &= type(part).__name__ in JOINERS or (isinstance(part, AnswerBuilder) and not part.pattern)
+    is_streamed &= type(part).__name__ in JOINERS or (isinstance(part, AnswerBuilder) and not part.pattern)
     for sender, _, edge in pipeline.graph.in_edges(name, data=True):
         if sender not in path:
-            passes = is_said and edge["to_socket"].name in PASSED_ON
+            passes = is_streamed and edge["to_socket"].name in PASSED_ON
             sent = (sender, edge["from_socket"].name)
-            yield from generators_of(pipeline, sent, is_said=passes, path=(*path, name))
+            yield from generators_of(pipeline, sent, is_streamed=passes, path=(*path, name))
 
 
 def source_of(part: AnyComponent, output: str) -> AnyComponent:
@@ -71,12 +71,12 @@ def _source_within(wrapper: AnyComponent, output: str) -> AnyComponent:
     name, _, socket = path.rpartition(".")
     inner, open_inputs = wrapper.pipeline, wrapper.pipeline.inputs()
     found = {address[0]: source for address, source in generators_of(inner, (name, socket))}
-    said = {name: source for name, source in found.items() if source is not None}
+    streamed = {name: source for name, source in found.items() if source is not None}
     callable_by_client = [name for name in found if not isinstance(inner.get_component(name), Agent)]
-    for each, names in zip(OF_GENERATORS, (said, found, callable_by_client), strict=True):
+    for each, names in zip(OF_GENERATORS, (streamed, found, callable_by_client), strict=True):
         wrapper.input_mapping[each] = [f"{name}.{each}" for name in names if each in open_inputs.get(name, ())]
         if wrapper.input_mapping[each]:
             component.set_input_type(wrapper, each, Any, None)
-    (source,) = said.values() if len(said) == 1 else (None,)
+    (source,) = streamed.values() if len(streamed) == 1 else (None,)
     has_steps = "messages" in wrapper.output_mapping.values() or not isinstance(source, Agent)
     return source if has_steps else None

@@ -43,7 +43,7 @@ def haystack_pipeline(pipeline: Pipeline, **options: Unpack[Options]) -> "Haysta
     - `output` is the address of the reply, e.g. `"llm.replies"`, or several, of which the first that has a value is the
       reply. By default these are the unconnected outputs called `replies`, `last_message` or `answers`.
     - `streaming` names the components whose texts are the answer, one after another. By default it is what the
-      generator or agent says whose text is the reply: it is in no loop, and nothing but joiners or an answer builder
+      generator or agent makes whose text is the reply: it is in no loop, and nothing but joiners or an answer builder
       without a pattern follows. If there is none, the reply is sent at the end.
     - `documents` is the address of the documents, or the answers with documents, that the client is shown as sources.
     - `parameters` returns what the components that make the reply, or are named by `streaming`, get of the body of a
@@ -89,10 +89,7 @@ class ServedPipeline(Struct, frozen=True):
 
 
 class HaystackModel(ServedPipeline, frozen=True):
-    """A Haystack pipeline.
-
-    `haystack_pipeline` makes it as a model.
-    """
+    """Model that runs a Haystack pipeline; `haystack_pipeline` makes it."""
 
     interface: PipelineInterface
     on_event: OnEvent

@@ -23,11 +23,11 @@ OnEvent: TypeAlias = Callable[[RunEvent], Any]
 
 
 class Generator(Struct, frozen=True):
-    """A component that makes the reply, or is heard: what it streams is sent to the client."""
+    """A component that makes the reply, or is streamed: its chunks are sent to the client."""
 
     name: str
     source: AnyComponent  # the generator or agent that streams: itself, or one within it
-    output: str  # its reply, if it is heard, or else ""
+    output: str  # its reply, if it is streamed, or else ""
     takes: Container[str]  # inputs that a request may fill
     parameters: Parameters
 
@@ -49,21 +49,21 @@ class Sent(Struct):
 
 
 class StreamingRun:
-    """One run of a pipeline, whose generators are heard one after another.
+    """One run of a pipeline, whose generators are streamed one after another.
 
-    If they are heard `in_order`, each waits for those before it; otherwise the first to generate is heard.
+    If they are streamed `in_order`, each waits for those before it; otherwise the first to generate is streamed.
     """
 
     def __init__(
         self, sink: Sink, generators: Iterable[Generator], on_event: OnEvent, *, stream: bool, in_order: bool
     ) -> None:
         self._sink, self._on_event, self._stream, self._in_order = sink, on_event, stream, in_order
-        self._heard = {generator.name: generator for generator in generators if generator.output}
+        self._streamed = {generator.name: generator for generator in generators if generator.output}
         self._loop_thread = threading.get_ident()
         self._ended: dict[str, Any] = {}  # the outputs of components
         self._sent: dict[str, Sent] = {}
-        self._missed = set[str]()  # components that generated while others were heard, and follow whole
-        self._metas: dict[str, Json] = {}  # of the components that have been heard to their end
+        self._sent_whole = set[str]()  # components that generated while others were streamed, and follow as a whole
+        self._metas: dict[str, Json] = {}  # of the components that have been sent to their end
         self._separator = ""  # of the next one
 
     def callback(self, generator: Generator) -> Callable[[StreamingChunk], Any] | None:
@@ -83,7 +83,7 @@ class StreamingRun:
                 raise asyncio.CancelledError  # nothing else stops sync code
 
         if all(hasattr(part, "run_async") for part in (generator.source, *generators_within(generator.source))):
-            return send if self._stream and generator.name in self._heard else None
+            return send if self._stream and generator.name in self._streamed else None
         return send_from_thread  # a generator without `run_async` runs in a thread
 
     def put(self, item: Item) -> None:
@@ -101,12 +101,12 @@ class StreamingRun:
     async def component_ended(self, outputs: Mapping[str, Any]) -> None:
         """Send what has not been streamed of the components whose turn has come."""
         self._ended |= outputs
-        for name, generator in self._heard.items():
+        for name, generator in self._streamed.items():
             if name in self._ended and name not in self._metas and self._is_next(name):
                 await self._finish(name, reply_of(self._ended[name], generator.output))
 
     async def end(self, reply: Callable[[Mapping[str, Any]], ChatMessage]) -> None:
-        """Send what has not been streamed of the answer, or the reply if none of the components is heard."""
+        """Send what has not been streamed of the answer, or the reply if none of the components is streamed."""
         self._in_order = False
         await self.component_ended({})
         if not self._metas:
@@ -133,19 +133,19 @@ class StreamingRun:
         self._separator = BETWEEN_STEPS if text or streamed else self._separator
 
     def _is_next(self, name: str) -> bool:
-        """Return whether a component may be heard: no other one is, and those before it have ended."""
+        """Return whether a component may be streamed: no other one is, and those before it have ended."""
         if any(other != name and other not in self._metas for other in self._sent):
             return False
-        earlier = takewhile(lambda other: other != name, self._heard)
+        earlier = takewhile(lambda other: other != name, self._streamed)
         return not self._in_order or all(other in self._metas for other in earlier)
 
     def _items(self, generator: Generator, chunk: StreamingChunk) -> Iterator[Item]:
-        """Yield the items for a chunk, unless another component is heard: this one then follows whole."""
+        """Yield the items for a chunk, unless another component is streamed: this one then follows as a whole."""
         name = generator.name
-        if not self._stream or name not in self._heard or name in self._missed:
+        if not self._stream or name not in self._streamed or name in self._sent_whole:
             return
         if name not in self._sent and not self._is_next(name):
-            self._missed.add(name)
+            self._sent_whole.add(name)
             return
         sent = self._sent.setdefault(name, Sent(self._separator))
         if chunk.reasoning:

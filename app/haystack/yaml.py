@@ -8,7 +8,7 @@ from haystack.dataclasses import ChatMessage
 from haystack.marshal import YamlMarshaller
 
 from app.errors import InvalidRequestError
-from app.haystack.discovery import QUESTION, Data, OneOrMore, Options, listed
+from app.haystack.discovery import QUESTION, Data, OneOrMore, Options, as_list
 from app.haystack.graph import after, takes
 from app.haystack.messages import last_question
 from app.haystack.model import HaystackModel, haystack_pipeline
@@ -31,7 +31,7 @@ def haystack_yaml(text: str, **arguments: Unpack[Options]) -> HaystackModel:
     sections, pipeline = YamlMarshaller().unmarshal(text), Pipeline.loads(text)
     if inputs := sections.get("inputs"):
         arguments.setdefault("inputs", lambda messages, body: _inputs(pipeline, inputs, messages, body))
-    outputs = {name: listed(value)[0] for name, value in (sections.get("outputs") or {}).items()}
+    outputs = {name: as_list(value)[0] for name, value in (sections.get("outputs") or {}).items()}
     if documents := outputs.pop("documents", None):
         arguments.setdefault("documents", documents)
     if outputs:
@@ -47,7 +47,7 @@ def haystack_yaml(text: str, **arguments: Unpack[Options]) -> HaystackModel:
 def _inputs(pipeline: Pipeline, declared: Mapping[str, OneOrMore], messages: list[ChatMessage], body: Body) -> Data:
     data: Data = {}
     for name, addresses in declared.items():
-        for address in listed(addresses):
+        for address in as_list(addresses):
             component, _, socket = address.partition(".")
             value = _value({name, socket}, messages, body, name)
             if value is not None:
