@@ -9,10 +9,10 @@ from litestar.openapi.spec import Operation
 from litestar.params import RawBody, SkipValidation
 from litestar.status_codes import HTTP_200_OK
 
-from app.embeddings.completion import EmbeddingRenderer, check_inputs, completion_body, services_of
+from app.embeddings.completion import EmbeddingCompletions, EmbeddingRenderer, check_inputs, completion_body
 from app.embeddings.service import EmbeddingService
 from app.engine.request import validate
-from app.services import ModelService
+from app.services import Hooks, ModelService, Services
 from app.web.logs import COMPLETES
 from controllers.openai import complete, json_body
 from controllers.openapi import COMPLETION_ERRORS, describe, spec
@@ -56,4 +56,5 @@ class EmbeddingsController(Controller):
         checked = validate(sent, EmbeddingRequest)
         check_inputs(checked.inputs, request.app.state.settings)
         completion = completion_body(checked, sent, embedding_service)
-        return await complete(request, completion, services_of(model_service), EmbeddingRenderer)
+        services = Services(EmbeddingCompletions, model_service, Hooks(), "embeddings")  # hooks are for chats
+        return await complete(request, completion, services, EmbeddingRenderer)

@@ -12,12 +12,11 @@ from app.engine.items import Item, ItemReader
 from app.engine.results import CallbackStream, Sink
 from app.errors import InvalidRequestError
 from app.pipeline_service import NO_HEADERS
-from app.services import Body, Hooks, Messages, ModelService, Services
+from app.services import Body, Messages
 from app.settings import Settings
 from schemas.chat import ChatCompletionRequest
 from schemas.embeddings import EmbeddingList, EmbeddingRequest, EmbeddingUsage, Inputs
 
-NO_HOOKS = Hooks()
 NO_MESSAGES = [{"role": "user", "content": ""}]
 
 
@@ -60,11 +59,6 @@ def completion_body(request: EmbeddingRequest, sent: Body, service: EmbeddingSer
     return {"model": request.model, "messages": NO_MESSAGES, "service": service, "request": request, "sent": sent}
 
 
-def services_of(models: ModelService) -> Services:
-    """Return the services of that completion; hooks are for chats."""
-    return Services(_COMPLETIONS, models, NO_HOOKS, "embeddings")
-
-
 def check_inputs(inputs: Inputs, settings: Settings) -> None:
     """Check how many inputs there are, and how long each is.
 
@@ -80,9 +74,6 @@ def check_inputs(inputs: Inputs, settings: Settings) -> None:
             unit = "characters" if isinstance(each, str) else "tokens"
             message = f"The input at {position} has {len(each)} {unit}: at most {longest} are taken."
             raise InvalidRequestError(message, param=f"input[{position}]" if len(inputs) > 1 else "input")
-
-
-_COMPLETIONS = EmbeddingCompletions()
 
 
 async def _put(embeddings: EmbeddingList, sink: Sink) -> None:

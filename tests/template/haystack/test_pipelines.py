@@ -233,7 +233,7 @@ def test_the_texts_of_named_generators_are_the_answer_and_the_last_takes_the_too
 @each_mode
 @each_kind
 @pytest.mark.parametrize("streaming", [[], None])
-def test_a_generator_that_is_not_heard_gets_the_parameters(
+def test_a_generator_that_is_not_streamed_gets_the_parameters(
     serve: Serve, kind: Kind, streaming: list[str] | None, stream: bool
 ) -> None:
     generator = kind(echo)
