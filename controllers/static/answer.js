@@ -60,7 +60,7 @@ export class Answer {
     if (!this.frame) this.scheduleRender();
   }
 
-  /** Render in the next animation frame; if rendering is slow, less often, to keep the page responsive. */
+  /** Render in the next animation frame; if rendering is slow, less often, so that it takes a quarter of the time at most. */
   scheduleRender() {
     this.frame = requestAnimationFrame(() => (performance.now() < this.renderAfter ? this.scheduleRender() : this.render()));
   }
@@ -79,9 +79,13 @@ export class Answer {
     const startedAt = performance.now();
     this.frame = null;
     this.body.render();
-    this.calls.forEach((call, index) => this.cards[index].setCall(call[call.type]));
+    this.renderCalls();
     this.stats.render();
-    this.renderAfter = startedAt + 2 * (performance.now() - startedAt);
+    this.renderAfter = startedAt + 4 * (performance.now() - startedAt);
+  }
+
+  renderCalls() {
+    this.calls.forEach((call, index) => this.cards[index].setCall(call[call.type]));
   }
 
   /** Handle the regular end of the stream. */
@@ -94,18 +98,18 @@ export class Answer {
   /** Handle an early end, by an error or by the user. Tool calls are dropped, as they may be incomplete. */
   interrupt(error, note = "Stopped.") {
     this.end = { note, error: error && { ...error, message: error.message } };
-    this.render();
+    this.renderCalls();
     this.calls = [];
     this.cards.forEach((card) => card.setState("ended"));
     if (error) this.stats.root.before(errorBox(error));
     else this.note(note);
   }
 
-  /** Render the last chunks and show the buttons. */
+  /** Render the whole answer and show the buttons. */
   finish(actions) {
     cancelAnimationFrame(this.frame);
-    this.render();
     this.body.finish();
+    this.render();
     this.root.removeAttribute("aria-busy");
     const { text } = this.body;
     this.actions.append(...(text ? [copyButton("Copy", () => text)] : []), ...actions);

@@ -36,7 +36,7 @@ export class Markdown {
   finish() {
     const elements = this.renderer.renderWhole(this.source).flatMap((html) => toElements(html, false));
     replace(this.root, [...this.root.childNodes], elements);
-    this.settled = this.source.length;
+    this.settled = this.rendered = this.source.length;
     this.open = [];
   }
 }

@@ -6,6 +6,10 @@ import { escape } from "./text.js";
 import { Lexer, Marked, Renderer } from "./vendor/marked.esm.js";
 
 const TAGS = /&lt;(\/?(?:b|br|del|em|i|ins|kbd|mark|s|small|strong|sub|sup|u)) ?\/?&gt;/gi;
+// Text beyond these stays plain, as it would keep the page busy: the time that delimiters take grows with their square.
+const LONGEST = 500_000; // characters of a text, which take 2 s
+const [DELIMITER, MOST_DELIMITERS] = [/[*_]+|[`[]/g, 1000]; // of words, in a paragraph
+const [DELIMITER_ROW, MOST_DELIMITER_ROWS] = [/^ *[|:-][ |:-]*$/gm, 500]; // of tables, in a text
 const rules = {
   html: ({ text, block }) => (block ? `<p>${plainTags(text.trim()).replaceAll("\n", "<br>")}</p>` : plainTags(text)),
   heading({ tokens, depth }) {
@@ -34,6 +38,18 @@ function link(href, title, html) {
   return `<a href="${escape(href)}"${title ? ` title="${escape(title)}"` : ""} target="_blank" rel="noopener noreferrer">${html}</a>`;
 }
 
+const count = (pattern, text) => text.match(pattern)?.length ?? 0;
+
+/** Lexer that leaves a paragraph with very many delimiters plain. */
+class BoundedLexer extends Lexer {
+  inlineTokens(source, tokens = []) {
+    if (count(DELIMITER, source) <= MOST_DELIMITERS) return super.inlineTokens(source, tokens);
+    const lines = source.split("\n").map((line) => ({ type: "text", raw: line, text: line, escaped: false }));
+    tokens.push(...lines.flatMap((line) => [{ type: "br", raw: "\n" }, line]).slice(1));
+    return tokens;
+  }
+}
+
 /** Renders the blocks of one text. */
 export class BlockRenderer {
   constructor() {
@@ -59,8 +75,9 @@ export class BlockRenderer {
   }
 
   parse(source) {
-    const plain = { type: "html", block: true, raw: source, text: source };
-    return orPlain(() => new Lexer(this.marked.defaults).lex(source), () => [plain]);
+    const plain = [{ type: "html", block: true, raw: source, text: source }];
+    if (source.length > LONGEST || count(DELIMITER_ROW, source) > MOST_DELIMITER_ROWS) return plain;
+    return orPlain(() => new BoundedLexer(this.marked.defaults).lex(source), () => plain);
   }
 
   toHtml(tokens) {

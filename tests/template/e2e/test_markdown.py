@@ -233,6 +233,15 @@ def test_code_and_tables_stay_as_the_user_left_them_while_they_grow(visit: Open,
     assert page.evaluate(GROW, [f"```python\n{LINE}\n{'y = 2' * 9}\n" + "x = 1\n" * 3000, "z = 3"]) == [0, 20, "x = 1"]
 
 
+def test_what_would_block_the_page_stays_plain(visit: Open, server: Server) -> None:
+    words, rows, whole = "_a_" * 20_000, "x\n:-:|:-:\n" * 501, "**a** <\n" * 70_000
+
+    shown = visit(server).evaluate(RENDER, [[f"{words}\n*b*\n\n**c**", rows, whole], [1_000_000]])
+
+    plain = [f"<p>{text.strip().replace('<', '&lt;')}</p>".replace("\n", "<br>") for text in (rows, whole)]
+    assert shown == [[f"<p>{words}<br>*b*</p><p><strong>c</strong></p>"], *([html] for html in plain)]
+
+
 def test_no_text_blocks_the_page(visit: Open, server: Server) -> None:
     page = visit(server)
 
