@@ -131,15 +131,13 @@ export class Answer {
     this.section("results", () => this.results);
   }
 
-  /** Show a result in the row of its call; return whether there is that call, without a result. */
+  /** Show a result in the row of its call. */
   addResult({ tool_call_id: id, content }) {
     const index = this.calls.findIndex((call, index) => call.id === id && this.cards[index].state === "waiting");
-    if (index < 0) return false;
     this.cards[index].setState("done");
     this.cards[index].setPart("Result", content);
     this.fields[index].remove();
     this.results.remove();
-    return true;
   }
 
   /** Show a remark of the page, once. */

@@ -132,10 +132,10 @@ function addMessage(message) {
 }
 
 function show(turn) {
-  const isResult = turn.message?.role === "tool" && turns.findLast((earlier) => earlier instanceof Answer)?.addResult(turn.message);
+  if (turn.message?.role === "tool") turns.findLast((earlier) => earlier instanceof Answer).addResult(turn.message);
+  else log.append(turn.root);
   turns.push(turn);
   byId("welcome").hidden = true;
-  if (!isResult) log.append(turn.root);
   return turn;
 }
 

@@ -1,4 +1,4 @@
-// A message of the user, which can be edited, or the result of a tool.
+// A message of the user, which can be edited, or the result of a tool, which the row of its call shows.
 import { pictures } from "./attachments.js";
 import { element, icon, isSubmitKey } from "./dom.js";
 import { againButton } from "./models.js";
@@ -10,13 +10,10 @@ export class Message {
   constructor(message, resend) {
     this.message = message;
     this.resend = resend;
-    const isUsers = message.role === "user";
     this.bubble = element("div", { className: "bubble" }, textOf(message.content), ...pictures(message.content));
-    this.root = element("article", { className: `message ${message.role}`, "aria-label": isUsers ? "You" : "Tool result" }, this.bubble);
-    if (!isUsers) return;
     this.button = element("button", { type: "button", className: "icon edit", "aria-label": "Edit message", title: "Edit message" }, icon(PENCIL));
     this.button.addEventListener("click", () => this.edit());
-    this.root.append(this.button);
+    this.root = element("article", { className: "message", "aria-label": "You" }, this.bubble, this.button);
   }
 
   save() {
