@@ -14,7 +14,7 @@ from msgspec import Struct
 from msgspec.structs import fields, replace
 
 from app.engine.frames import plain
-from app.engine.parts import ChoiceDelta, ChunkFields, Part, TokenUsage
+from app.engine.parts import ChoiceDelta, ChunkFields, Part, TokenUsage, text_of
 from app.errors import CompletionError
 from schemas.chat import ChatCompletion, ChatCompletionChunk, ChunkChoice, Delta, Json, Usage
 
@@ -46,7 +46,7 @@ class ItemReader:
 
         Raises:
             CompletionError: The item is an error.
-            TypeError: It belongs to the Responses API.
+            TypeError: It belongs to the Responses API, or is no item, as a coroutine.
         """
         match item:
             case str():
@@ -90,7 +90,7 @@ class ItemReader:
         """
         if is_response(item) or is_response_event(item):
             return [item]
-        parts = [_text_or_nothing(await part) if inspect.isawaitable(part) else part for part in self.read(item)]
+        parts = [text_of(await part) if inspect.isawaitable(part) else part for part in self.read(item)]
         if choice is None:
             return [*parts]
         return [sent for part in parts if (sent := _of_choice(part, choice)) is not None]
@@ -102,7 +102,7 @@ class ItemReader:
             raise
         except BaseException as error:  # as SystemExit, which would end more than this completion
             raise RuntimeError(f"The chunk mapper raised {error!r}.") from error
-        return text if self.is_async else _text_or_nothing(text)  # an awaitable goes to `resolve`
+        return text if self.is_async else text_of(text)  # an awaitable goes to `resolve`
 
     def _delta(self, delta: Delta) -> Part:
         if type(delta) is Delta and delta.content and _rest_of_delta(delta) == _NO_REST_OF_DELTA:
@@ -133,7 +133,7 @@ class ItemReader:
         if reasoning := _reasoning_text(chunk):
             yield ChoiceDelta(delta=self._reasoning(reasoning))
         if chunk.content:
-            yield str(chunk.content)
+            yield text_of(chunk.content)
         if chunk.tool_calls:
             yield ChoiceDelta(delta={"tool_calls": [_tool_call(call, index=call.index) for call in chunk.tool_calls]})
         meta = chunk.meta or {}
@@ -255,10 +255,6 @@ def _of_choice(part: Part, index: int) -> Part | None:
         case TokenUsage():
             return replace(part, index=index)
     return part
-
-
-def _text_or_nothing(text: object) -> str:
-    return "" if text is None else str.__str__(text) if isinstance(text, str) else str(text)
 
 
 def _tool_call(call: Any, **index: int) -> Json:

@@ -3,11 +3,20 @@
 Text of the first choice is a plain `str`; everything else is one of these.
 """
 
+from collections.abc import Awaitable
+from types import AsyncGeneratorType, GeneratorType
 from typing import TypeAlias
 
 from msgspec import Struct
 
 from schemas.chat import Json
+
+MISTAKES = (  # whose text no client should see
+    (Awaitable, "`await` it, and yield the result."),
+    (GeneratorType | AsyncGeneratorType, "Yield its items one by one."),
+    (bytes | bytearray | memoryview, "Decode it, as by `.decode()`, and yield the text."),
+    (BaseException, "Raise it."),
+)
 
 
 class ChoiceDelta(Struct):
@@ -34,3 +43,16 @@ class TokenUsage(Struct):
 
 
 Part: TypeAlias = str | ChoiceDelta | ChunkFields | TokenUsage
+
+
+def text_of(value: object) -> str:
+    """Return the text of a value that is no part, "" for None; raise a TypeError for one that is yielded by mistake."""
+    match value:
+        case None:
+            return ""
+        case str():
+            return str.__str__(value)
+    for kind, advice in MISTAKES:
+        if isinstance(value, kind):
+            raise TypeError(f"A service yielded {type(value).__qualname__} where text is due. {advice}")
+    return str(value)

@@ -1,6 +1,7 @@
 """What single items and results become; the properties beside this file cover the forms of them in general."""
 
-from collections.abc import AsyncIterator, Callable
+import asyncio
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from enum import StrEnum
 from types import SimpleNamespace
@@ -65,7 +66,7 @@ class Percentage:
         return f"{self.value} %"
 
 
-def haystack_chunk(content: str = "", **fields: Any) -> SimpleNamespace:
+def haystack_chunk(content: object = "", **fields: Any) -> SimpleNamespace:
     """Return an object with the attributes of Haystack's chunk, several of which may be set."""
     empty: Json = {"tool_calls": None, "reasoning": None, "finish_reason": None, "meta": {}}
     return SimpleNamespace(**{"content": content, **empty, **fields})
@@ -331,3 +332,34 @@ def test_any_other_result_is_an_error_whose_log_names_the_types_that_are_allowed
     assert error_of(response) == UNEXPECTED
     assert f"returned {type(result).__qualname__}" in caplog.text
     assert all(allowed in caplog.text for allowed in ("str", "ChatCompletion", "dict", "ChatMessage", "iterator"))
+
+
+def mistakes() -> Iterator[tuple[object, str]]:
+    """Yield items that nobody means to send, and what the log says of each."""
+    forgotten = asyncio.sleep(0)
+    yield forgotten, "coroutine where text is due. `await` it"
+    forgotten.close()
+    yield (word for word in "ab"), "generator where text is due. Yield its items"
+    yield b"by\xff", "bytes where text is due. Decode it"
+    yield OSError("secret"), "OSError where text is due. Raise it."
+
+
+async def unchanged(item: object) -> object:
+    return item
+
+
+@pytest.mark.parametrize("mapper", [None, lambda item: item, unchanged])
+def test_an_item_that_is_a_mistake_is_an_error_whose_log_says_what_to_do(
+    serve: Serve, caplog: pytest.LogCaptureFixture, mapper: Any
+) -> None:
+    service = Scripted()
+    service.client = serve(service, hooks=Hooks(chunk_mapper=mapper))
+
+    for mistake, advice in mistakes():
+        known: list[object] = [] if mapper else [SimpleNamespace(content=mistake), haystack_chunk(mistake)]
+        for item in (mistake, *known):
+            for fields in ({}, {"n": 2}, {"stream": True}):
+                caplog.clear()
+                response = service.ask(lambda *_, item=item: iter([item]), **fields)
+                assert (response.status_code, error_of(response)) == (500, UNEXPECTED)
+                assert advice in caplog.text
