@@ -8,7 +8,7 @@ from typing import Any, TypeAlias
 from msgspec import Struct
 
 from app.engine.buffer import Buffer
-from app.engine.items import Item, ItemReader, is_completion, is_response
+from app.engine.items import Item, ItemReader, is_completion, is_response, upstream_error
 from app.engine.run import run_sync
 
 __all__ = ["CallbackStream", "Item", "Sink"]
@@ -30,7 +30,7 @@ class CallbackStream(Struct, frozen=True):
 
 
 async def put_items(result: object, sink: Sink) -> None:
-    """Put all items of a result into the sink; raise a TypeError for one that a service must not return."""
+    """Put all items of a result into the sink; raise the error that it is, or a TypeError if it may not be returned."""
     match result:
         case str():
             sink.put_anyway(result)
@@ -40,6 +40,8 @@ async def put_items(result: object, sink: Sink) -> None:
             await _put_async(aiter(result), sink)
         case _ if is_completion(result) or is_response(result):
             sink.put_anyway(result)
+        case {"error": error} if error:
+            raise upstream_error(error)
         case Iterable() if not isinstance(result, Mapping | bytes | bytearray):
             await _put_in_thread(result, sink)
         case _:

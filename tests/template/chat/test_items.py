@@ -186,13 +186,14 @@ def test_nulls_of_a_whole_completion_are_filled_in(scripted: Scripted, given: Ca
     ],
     ids=repr,
 )
-def test_an_error_of_an_upstream_that_is_yielded_ends_the_completion(
+def test_an_error_of_an_upstream_that_is_yielded_or_returned_ends_the_completion(
     scripted: Scripted, item: Json, error: tuple[str, str, str | None]
 ) -> None:
     *text, last = scripted.chunks(yielding("Hello!", item, "never"))
 
     assert text == stream({"content": "Hello!"})[:2]
-    for found in (last["error"], *(error_of(scripted.ask(yielding(item), stream=each)) for each in (True, False))):
+    asks = [scripted.ask(way(item), stream=each) for way in (yielding, returning) for each in (True, False)]
+    for found in (last["error"], *map(error_of, asks)):
         assert (found["message"], found["type"], found["code"]) == error
 
 
