@@ -12,7 +12,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
-from app.engine.invoke import Arguments, arguments_of, call, call_service
+from app.engine.invoke import arguments_of, call, call_service
 from app.engine.results import discard
 from app.engine.run import finish_without_client
 from app.errors import InvalidRequestError, ModelNotFoundError
@@ -69,7 +69,7 @@ class PipelineService:
             CompletionError: The model is not served, or not for chats.
         """
         function = await self.function_of(self.find(model, CHAT))
-        return await call_service(function, Arguments(model, messages, body, headers))
+        return await call_service(function, model, messages, body, headers)
 
     def find(self, name: str, kind: str) -> RegisteredModel:
         """Return a model of a kind; raise a CompletionError if there is none."""

@@ -7,7 +7,7 @@ from typing import Any
 from app.embeddings.service import EmbeddingService
 from app.embeddings.vectors import encoded, read, tokens_of
 from app.engine.chat import ChatRenderer
-from app.engine.invoke import Arguments, call_service
+from app.engine.invoke import call_service
 from app.engine.items import Item, ItemReader
 from app.engine.results import CallbackStream, Sink
 from app.errors import InvalidRequestError
@@ -30,7 +30,7 @@ class EmbeddingCompletions:
         """Call the embedding service, and check and encode what it returns."""
         service, request, sent = body["service"], body["request"], body["sent"]
         inputs = request.inputs
-        result = await call_service(service.embed, Arguments(model, inputs, sent, headers))
+        result = await call_service(service.embed, model, inputs, sent, headers)
         embeddings = await read(result, len(inputs), model=model)
         as_base64, size = request.encoding_format == "base64", request.dimensions or None
         data = await encoded(embeddings.vectors, model=model, as_base64=as_base64, size=size)

@@ -8,7 +8,7 @@ from typing import Any
 from app.engine.buffer import Buffer
 from app.engine.chat import MakeRenderer
 from app.engine.frames import KEEP_ALIVE
-from app.engine.invoke import Arguments, call, call_service
+from app.engine.invoke import call, call_service
 from app.engine.items import Item, ItemReader
 from app.engine.observers import Record
 from app.engine.parts import ChoiceDelta
@@ -174,7 +174,7 @@ class Completion:
             self.cancel(CLIENT_LEFT)
 
     async def _produce(self) -> None:
-        request, body, headers = self._request, self._body, self._headers
+        request, body = self._request, self._body
         try:
             current_run.set(self._run)
             if (pre_hook := self._services.hooks.pre_hook) is not None:
@@ -187,10 +187,9 @@ class Completion:
             count, service = body.get("n") or 1, self._services.completions
             if count > 1 and not getattr(service, "handles_n", lambda _: False)(request.model):
                 body = {name: value for name, value in body.items() if name != "n"}
-                arguments = Arguments(request.model, request.messages, body, headers)
-                await asyncio.gather(*(self._ask_for(index, arguments) for index in range(count)))
+                await asyncio.gather(*(self._ask_for(index, request, body) for index in range(count)))
             else:
-                await self._ask(Arguments(request.model, request.messages, body, headers))
+                await self._ask(request, body)
         except BaseException as error:  # even a service's SystemExit ends one completion, not the server
             self._buffer.close(error)
         else:
@@ -206,16 +205,17 @@ class Completion:
             self.record.stream = bool(request.stream)
             self._buffer.unbounded = not request.stream
 
-    async def _ask_for(self, index: int, arguments: Arguments) -> None:
+    async def _ask_for(self, index: int, request: ChatCompletionRequest, body: Body) -> None:
         """Ask the service for one of several choices; if that fails, the completion ends."""
         try:
-            await self._ask(arguments, index)
+            await self._ask(request, body, index)
             self._buffer.put_anyway(ChoiceDelta(index))  # so that there is a choice even if it has no item
         except BaseException as error:
             self._buffer.close(error)
 
-    async def _ask(self, arguments: Arguments, choice: int | None = None) -> None:
-        result = await call_service(self._services.completions.complete, arguments)
+    async def _ask(self, request: ChatCompletionRequest, body: Body, choice: int | None = None) -> None:
+        complete = self._services.completions.complete
+        result = await call_service(complete, request.model, request.messages, body, self._headers)
         if (post_hook := self._services.hooks.post_hook) is not None:
             try:
                 replaced = await call(post_hook, result)

@@ -7,28 +7,12 @@ from functools import cached_property, lru_cache, partial
 from types import BuiltinFunctionType, FunctionType, MethodType
 from typing import Any
 
-from msgspec import Struct
-
 from app.engine.run import run_sync
 
 SECRET_HEADERS = frozenset({b"authorization", b"cookie"})
 ARGUMENTS = ("model", "messages", "body")
 OF_EMBEDDERS = ("dimensions", "body", "headers")  # pack: embeddings
 CachedFunction = type(lru_cache(len))
-
-
-class Arguments(Struct, frozen=True):
-    """The arguments of a completion service."""
-
-    model: str
-    messages: list[Any]
-    body: dict[str, Any]
-    headers: Mapping[str, str]
-
-
-class _Signature(Struct, frozen=True):
-    by_keyword: bool
-    takes_headers: bool
 
 
 async def call(function: Callable[..., Any], *args: object, **kwargs: object) -> Any:
@@ -47,14 +31,15 @@ async def call(function: Callable[..., Any], *args: object, **kwargs: object) ->
         raise RuntimeError(f"A function raised {error!r}.") from error  # SystemExit would stop the event loop
 
 
-async def call_service(function: Callable[..., Any], arguments: Arguments) -> Any:
+async def call_service(
+    function: Callable[..., Any], model: str, messages: list[Any], body: dict[str, Any], headers: Mapping[str, str]
+) -> Any:
     """Call a service's `complete`, or a model's function, as its signature asks for."""
-    signature = _service_signature(_hashable(function))
-    values = (arguments.model, arguments.messages, arguments.body)
-    keywords: dict[str, Any] = {"headers": arguments.headers} if signature.takes_headers else {}
-    if signature.by_keyword:
-        return await call(function, **dict(zip(ARGUMENTS, values, strict=True)), **keywords)
-    return await call(function, *values, **keywords)
+    by_keyword, takes_headers = _service_signature(_hashable(function))
+    keywords: dict[str, Any] = {"headers": headers} if takes_headers else {}
+    if by_keyword:
+        return await call(function, model=model, messages=messages, body=body, **keywords)
+    return await call(function, model, messages, body, **keywords)
 
 
 def check_service(function: Callable[..., Any]) -> None:
@@ -145,13 +130,14 @@ def _is_lazy(function: Callable[..., Any]) -> bool:
 
 
 @lru_cache(maxsize=256)
-def _service_signature(function: Callable[..., Any]) -> _Signature:
+def _service_signature(function: Callable[..., Any]) -> tuple[bool, bool]:
+    """Return whether the function takes its arguments by keyword, and whether it takes headers."""
     signature = _signature_of(function)
     headers = {"headers": None} if "headers" in signature.parameters else {}
     if _binds(signature, **dict.fromkeys(ARGUMENTS), **headers):
-        return _Signature(by_keyword=True, takes_headers=bool(headers))
+        return True, bool(headers)
     if _binds(signature, *ARGUMENTS, **headers):
-        return _Signature(by_keyword=False, takes_headers=bool(headers))
+        return False, bool(headers)
     name = getattr(function, "__qualname__", repr(function))
     raise TypeError(f"{name}{signature} cannot be called as a model: it must take (model, messages, body).")
 
