@@ -6,15 +6,11 @@ import gc
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import Any
 
-from litestar import Litestar, Response, Router
+from litestar import Litestar
 from litestar.datastructures import State
 from litestar.di import Provide
-from litestar.openapi import OpenAPIConfig
-from litestar.openapi.plugins import JsonRenderPlugin, YamlRenderPlugin
 from litestar.plugins import PluginProtocol
-from litestar.status_codes import HTTP_404_NOT_FOUND
 from litestar.types import ControllerRouterHandler, Middleware
 
 from app import extensions
@@ -24,14 +20,14 @@ from app.engine.engine import Engine, EngineOptions
 from app.engine.observers import Observer
 from app.engine.run import start_task
 from app.engine.threads import Workers
-from app.errors import InvalidRequestError
+from app.keys import KeyRing
 from app.limits.plugin import LimitsPlugin  # pack: limits
 from app.pipeline_service import PipelineService
 from app.registry import Pipelines
 from app.responses.plugin import ResponsesPlugin  # pack: responses
 from app.settings import Settings
 from app.telemetry.plugin import TelemetryPlugin  # pack: telemetry
-from app.web.authentication import PUBLIC, KeysPlugin
+from app.web.authentication import Authentication
 from app.web.dependencies import default_dependencies, resolve_in_turn
 from app.web.errors import respond_with_error
 from app.web.head import HeadPlugin
@@ -42,7 +38,7 @@ from app.web.root_path import with_root_path
 from app.web.run import RunCommand
 from controllers.health import HealthController
 from controllers.openai import OpenAIController
-from controllers.openapi import AliasPlugin, AnswerPlugin, Document
+from controllers.openapi import AliasPlugin, AnswerPlugin, openapi_config
 from controllers.playground import PlaygroundPlugin  # pack: playground
 
 __all__ = ["create_app"]
@@ -93,9 +89,10 @@ def create_app(
         dependencies={**default_dependencies(service, settings), **(dependencies or {})},
         state=State({"engine": engine, "settings": settings}),
         exception_handlers={Exception: respond_with_error},
+        middleware=[Authentication(KeyRing(settings.api_keys, settings.api_keys_file))] if settings.keys else [],
         request_max_body_size=settings.max_body_size,
         cors_config=cors_config(settings),
-        openapi_config=_openapi_config(settings),
+        openapi_config=openapi_config(settings),
         logging_config=None,
         lifespan=[_event_loop, *lifespan, lambda _: _models(engine, service)],
         plugins=[
@@ -103,7 +100,6 @@ def create_app(
             HeadPlugin(),
             AliasPlugin(),
             AnswerPlugin(),
-            KeysPlugin(settings),
             LimitsPlugin(settings),  # pack: limits
             ResponsesPlugin(settings),  # pack: responses
             EmbeddingsPlugin(service),  # pack: embeddings
@@ -132,29 +128,6 @@ def _engine(settings: Settings, observers: Sequence[Observer]) -> Engine:
         created=int(Path(pipelines_module.__file__).stat().st_mtime),
     )
     return Engine(options, observers)
-
-
-def _openapi_config(settings: Settings) -> OpenAPIConfig:
-    """Return the configuration of the OpenAPI document, which needs an API key unless the settings make it public."""
-    router = Router(
-        "/schema",
-        route_handlers=[],
-        after_request=_raise_if_missing,
-        include_in_schema=False,
-        opt={PUBLIC: settings.public_docs},
-        response_headers={"x-content-type-options": "nosniff"},
-    )
-    formats = [Document(JsonRenderPlugin()), Document(YamlRenderPlugin())]
-    return OpenAPIConfig(title="OpenAI-compatible API", version="1", openapi_router=router, render_plugins=formats)
-
-
-def _raise_if_missing(response: Response[Any]) -> Response[Any]:
-    """Raise an error in place of the HTML page that Litestar has for unknown paths below that of the document."""
-    if response.status_code == HTTP_404_NOT_FOUND:
-        raise InvalidRequestError(
-            "There is nothing here but the API document, as openapi.json and openapi.yaml.", status=404
-        )
-    return response
 
 
 @asynccontextmanager

@@ -1,21 +1,26 @@
-"""What the OpenAPI document says beyond the types of the handlers."""
+"""The OpenAPI document: where it is, and what it says beyond the types of the handlers."""
 
 from dataclasses import dataclass
 from typing import Any
 
 import msgspec
-from litestar import Request
+from litestar import Request, Response, Router
 from litestar._openapi.schema_generation.plugins.struct import StructSchemaPlugin  # there is no public way
+from litestar.openapi import OpenAPIConfig
 from litestar.openapi.datastructures import ResponseSpec
-from litestar.openapi.plugins import OpenAPIRenderPlugin
-from litestar.openapi.spec import Example, OpenAPIMediaType, Operation, RequestBody, Schema
+from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin, YamlRenderPlugin
+from litestar.openapi.spec import Components, Example, OpenAPIMediaType, Operation, RequestBody, Schema, SecurityScheme
 from litestar.openapi.spec.enums import OpenAPIType
 from litestar.plugins import ReceiveRoutePlugin
 from litestar.routes import BaseRoute, HTTPRoute
+from litestar.status_codes import HTTP_404_NOT_FOUND
 from litestar.typing import FieldDefinition
 from msgspec import NODEFAULT
 from msgspec.inspect import Field
 
+from app.errors import InvalidRequestError
+from app.settings import Settings
+from app.web.authentication import PUBLIC
 from app.web.head import hidden
 from schemas.chat import ChatCompletionRequest, Json
 from schemas.errors import ErrorResponse
@@ -86,6 +91,33 @@ class AliasPlugin(ReceiveRoutePlugin):
                 route.path.endswith(path[3:]) and path not in route.path for path in handler.paths if path[:4] == "/v1/"
             ):
                 route.route_handler_map[method] = (hidden(handler), parameters)
+
+
+def openapi_config(settings: Settings) -> OpenAPIConfig:
+    """Return the configuration of the OpenAPI document, which needs an API key unless the settings make it public."""
+    router = Router(
+        "/schema",
+        route_handlers=[],
+        after_request=_raise_if_missing,
+        include_in_schema=False,
+        opt={PUBLIC: settings.public_docs},
+        response_headers={"x-content-type-options": "nosniff"},
+    )
+    formats = [Document(JsonRenderPlugin()), Document(YamlRenderPlugin())]
+    config = OpenAPIConfig(title="OpenAI-compatible API", version="1", openapi_router=router, render_plugins=formats)
+    if settings.keys:
+        config.components = Components(security_schemes={"key": SecurityScheme(type="http", scheme="bearer")})
+        config.security = [{"key": []}]
+    return config
+
+
+def _raise_if_missing(response: Response[Any]) -> Response[Any]:
+    """Raise an error in place of the HTML page that Litestar has for unknown paths below that of the document."""
+    if response.status_code == HTTP_404_NOT_FOUND:
+        raise InvalidRequestError(
+            "There is nothing here but the API document, as openapi.json and openapi.yaml.", status=404
+        )
+    return response
 
 
 class Document(OpenAPIRenderPlugin):

@@ -1,35 +1,13 @@
 """API-key authentication."""
 
-from litestar.config.app import AppConfig
 from litestar.enums import ScopeType
 from litestar.middleware import ASGIMiddleware
-from litestar.openapi.spec import Components, SecurityScheme
-from litestar.plugins import InitPlugin
 from litestar.types import ASGIApp, Receive, Scope, Send
 
 from app.errors import AuthenticationError
 from app.keys import KeyRing
-from app.settings import Settings
 
 PUBLIC = "exclude_from_auth"  # option of a route handler, controller or router that needs no API key
-
-
-class KeysPlugin(InitPlugin):
-    """Litestar plugin that adds the authentication if the settings have API keys."""
-
-    def __init__(self, settings: Settings) -> None:
-        self._settings = settings
-
-    def on_app_init(self, app_config: AppConfig) -> AppConfig:
-        """Add the middleware, and describe it in the OpenAPI document."""
-        if self._settings.keys:
-            keys = KeyRing(self._settings.api_keys, self._settings.api_keys_file)
-            app_config.middleware.append(Authentication(keys))
-            if app_config.openapi_config is not None:
-                scheme = SecurityScheme(type="http", scheme="bearer")
-                app_config.openapi_config.components = Components(security_schemes={"key": scheme})
-                app_config.openapi_config.security = [{"key": []}]
-        return app_config
 
 
 class Authentication(ASGIMiddleware):
