@@ -30,15 +30,15 @@ from app.telemetry.plugin import TelemetryPlugin  # pack: telemetry
 from app.web.authentication import Authentication
 from app.web.dependencies import default_dependencies, resolve_in_turn
 from app.web.errors import respond_with_error
-from app.web.head import HeadPlugin
 from app.web.logs import configure_logging, with_access_log
 from app.web.origins import cors_config, with_origin_check
 from app.web.precedence import Lifespan, PrecedencePlugin
 from app.web.root_path import with_root_path
+from app.web.routes import RoutesPlugin
 from app.web.run import RunCommand
 from controllers.health import HealthController
 from controllers.openai import OpenAIController
-from controllers.openapi import AliasPlugin, AnswerPlugin, openapi_config
+from controllers.openapi import AnswerPlugin, openapi_config
 from controllers.playground import PlaygroundPlugin  # pack: playground
 
 __all__ = ["create_app"]
@@ -97,8 +97,7 @@ def create_app(
         lifespan=[_event_loop, *lifespan, lambda _: _models(engine, service)],
         plugins=[
             RunCommand(),
-            HeadPlugin(),
-            AliasPlugin(),
+            RoutesPlugin(),
             AnswerPlugin(),
             LimitsPlugin(settings),  # pack: limits
             ResponsesPlugin(settings),  # pack: responses

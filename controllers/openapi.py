@@ -11,8 +11,6 @@ from litestar.openapi.datastructures import ResponseSpec
 from litestar.openapi.plugins import JsonRenderPlugin, OpenAPIRenderPlugin, YamlRenderPlugin
 from litestar.openapi.spec import Components, Example, OpenAPIMediaType, Operation, RequestBody, Schema, SecurityScheme
 from litestar.openapi.spec.enums import OpenAPIType
-from litestar.plugins import ReceiveRoutePlugin
-from litestar.routes import BaseRoute, HTTPRoute
 from litestar.status_codes import HTTP_404_NOT_FOUND
 from litestar.typing import FieldDefinition
 from msgspec import NODEFAULT
@@ -21,7 +19,6 @@ from msgspec.inspect import Field
 from app.errors import InvalidRequestError
 from app.settings import Settings
 from app.web.authentication import PUBLIC
-from app.web.head import hidden
 from schemas.chat import ChatCompletionRequest, Json
 from schemas.errors import ErrorResponse
 
@@ -77,20 +74,6 @@ class AnswerPlugin(StructSchemaPlugin):
     @staticmethod
     def _is_field_required(field: Field) -> bool:
         return field.required or (field.default, field.default_factory) != (NODEFAULT, NODEFAULT)  # as `UNSET` has
-
-
-class AliasPlugin(ReceiveRoutePlugin):
-    """Litestar plugin that leaves a path out of the document which is served under `/v1` too."""
-
-    def receive_route(self, route: BaseRoute) -> None:
-        """Hide the handlers at such a path, before the document's plugin asks for them."""
-        if not isinstance(route, HTTPRoute):
-            return
-        for method, (handler, parameters) in route.route_handler_map.items():
-            if any(
-                route.path.endswith(path[3:]) and path not in route.path for path in handler.paths if path[:4] == "/v1/"
-            ):
-                route.route_handler_map[method] = (hidden(handler), parameters)
 
 
 def openapi_config(settings: Settings) -> OpenAPIConfig:
