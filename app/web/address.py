@@ -17,17 +17,21 @@ def check_address(host: str, port: int, fd: int | None, uds: str | None) -> None
 
     uvicorn would notice only when the application has started, and print the bare error or a traceback.
     """
+    where, other = f"{host}, port {port}", "another port with --port"
     try:
         if uds is not None:
+            where, other = uds, "another file with --uds"
             _listen_on_file(uds)
         elif fd is not None:
+            where, other = f"file descriptor {fd}", "that of a socket with --fd"
             _inherited(fd).close()
         else:
             _listen(host, port)
     except OSError as error:
-        where = uds or (f"{host}, port {port}" if fd is None else f"file descriptor {fd}")
+        if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
+            other = "an address of this machine with --host, e.g. 127.0.0.1, or 0.0.0.0 for all"
         do = "Stop the program that does, or choose" if error.errno == errno.EADDRINUSE else "Choose"
-        reason, other = str(error.strerror or error).partition(" (")[0], _other(error, fd, uds)
+        reason = str(error.strerror or error).partition(" (")[0]
         raise ClickException(f"The server cannot listen on {where}: {reason}. {do} {other}.") from None
 
 
@@ -68,13 +72,3 @@ def _listen_on_file(path: str) -> None:
 
 def _inherited(fd: int) -> socket.socket:
     return socket.socket(fileno=os.dup(fd))
-
-
-def _other(error: OSError, fd: int | None, uds: str | None) -> str:
-    if uds is not None:
-        return "another file with --uds"
-    if fd is not None:
-        return "that of a socket with --fd"
-    if isinstance(error, socket.gaierror) or error.errno == errno.EADDRNOTAVAIL:
-        return "an address of this machine with --host, e.g. 127.0.0.1, or 0.0.0.0 for all"
-    return "another port with --port"
