@@ -64,7 +64,12 @@ def validate(body: Json, kind: type[R]) -> R:
     try:
         return kind.from_body(body)
     except (msgspec.ValidationError, RecursionError) as error:
-        raise _invalid_field(str(error), kind) from None
+        message = str(error)
+    path = found["path"] if (found := _PATH.search(message)) else ""
+    fact = _PATH.sub("", message)
+    if (refused := _NOT_A_CHOICE.match(fact)) and (choices := [*_choices(type_info(kind), path)]):
+        fact = f"Expected `{' | '.join(choices)}`, got {refused['value']}"
+    raise invalid_field(path, fact)
 
 
 def _check_amount(raw: bytes) -> None:
@@ -83,14 +88,6 @@ def _finite(digits: str) -> float:
 
 
 _decoder = msgspec.json.Decoder(float_hook=_finite)  # msgspec itself takes 10 µs for a number like 1e308
-
-
-def _invalid_field(message: str, kind: type[Request]) -> InvalidRequestError:
-    path = found["path"] if (found := _PATH.search(message)) else ""
-    fact = _PATH.sub("", message)
-    if (refused := _NOT_A_CHOICE.match(fact)) and (choices := [*_choices(type_info(kind), path)]):
-        fact = f"Expected `{' | '.join(choices)}`, got {refused['value']}"
-    return invalid_field(path, fact)
 
 
 def invalid_field(path: str, fact: str) -> InvalidRequestError:
