@@ -121,11 +121,11 @@ def test_an_update_brings_improvements_and_keeps_what_the_owner_changed(
         "def mine(model: str, messages: Messages, body: Body) -> str:\n"
         '    return f"Mine: {messages[0]}"\n'
     )
+    model, hooks = re.findall(r"```python\n(.*?)```", (project / "README.md").read_text(encoding="utf-8"), re.DOTALL)
     with (project / "app" / "pipelines.py").open("a", encoding="utf-8") as file:
-        file.write(mine)
-    (code,) = re.findall(r"```python\n(.*?)```", (project / "README.md").read_text(encoding="utf-8"), re.DOTALL)
+        file.write(f"\n\n{model}{mine}")
     with (project / "app" / "extensions.py").open("a", encoding="utf-8") as file:
-        file.write(code)
+        file.write(hooks)
     replace(project / "README.md", "Ask it with `curl`", "Ask it, please, with `curl`")
     commit(project, "mine")
 
@@ -152,4 +152,5 @@ def test_an_update_brings_improvements_and_keeps_what_the_owner_changed(
     assert source(project) == f"git+{ADDRESS}"
     assert "Ask it, please" in (project / "README.md").read_text(encoding="utf-8")
     assert "In any container" in (project / "README.md").read_text(encoding="utf-8")
+    assert "STILL HERE." in ask(project, "shout")
     assert "Mine: {'role': 'system', 'content': 'Be polite.'}" in ask(project, "mine")
