@@ -148,12 +148,14 @@ class CompletionTimeoutError(CompletionError):
         super().__init__(f"The completion took longer than {seconds:g} s.", status=504, code=CODES[504])
 
 
-def to_completion_error(error: BaseException) -> CompletionError:
+def to_completion_error(
+    error: BaseException, *, model: str | None = None, fact: str = "A request failed"
+) -> CompletionError:
     """Return the error that a client may read for any exception.
 
     A web framework's `HTTPException`, such as Litestar's or Starlette's, keeps its status and detail. Any other
-    exception, as well as Litestar's error about a wrong configuration, is logged with its traceback and becomes a 500
-    that reveals nothing.
+    exception, as well as Litestar's error about a wrong configuration, is logged with its traceback, by the fact and
+    the model that was asked, and becomes a 500 that reveals nothing.
     """
     if isinstance(error, CompletionError):
         return error
@@ -163,7 +165,7 @@ def to_completion_error(error: BaseException) -> CompletionError:
         sent = CompletionError(detail, status=status, headers=getattr(error, "headers", None))
         sent.code = CODES.get(sent.status)
         return sent
-    logger.error("A request failed", exc_info=error)
+    logger.error(fact, exc_info=error, extra={"fields": {"model": model} if model else {}})
     return CompletionError("The server had an error while processing the request.")
 
 

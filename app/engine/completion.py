@@ -20,6 +20,7 @@ from schemas.chat import ChatCompletionRequest
 
 CLOSING_TIME = 0.5  # seconds to wait for a stopped service to clean up
 WATCH_AFTER = 0.05  # seconds; most completions end sooner, and need no task that watches their client
+UNSENDABLE = "What the model answered cannot be sent"
 CLIENT_LEFT = ClientDisconnectedError()
 
 
@@ -99,11 +100,11 @@ class Completion:
         try:
             items = await self._buffer.take()
             if self._buffer.error is not None:
-                raise to_completion_error(self._buffer.error)
+                raise to_completion_error(self._buffer.error, model=self.record.model)
             whole = await self._renderer.whole(items)
-        except Exception as error:
-            self._ending = error
-            raise
+        except Exception as raised:
+            error = self._ending = to_completion_error(raised, model=self.record.model, fact=UNSENDABLE)
+            raise error from None
         self._ending = None
         return whole
 
@@ -118,7 +119,7 @@ class Completion:
             try:
                 await self._render(items, frames)
             except Exception as raised:
-                error = self._ending = to_completion_error(raised)
+                error = self._ending = to_completion_error(raised, model=self.record.model, fact=UNSENDABLE)
                 self._has_ended = True
                 if not self._has_begun and not frames:
                     raise error from None
@@ -234,7 +235,7 @@ class Completion:
         try:
             self._renderer.write(items, frames)
             if ends and self._buffer.error is not None:
-                raise to_completion_error(self._buffer.error)
+                raise to_completion_error(self._buffer.error, model=self.record.model)
             if ends:
                 await self._renderer.finish(frames)
         finally:

@@ -190,6 +190,8 @@ def test_an_unexpected_exception_is_a_500_whose_traceback_only_the_log_has(
     assert (response.status_code, error_of(response)) == (500, UNEXPECTED)
     assert "hunter2" not in str(response.headers)
     (record,) = [record for record in caplog.records if record.levelname == "ERROR"]
+    fact = "What the model answered cannot be sent" if "unreadable" in crash else "A request failed"
+    assert (record.getMessage(), vars(record)["fields"]) == (fact, {"model": "test"})
     assert record.exc_info is not None
     assert SECRET in str(record.exc_info[1])
 
