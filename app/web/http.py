@@ -223,6 +223,12 @@ class WebSocket(WebSocketsSansIOProtocol):
         state.engine.drain(state.settings.shutdown_grace)
         self.loop.call_later(state.settings.shutdown_grace + CLOSING_TIME, super().shutdown)
 
+    async def send(self, message: ASGISendEvent) -> None:
+        """Send a message; one that refuses the handshake completes it, or uvicorn would log an error."""
+        await super().send(message)
+        if self.initial_response is not None and self.close_sent:
+            self.handshake_complete = True
+
     def handle_ping(self) -> None:
         """Answer a ping, unless its client takes nothing of what waits for it."""
         if self.writable.is_set():

@@ -156,6 +156,7 @@ def test_a_connection_needs_a_key_and_its_messages_are_limited_as_requests_are(t
             limited = asked(socket)
     assert (limited["status"], limited["error"]["code"]) == (429, "rate_limit_exceeded")
     assert int(limited["error"]["headers"]["retry-after"]) > 0
+    assert not [line for line in server.lines if line["level"] == "ERROR"]
 
 
 def test_a_page_of_another_site_makes_no_response(server: Server) -> None:
