@@ -25,7 +25,9 @@ const NAMES = {
 const GRAMMARS = new Map(Object.entries(NAMES).flatMap(([file, names]) => names.split(" ").map((name) => [name, file])));
 const WITHIN = { xml: ["css", "typescript"] }; // grammars of what code in a language may embed
 const PIECE = 4000; // characters: code that grows is coloured in pieces, once each, as if each were whole
-const MOST = 200_000; // characters: longer code stays plain
+// Longer code, and code with longer words, stays plain: the time that some grammars take grows with the square of a word.
+const LONGEST = 100_000; // characters
+const LONG_WORD = /[\w$.-]{200}/;
 
 const loading = new Map();
 const coloredPieces = new Map(); // fragments
@@ -34,7 +36,7 @@ const coloredPieces = new Map(); // fragments
 export function colored(text, name, grows) {
   const grammar = GRAMMARS.get(name.toLowerCase());
   const code = element("code", {}, text);
-  if (!grammar || text.length > MOST) return code;
+  if (!grammar || text.length > LONGEST || LONG_WORD.test(text)) return code;
   code.className = grammar;
   if (highlighter.getLanguage(grammar)) color(code, grows);
   else load(grammar);

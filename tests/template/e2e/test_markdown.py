@@ -235,11 +235,15 @@ def test_code_and_tables_stay_as_the_user_left_them_while_they_grow(visit: Open,
 
 def test_what_would_block_the_page_stays_plain(visit: Open, server: Server) -> None:
     words, rows, whole = "_a_" * 20_000, "x\n:-:|:-:\n" * 501, "**a** <\n" * 70_000
+    code = f"True or {'a' * 200}"
 
-    shown = visit(server).evaluate(RENDER, [[f"{words}\n*b*\n\n**c**", rows, whole], [1_000_000]])
+    *shown, [shown_code] = visit(server).evaluate(
+        RENDER, [[f"{words}\n*b*\n\n**c**", rows, whole, f"```python\n{code}\n```"], [1_000_000]]
+    )
 
     plain = [f"<p>{text.strip().replace('<', '&lt;')}</p>".replace("\n", "<br>") for text in (rows, whole)]
     assert shown == [[f"<p>{words}<br>*b*</p><p><strong>c</strong></p>"], *([html] for html in plain)]
+    assert OMITTED.sub("", shown_code) == f"<pre><code>{code}</code></pre>"
 
 
 def test_no_text_blocks_the_page(visit: Open, server: Server) -> None:
