@@ -1,7 +1,7 @@
 // The page at /: a chat with the server's models.
 import { clearAttachments, contentWith, whenRead } from "./attachments.js";
-import "./code.js";
 import { ask, canSend, clear, restore, stop } from "./conversation.js";
+import "./dialog.js";
 import { byId, isSubmitKey } from "./dom.js";
 import { loadModels, models } from "./models.js";
 import { key, showSettings, toggleSettings } from "./settings.js";
