@@ -53,7 +53,7 @@ def test_every_file_is_served_as_what_it_is_and_the_playground_is_small(client: 
         assert (response.status_code, response.content) == (200, file.read_bytes())
         assert response.headers["content-type"].split(";")[0] == TYPES[file.suffix]
     grammars = [file for file in LIBRARIES if file.parent.name == "highlight" and file.name != "core.min.js"]
-    assert _size(OURS) <= 115_000
+    assert _size(OURS) <= 116_000
     assert _size(set(LIBRARIES) - set(grammars)) <= 105_000
     assert _size(grammars) <= 60_000  # of which a page loads those of the languages that it shows
 
