@@ -49,10 +49,13 @@ class BackgroundResponse:
         self._responses = responses
         self._keep = keep
         self._progress = responses.progress(response.id)
+        self._is_settled = False
 
     async def end(self, response: Response) -> bool:
-        """Take the response when it has ended; it is kept when its last event has been written."""
+        """Keep the response when it has ended, so that it is there when its last event is read."""
         self._ended = response
+        with suppress(CompletionError):
+            await self._settle()
         return True
 
     async def cancelled(self) -> None:
@@ -80,7 +83,7 @@ class BackgroundResponse:
         self.completion.begin()
 
     async def run(self) -> None:
-        """Write the events of the response, and then the response."""
+        """Write the events of the response."""
         number = 0
         try:
             while (frames := await self.completion.next_frames()) is not None:
@@ -95,17 +98,19 @@ class BackgroundResponse:
             logger.info("A response in the background has ended", extra={"fields": fields_of(self.completion.record)})
             await self._finish()
 
-    async def _finish(self) -> None:
-        """Keep the response, even if others took its room, or delete its events if it has been deleted.
+    async def _settle(self) -> bool:
+        """Keep the response, even if others took its room, unless it has been deleted; return whether that is done."""
+        is_deleted = await self._progress.is_cancelled() and not await self._responses.exists(self._ended.id)
+        self._is_settled = is_deleted or await self._keep(self._ended)
+        return self._is_settled
 
-        Try again if the store is out of reach.
-        """
+    async def _finish(self) -> None:
+        """Let nobody wait for more events, or delete them with their response; try again if the store fails."""
         for _ in range(ATTEMPTS):
             with suppress(CompletionError):
-                if await self._progress.is_cancelled() and not await self._responses.exists(self._ended.id):
-                    await self._progress.clear()
-                    return
-                if await self._keep(self._ended):
+                if self._is_settled or await self._settle():
+                    exists = await self._responses.exists(self._ended.id)
+                    await (self._progress.end() if exists else self._progress.clear())
                     return
             await asyncio.sleep(1)
         logger.error("The response '%s' could not be kept", self._ended.id)
@@ -162,7 +167,7 @@ async def follow(responses: KeptResponses, response_id: str, after: int, keep_al
             elif has_ended:  # and the rest of its events is not kept
                 yield b"".join(replay((await responses.get(response_id)).response, after)[-2:])
                 return
-            elif not (has_ended := not (await responses.get(response_id)).state.runs):
+            elif not (has_ended := not await progress.runs()):
                 await asyncio.sleep(TICK)
                 idle += TICK
                 if keep_alive and idle >= keep_alive:

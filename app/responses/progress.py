@@ -31,8 +31,12 @@ class Progress:
         """Report that the response runs."""
         await self._entries.set(f"{self._id}:runs", b"", expire=LOST)
 
+    async def end(self) -> None:
+        """Report that no more events will be written."""
+        await self._entries.delete(f"{self._id}:runs")
+
     async def runs(self) -> bool:
-        """Return whether the process that runs the response has reported of late."""
+        """Return whether more events may come: the process that runs the response has reported of late."""
         return await self._entries.exists(f"{self._id}:runs")
 
     async def cancel(self) -> None:

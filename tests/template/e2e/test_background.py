@@ -17,6 +17,7 @@ from openai.types.responses import Response
 
 from app.errors import CompletionError
 from app.registry import Pipelines
+from app.responses.progress import Progress
 from app.services import Hooks
 from app.settings import Secret
 from schemas.chat import Json
@@ -83,6 +84,38 @@ def test_the_events_of_a_response_are_followed_and_resumed(start: Start) -> None
     assert rest[-1].type == "response.completed"
     later = list(second.responses.retrieve(response.response.id, stream=True))
     assert [event.to_dict() for event in later] == [event.to_dict() for event in (*seen, *rest)]
+
+
+def test_a_conversation_goes_on_as_soon_as_the_last_event_has_come(start: Start) -> None:
+    first, second = start(yielding("Hello"))
+    with first.responses.create(**BACKGROUND, stream=True) as stream:
+        last: Any = next(event for event in stream if event.type == "response.completed")
+        assert second.responses.retrieve(last.response.id) == last.response
+        goes_on = second.responses.create(model="test", input="And?", previous_response_id=last.response.id)
+    assert goes_on.output_text == "Hello"
+
+
+def test_who_follows_gets_all_events_even_if_the_last_are_written_after_the_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    read, write, looks = Progress.read, Progress.write, list[int]()
+
+    async def look(progress: Progress, number: int) -> bytes | None:
+        looks.append(number)
+        return await read(progress, number)
+
+    async def write_later(progress: Progress, number: int, frames: bytes) -> None:
+        enough = len(looks) + 3
+        while len(looks) < enough:  # noqa: ASYNC110 - the follower looks for these
+            await asyncio.sleep(0.01)
+        await write(progress, number, frames)
+
+    monkeypatch.setattr(Progress, "read", look)
+    monkeypatch.setattr(Progress, "write", write_later)
+    with live(yielding("Hello")) as client:
+        events = list(client.responses.create(**BACKGROUND, stream=True))
+    assert [event.sequence_number for event in events] == list(range(len(events)))
+    assert len(events) > 5
 
 
 def test_a_response_is_cancelled(start: Start) -> None:

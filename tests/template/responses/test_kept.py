@@ -341,7 +341,7 @@ def test_a_redis_that_does_not_answer_is_neither_waited_for_nor_logged_by_each_r
     clock.now += app.responses.pausing.PAUSE
     assert (statuses(), waits) == ([200, 503], ["SET", "SET"])
     clock.now, is_silent = clock.now + app.responses.pausing.PAUSE, False
-    assert (statuses(), waits[2:]) == ([200, 404], ["SET", "SET", "EXISTS", "GET"])
+    assert (statuses(), waits[2:]) == ([200, 404], ["SET", "SET", "EXISTS", "EXISTS", "GET"])
     said = [record.getMessage() for record in caplog.records if record.name == "app.responses"]
     assert [text.partition(",")[0] for text in said if "Redis" in text] == [
         "Redis does not answer",
