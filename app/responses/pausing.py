@@ -6,14 +6,30 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 from redis.asyncio import Redis
+from redis.asyncio.retry import Retry
+from redis.backoff import NoBackoff
 from redis.exceptions import ConnectionError as RedisConnectionError
 from redis.exceptions import TimeoutError as RedisTimeoutError
 
 from app.responses.entries import unreachable
 
+TIMEOUT = 5.0  # seconds that Redis may take to answer
 PAUSE = 5.0  # seconds
 
 logger = logging.getLogger("app.responses")
+
+
+def connect(url: str) -> Redis:
+    """Return a client; it connects anew where a connection has died since its last use.
+
+    Raises:
+        ValueError: The address is none of a Redis.
+    """
+    died = (RedisConnectionError,)  # a retry after a timeout would double the wait
+    retry = Retry(NoBackoff(), 1, died)
+    return PausingRedis.from_url(
+        url, retry=retry, retry_on_error=[*died], socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT
+    )
 
 
 class PausingRedis(Redis):

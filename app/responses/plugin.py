@@ -13,7 +13,6 @@ from app.settings import Settings, SettingsError
 from controllers.responses import ResponsesController
 
 NAMESPACE = "openai-api:response"
-TIMEOUT = 5.0  # seconds that Redis may take to answer
 
 
 class ResponsesPlugin(InitPlugin):
@@ -48,9 +47,9 @@ def response_store(settings: Settings, app_config: AppConfig) -> Store:
     try:
         from litestar.stores.redis import RedisStore
 
-        from app.responses.pausing import PausingRedis
+        from app.responses.pausing import connect
 
-        redis = PausingRedis.from_url(settings.redis_url, socket_timeout=TIMEOUT, socket_connect_timeout=TIMEOUT)
+        redis = connect(settings.redis_url)
     except ImportError:
         raise SettingsError("REDIS_URL needs the extra `redis`: uv run --extra redis litestar run.") from None
     except ValueError:  # its message may contain a part of the password

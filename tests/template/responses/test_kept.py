@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import closing, suppress
 from datetime import timedelta
 from types import SimpleNamespace
 from typing import Any
@@ -313,6 +313,20 @@ def test_a_wrong_address_of_redis_is_told_without_its_password() -> None:
     with pytest.raises(SettingsError, match="is no address of a Redis") as caught:
         create_app(settings=Settings(redis_url=Secret("http://:hunter2@localhost")))
     assert "hunter2" not in str(caught.value)
+
+
+@needs_redis
+def test_a_connection_to_redis_that_has_died_is_renewed(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
+    with RedisServer() as redis, closing(redis.client()) as other:
+        client = serve(Scripted(repeat), redis_url=Secret(redis.url))
+        made = respond(client)
+        for _ in range(2):
+            other.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            made = respond(client, previous_response_id=made["id"])
+            assert made["store"]
+            other.execute_command("CLIENT", "KILL", "TYPE", "normal", "SKIPME", "yes")
+            assert client.get(f"{KEPT}/{made['id']}").json() == made
+    assert "Redis" not in caplog.text
 
 
 def test_a_redis_that_does_not_answer_is_neither_waited_for_nor_logged_by_each_request(
