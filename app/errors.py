@@ -169,6 +169,12 @@ def to_completion_error(
     return CompletionError("The server had an error while processing the request.")
 
 
+def log_late(error: BaseException | None) -> None:
+    """Log an error that nobody else sees, as what raised it had been stopped before, e.g. when its client left."""
+    if isinstance(error, Exception) and not isinstance(error, CompletionError):
+        logger.warning("A model's code failed when it had been stopped", exc_info=error)
+
+
 def _type_of(status: int) -> str:
     if status == 429:
         return "rate_limit_error"

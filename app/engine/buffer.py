@@ -3,6 +3,8 @@
 import asyncio
 import threading
 
+from app.errors import log_late
+
 LIMIT = 128  # items of a stream that may wait for its client
 
 
@@ -105,6 +107,7 @@ class Buffer:
     def close(self, error: BaseException | None = None) -> None:
         """Close the buffer, by an error unless the producer has come to its end; only the first call has an effect."""
         if self.closed:
+            log_late(error)
             return
         with self._lock:
             self.closed, self.error, self._limit = True, error, 0

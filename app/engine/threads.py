@@ -13,6 +13,8 @@ from functools import partial
 from queue import Empty, SimpleQueue
 from typing import Any, ParamSpec, TypeAlias, TypeVar
 
+from app.errors import log_late
+
 IDLE_SECONDS = 2.0  # a thread that waits longer for a job ends
 
 Job: TypeAlias = Callable[[], object]  # must not raise
@@ -43,7 +45,8 @@ class Workers(ThreadPoolExecutor):
         """
         loop = asyncio.get_running_loop()
         outcome: asyncio.Future[T] = loop.create_future()
-        work = partial(copy_context().run, function, *args, **kwargs)
+        context = copy_context()
+        work = partial(context.run, function, *args, **kwargs)
 
         def job() -> None:
             result, error = None, None
@@ -53,7 +56,7 @@ class Workers(ThreadPoolExecutor):
             except BaseException as raised:
                 error = raised
             with suppress(RuntimeError):  # the loop is closed, so nothing waits for the result
-                loop.call_soon_threadsafe(_settle, outcome, result, error)
+                loop.call_soon_threadsafe(_settle, outcome, result, error, context=context)
             del error  # a cycle with its traceback
 
         self._add(job)
@@ -110,6 +113,7 @@ class Workers(ThreadPoolExecutor):
 def _settle(outcome: "asyncio.Future[Any]", result: object, error: BaseException | None) -> None:
     if outcome.done():  # the call was cancelled
         _close(result)
+        log_late(error)
     elif error is None:
         outcome.set_result(result)
     else:

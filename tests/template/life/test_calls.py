@@ -5,6 +5,7 @@ import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
 from contextlib import asynccontextmanager
+from functools import partial
 from inspect import iscoroutinefunction
 from types import SimpleNamespace
 from typing import Any, TypeAlias
@@ -21,6 +22,7 @@ from app.settings import Settings
 from tests.conftest import ASKS, PATIENCE, error_of, given, live
 from tests.template.asgi import AsgiClient, until
 from tests.template.conftest import UNEXPECTED
+from tests.test_logs import Captured, lines_of
 
 pytestmark = pytest.mark.anyio
 
@@ -34,6 +36,7 @@ SYNC = ("pre_hook", "list_models", "post_hook", "function", "iterator")  # what 
 PLACES = (*SYNC, "chunk_mapper")
 FATAL = [SystemExit, KeyboardInterrupt, StopIteration, StopAsyncIteration, asyncio.CancelledError, TimeoutError]
 FATAL += [GeneratorExit]
+LATE = "A model's code failed when it had been stopped"
 
 each_mode = pytest.mark.parametrize("stream", [False, True])
 
@@ -208,6 +211,43 @@ async def test_an_exception_that_ends_other_programs_ends_one_completion(
     assert (failed.status_code, error_of(failed)) == (500, UNEXPECTED)
     assert failed.headers["x-request-id"].startswith("req_")
     assert (answered.status_code, "Hello!" in answered.text) == (200, True)
+
+
+@each_mode
+@pytest.mark.parametrize("mapper", [None, then(partial(asyncio.sleep, 0), "Hello!")], ids=["no mapper", "mapper"])
+@pytest.mark.parametrize("is_async", [False, True], ids=["sync", "async"])
+async def test_a_clean_up_that_fails_after_its_client_has_left_is_logged(
+    caplog: pytest.LogCaptureFixture, capsys: Captured, is_async: bool, mapper: Any, stream: bool
+) -> None:
+    entered = threading.Event()
+
+    def generator(*_: object) -> Iterator[str]:
+        try:
+            while True:
+                entered.set()
+                yield "Hello!"
+        finally:
+            raise OSError("no room")
+
+    async def async_generator(*_: object) -> AsyncIterator[str]:
+        try:
+            yield "Hello!"
+            entered.set()
+            await asyncio.Event().wait()
+        finally:
+            raise OSError("no room")
+
+    service = SimpleNamespace(list_models=lambda: ["test"], complete=async_generator if is_async else generator)
+    provided = {"completion_service": given(service), "hooks": given(Hooks(chunk_mapper=mapper))}
+    app = create_app(settings=Settings(log_format="json"), dependencies=provided, pipelines=Pipelines())
+    async with app.lifespan():
+        async with AsgiClient(app, stream=stream, headers={"x-request-id": "mine"}):
+            await until(entered.is_set)
+        await until(lambda: "no room" in caplog.text)
+
+    (line,) = lines_of(capsys, "app.errors")
+    assert (line["level"], line["request_id"]) == ("WARNING", "mine")
+    assert (line["message"], "OSError: no room" in line["traceback"]) == (LATE, True)
 
 
 class Starting:
