@@ -5,20 +5,20 @@ import sys
 from collections.abc import Sized
 from typing import Any
 
-from httptools import HttpParserError, HttpParserUpgrade, HttpRequestParser
+from httptools import HttpParserCallbackError, HttpParserError, HttpParserUpgrade, HttpRequestParser
 from litestar import Litestar
 from litestar.routes import WebSocketRoute
 from uvicorn import Config
 from uvicorn._types import ASGI3Application, ASGIReceiveCallable, ASGISendCallable, ASGISendEvent, Scope
 from uvicorn.protocols.http.flow_control import FlowControl
 from uvicorn.protocols.http.httptools_impl import STATUS_LINE, HttpToolsProtocol, RequestResponseCycle
-from uvicorn.protocols.websockets.websockets_sansio_impl import WebSocketsSansIOProtocol
 from uvicorn.server import ServerState
 
 from app.engine.engine import Engine
 from app.engine.frames import encode
 from app.errors import HeadersTooLargeError, InvalidRequestError
 from app.settings import Settings
+from app.web.logs import new_id
 
 if sys.platform != "win32":
     from fcntl import ioctl
@@ -41,7 +41,7 @@ class Http(HttpToolsProtocol):
 
     def __init__(self, config: Config, server_state: ServerState, app_state: dict[str, Any], _loop: Any = None) -> None:
         super().__init__(config, server_state, app_state, _loop)
-        app = _litestar(config)
+        app = litestar_of(config)
         self._settings: Settings = app.state.settings
         self._engine: Engine = app.state.engine
         self._websockets = {route.path for route in app.routes if isinstance(route, WebSocketRoute)}
@@ -75,9 +75,8 @@ class Http(HttpToolsProtocol):
             self.parser.feed_data(data)
         except HttpParserUpgrade as upgrade:
             self._handle_upgrade(data[upgrade.args[0] :])
-        except HttpParserError:
-            self.logger.warning("Invalid HTTP request received.")
-            self.send_400_response("Invalid HTTP request received.")
+        except HttpParserError as error:
+            self.send_400_response(f"Invalid HTTP request: {_reason(error)}")
         if self._head_size > self._settings.max_header_size:  # and have no end, unless they are refused already
             self.send_400_response()
         self._set_deadline()
@@ -133,14 +132,21 @@ class Http(HttpToolsProtocol):
         """Answer with an error, unless an answer has begun or other requests wait, and close the connection."""
         if self.transport.is_closing():
             return
+        limit, request_id = self._settings.max_header_size, new_id()
+        error = HeadersTooLargeError(limit) if self._head_size > limit else InvalidRequestError(msg)
+        fields = {"request_id": request_id, "status": error.status}
+        self.logger.warning("Refused what %s sent: %s", self._peer, error, extra={"fields": fields})
         is_next = self.cycle is None or self.cycle.response_complete or not self.cycle.response_started
         if is_next and not self.pipeline:
-            limit = self._settings.max_header_size
-            error = HeadersTooLargeError(limit) if self._head_size > limit else InvalidRequestError(msg)
             body = encode(error.to_response())
-            head = b"content-type: application/json\r\nconnection: close\r\ncontent-length: %d\r\n\r\n" % len(body)
-            self.transport.write(STATUS_LINE[error.status] + head + body)
+            head = b"content-type: application/json\r\nconnection: close\r\n"
+            its = b"x-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (request_id.encode(), len(body))
+            self.transport.write(STATUS_LINE[error.status] + head + its + body)
         self.transport.close()
+
+    @property
+    def _peer(self) -> str:
+        return ":".join(map(str, self.client or ("a client",)))
 
     def _should_upgrade(self) -> bool:
         """Return whether the request is for a WebSocket that there is; others are answered without the upgrade."""
@@ -214,35 +220,15 @@ class Http(HttpToolsProtocol):
             self._deadline = None
 
 
-class WebSocket(WebSocketsSansIOProtocol):
-    """uvicorn's protocol of WebSockets; its application closes them when the server stops."""
-
-    def shutdown(self) -> None:
-        """Drain the engine, and close the connection after the grace, if it is not closed by then."""
-        state = _litestar(self.config).state
-        state.engine.drain(state.settings.shutdown_grace)
-        self.loop.call_later(state.settings.shutdown_grace + CLOSING_TIME, super().shutdown)
-
-    async def send(self, message: ASGISendEvent) -> None:
-        """Send a message; one that refuses the handshake completes it, or uvicorn would log an error."""
-        await super().send(message)
-        if self.initial_response is not None and self.close_sent:
-            self.handshake_complete = True
-
-    def handle_ping(self) -> None:
-        """Answer a ping, unless its client takes nothing of what waits for it."""
-        if self.writable.is_set():
-            super().handle_ping()
-        else:
-            self.conn.data_to_send()
-
-    def keepalive_timeout(self) -> None:
-        """Cut the connection: its client takes nothing of what waits for it."""
-        super().keepalive_timeout()
-        self.transport.abort()
+def _reason(error: HttpParserError) -> object:
+    """Return what was wrong, which quotes nothing of the request."""
+    if not isinstance(error, HttpParserCallbackError):
+        return error
+    return error.__context__ if isinstance(error.__context__, InvalidRequestError) else "Invalid URL"
 
 
-def _litestar(config: Config) -> Litestar:
+def litestar_of(config: Config) -> Litestar:
+    """Return the application that uvicorn serves."""
     app: Any = config.loaded_app
     while not isinstance(app, Litestar):  # uvicorn wraps it in middleware of its own
         app = app.app

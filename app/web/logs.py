@@ -149,7 +149,12 @@ def _request_id(scope: Scope) -> str:
     for name, value in scope["headers"]:
         if name == b"x-request-id":
             sent = value
-    return sent.decode() if _VALID_ID.match(sent) else f"req_{token_hex(16)}"
+    return sent.decode() if _VALID_ID.match(sent) else new_id()
+
+
+def new_id() -> str:
+    """Return an id for a request whose client sent none."""
+    return f"req_{token_hex(16)}"
 
 
 def _finish(scope: Scope, status: int, duration: float, observers: Sequence[Observer]) -> None:

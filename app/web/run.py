@@ -25,7 +25,7 @@ from app.web.logs import configure_logging, logging_config
 
 HTTP = "app.web.http:Http"
 WORKER_PATIENCE = 60  # seconds until a worker that does not answer is killed; one that imports much is busy at first
-WEBSOCKET = "app.web.http:WebSocket"
+WEBSOCKET = "app.web.websocket:WebSocket"
 CLOSING_LIMIT = 4  # seconds after the grace in which clients that read slowly can receive the end of their answers
 
 logger = logging.getLogger("app.run")

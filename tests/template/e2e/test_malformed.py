@@ -67,13 +67,15 @@ def mistake_in_answer(connection: socket.socket) -> str | None:
         return f"status {response.status}"
     if response.getheader("content-type") != "application/json":
         return f"content-type {response.getheader('content-type')}"
+    if not response.getheader("x-request-id"):
+        return "no id"
     error = json.loads(body)
     complete = error.keys() == {"error"} and error["error"].keys() == {"message", "type", "param", "code"}
     return None if complete else f"body {body!r}"
 
 
 def test_malformed_http_is_answered_with_an_error_in_the_format_of_openai(server: Server) -> None:
-    files, logged = server.census()["files"], len(server.log)
+    files, logged = server.census()["files"], len(server.lines)
 
     mistakes = {}
     for request in MALFORMED:
@@ -84,7 +86,12 @@ def test_malformed_http_is_answered_with_an_error_in_the_format_of_openai(server
     assert {request: mistake for request, mistake in mistakes.items() if mistake} == {}
     until(server.census, lambda census: census["files"] <= files)
     server.wait_until_idle()
-    assert "Traceback" not in server.log[logged:]
+    lines = server.lines[logged:]
+    assert not [line for line in lines if "traceback" in line]
+    refused = [line for line in lines if line["message"].startswith("Refused what 127.0.0.1:")]
+    assert {line["status"] for line in refused} == {400}
+    for reason in ("Invalid method encountered", "Invalid URL", "Duplicate Content-Length", "This is no proxy."):
+        assert any(line["message"].endswith(f" sent: Invalid HTTP request: {reason}") for line in refused), reason
 
 
 def test_a_connection_may_send_one_malformed_body_after_the_other(server: Server) -> None:
