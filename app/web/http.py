@@ -184,7 +184,7 @@ class Http(HttpToolsProtocol):
         """Cut the connection if the client has taken nothing for so many looks."""
         stalled = stalled + 1 if self._is_stalled() else 0
         if stalled == LOOKS:
-            self.transport.abort()
+            self._abort()
         else:
             self._next_look = self.loop.call_later(self._settings.write_timeout / LOOKS, self._look, stalled)
 
@@ -193,9 +193,15 @@ class Http(HttpToolsProtocol):
         if self._is_lost:
             return
         if self._is_stalled() or not self._unsent[0]:
-            self.transport.abort()
+            self._abort()
         else:
             self.loop.call_later(CLOSING_TIME, self._cut)
+
+    def _abort(self) -> None:
+        """Close the connection at once, and log what its client loses: an answer may count as sent before."""
+        if unsent := self.transport.get_write_buffer_size():
+            self.logger.warning("Cut off %s, which does not take the last %d bytes sent to it", self._peer, unsent)
+        self.transport.abort()
 
     def _is_stalled(self) -> bool:
         """Return whether something waits for the client, which has taken nothing since the last look.

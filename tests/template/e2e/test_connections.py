@@ -226,7 +226,7 @@ def test_nothing_that_follows_a_request_for_a_tunnel_is_taken_for_a_request(serv
 def test_a_client_that_reads_nothing_is_cut_and_its_work_stopped_and_one_that_reads_slowly_is_not(
     strict: Server, key: str
 ) -> None:
-    before, slowly = strict.census()["files"], f"{key}-slowly"
+    before, slowly, cut = strict.census()["files"], f"{key}-slowly", strict.log.count("Cut off 127.0.0.1:")
     with Connection(strict.port, receive_buffer=65536) as slow, ExitStack() as stack:
         slow.post(chat("async-flood", slowly, stream=True))
         for model, stream in (("flood", True), ("flood", True), ("async-flood", True), ("async-flood", False)):
@@ -238,6 +238,7 @@ def test_a_client_that_reads_nothing_is_cut_and_its_work_stopped_and_one_that_re
         while not strict.events(slowly):
             assert slow.skip()
     assert strict.items(slowly) == FLOOD
+    assert strict.log.count("Cut off 127.0.0.1:") == cut + 4
 
     with Connection(strict.port) as connection:
         connection.post(chat("generator", "Hello!"))
