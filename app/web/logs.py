@@ -37,12 +37,14 @@ _encode_ascii = json.JSONEncoder(separators=(",", ":"), default=str).encode
 def configure_logging(level: str, format: LogFormat) -> None:
     """Write the log to stderr, one line a record; `level` is the lowest written, for the loggers below `app`."""
     dictConfig(logging_config(level, format))
+    logging.captureWarnings(True)
     if logging.lastResort is not None:  # for other loggers; a handler of the root would repeat the lines of `app`
         logging.lastResort.setFormatter(_formatter(format)())
 
 
 def logging_config(level: str, format: LogFormat) -> dict[str, Any]:
     """Return the configuration for `logging.config`; it turns the access log of uvicorn off."""
+    stderr: dict[str, Any] = {"handlers": ["stderr"], "propagate": False}
     return {
         "version": 1,
         "disable_existing_loggers": False,
@@ -50,8 +52,9 @@ def logging_config(level: str, format: LogFormat) -> dict[str, Any]:
         "handlers": {"stderr": {"class": "logging.StreamHandler", "formatter": "line"}},
         "loggers": {
             "app": {"level": level, "handlers": ["stderr"]},
-            "app.requests": {"handlers": ["stderr"], "propagate": False},  # one line even if the root has a handler
-            "uvicorn": {"level": "INFO", "handlers": ["stderr"], "propagate": False},
+            "app.requests": stderr,  # one line even if the root has a handler
+            "py.warnings": stderr,
+            "uvicorn": stderr | {"level": "INFO"},
             "uvicorn.access": {"handlers": [], "propagate": False},
         },
     }

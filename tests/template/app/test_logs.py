@@ -5,6 +5,7 @@ import json
 import logging
 import re
 import sys
+import warnings
 from collections.abc import AsyncIterator, Callable, Iterator
 from pathlib import Path
 from unittest.mock import ANY
@@ -292,6 +293,17 @@ def test_a_traceback_of_any_logger_stands_in_the_one_line_of_json(
     assert (line["level"], line["message"]) == ("ERROR", "It failed")
     assert line["traceback"].startswith("Traceback")
     assert line["traceback"].endswith("ValueError: at fault")
+
+
+def test_pythons_warnings_are_lines_too(serve: Serve, capsys: Captured) -> None:
+    logging.captureWarnings(False)  # as one of an earlier application ended with its test
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
+        serve(model, log_format="json")
+        warnings.warn("never awaited", RuntimeWarning, stacklevel=1)
+    (line,) = lines_of(capsys, "py.warnings")
+    assert line["level"] == "WARNING"
+    assert "RuntimeWarning: never awaited" in line["message"]
 
 
 @pytest.mark.parametrize(("is_terminal", "first"), [(True, "2"), (False, "{")])
