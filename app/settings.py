@@ -173,7 +173,7 @@ def _parsed(name: str, value: str, annotation: Any) -> Any:
         variable = name.upper()
         fact = f"{str(error)[:1].lower()}{str(error)[1:]}"
         if annotation in (Keys, KeysFile):
-            wrong = f"does not do: {fact}"  # without the value: a key may stand there by mistake
+            wrong = f"cannot be used: {fact}"  # without the value: a key may stand there by mistake
         else:
             wrong = f"is {value!r}, but {_demand(annotation) or fact}"
         raise SettingsError(

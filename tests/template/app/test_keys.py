@@ -125,7 +125,7 @@ def test_keys_stand_between_commas_and_in_lines_of_a_file_and_are_shown_nowhere(
 
 @pytest.mark.parametrize("text", [",", " , ,", " "])
 def test_a_variable_without_any_key_is_refused_rather_than_leaving_the_server_open(text: str) -> None:
-    with pytest.raises(SettingsError, match=r"^API_KEYS does not do: it holds no key"):
+    with pytest.raises(SettingsError, match=r"^API_KEYS cannot be used: it holds no key"):
         Settings.load({"API_KEYS": text})
 
 
@@ -140,7 +140,7 @@ def test_a_file_without_any_key_or_that_cannot_be_read_is_refused(
     if content is not None:
         path.write_bytes(content)
     for refused, why in ((path, reason), (tmp_path, "is a directory")):
-        with pytest.raises(SettingsError, match=rf"^API_KEYS_FILE does not do: .*{why}"):
+        with pytest.raises(SettingsError, match=rf"^API_KEYS_FILE cannot be used: .*{why}"):
             Settings.load({"API_KEYS_FILE": str(refused)})
 
 
