@@ -83,9 +83,8 @@ class KeptResponses:
 
     async def get(self, response_id: str) -> KeptResponse:
         """Return a response, or raise a CompletionError; it has failed if the process that ran it has gone."""
-        runs = await self.progress(
-            response_id
-        ).runs()  # first, as a response that has ended is kept before its mark goes
+        # First, as a response that has ended is kept before its mark goes
+        runs = await self.progress(response_id).runs()
         if (kept := await self._find(response_id)) is None:
             raise _not_found(response_id)
         if kept.state.runs and not runs:
