@@ -116,7 +116,7 @@ def send_mutated(chance: Random, server: Server, http: httpx.Client) -> None:
 
 def ask_whatever(chance: Random, server: Server, http: httpx.Client) -> None:
     prompt, stream = str(chance.random()), chance.random() < 0.5
-    fails = any(isinstance(item, BaseException) for item in script_of(prompt)[1])
+    fails = any(isinstance(item, BaseException | bytes) for item in script_of(prompt)[1])
     if chance.random() < 0.2:
         with Connection(server.port) as connection:
             connection.post(chat("whatever", prompt, stream=stream))  # and leave
