@@ -30,7 +30,7 @@ class TelemetryPlugin(InitPlugin, CLIPlugin):
         if self._settings.tracing:
             with _extra("otel", setting="TRACING"):
                 from app.telemetry.tracing import add_tracing
-            add_tracing(app_config, provider=self._settings.owned_by)
+            add_tracing(app_config, provider=self._settings.owned_by, root_path=self._settings.root_path)
         return app_config
 
     def on_cli_init(self, cli: Group) -> None:

@@ -5,6 +5,7 @@ Spans are exported by OTLP as OpenTelemetry's own variables say, e.g. `OTEL_EXPO
 """
 
 import logging
+import re
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
@@ -19,6 +20,7 @@ from litestar.types import ASGIApp, Receive, Scope, Send
 from opentelemetry import context, trace
 from opentelemetry.exporter.otlp.proto.http import trace_exporter
 from opentelemetry.exporter.otlp.proto.http.trace_exporter import OTLPSpanExporter
+from opentelemetry.sdk.resources import SERVICE_NAME, OTELResourceDetector, Resource
 from opentelemetry.sdk.trace import TracerProvider
 from opentelemetry.sdk.trace.export import BatchSpanProcessor
 from opentelemetry.trace import Span, StatusCode
@@ -26,10 +28,16 @@ from opentelemetry.trace import Span, StatusCode
 from app.engine.observers import Record
 
 
-def add_tracing(app_config: AppConfig, *, provider: str) -> None:
-    """Trace the requests and completions of an application; `provider` is the provider of its models in the spans."""
+def add_tracing(app_config: AppConfig, *, provider: str, root_path: str) -> None:
+    """Trace the requests and completions of an application.
+
+    Args:
+        app_config: The configuration of the application.
+        provider: The provider of its models in the spans.
+        root_path: The path before those of its routes.
+    """
     config = OpenTelemetryConfig(
-        exclude=["^/health$", "^/ready$", "^/metrics$"],
+        exclude=rf"^{re.escape(root_path)}/(health|ready|metrics)/?$",
         exclude_spans=["send", "receive"],  # there would be one for every chunk
         scope_span_details_extractor=lambda scope: (str(scope.get("method", "")), {}),
         middleware_class=_WithoutQuery,
@@ -39,6 +47,12 @@ def add_tracing(app_config: AppConfig, *, provider: str) -> None:
     app_config.lifespan.insert(0, _export_spans)
     app_config.state.engine.observers.append(CompletionSpans(provider))
     logging.getLogger(trace_exporter.__name__).addFilter(_is_no_retry)
+
+
+def resource() -> Resource:
+    """Return what describes this server, by OpenTelemetry's variables; without them it would be `unknown_service`."""
+    name = OTELResourceDetector().detect().attributes.get(SERVICE_NAME, "openai-api")
+    return Resource.create({SERVICE_NAME: name})
 
 
 class CompletionSpans:
@@ -116,7 +130,7 @@ class _NameSpan(ASGIMiddleware):
 async def _export_spans(_: Litestar) -> AsyncIterator[None]:
     """Set a tracer provider if none is set; it exports the last spans when the process exits."""
     if not isinstance(trace.get_tracer_provider(), TracerProvider):
-        provider = TracerProvider()
+        provider = TracerProvider(resource=resource())
         provider.add_span_processor(BatchSpanProcessor(OTLPSpanExporter()))
         trace.set_tracer_provider(provider)
     yield

@@ -21,6 +21,8 @@ from opentelemetry.sdk.trace.export.in_memory_span_exporter import InMemorySpanE
 from opentelemetry.trace import SpanKind, StatusCode
 
 from app.services import Body, Messages
+from app.settings import RootPath
+from app.telemetry.tracing import resource
 from schemas.chat import Usage
 from tests.conftest import PATIENCE, Client, Serve, ask, live, until
 from tests.template.e2e.connection import chat, says
@@ -147,6 +149,8 @@ def test_a_completion_whose_client_left_is_no_error(exporter: InMemorySpanExport
         ("GET", "/made-up", {"GET"}),
         ("GET", "/health", set()),
         ("GET", "/ready", set()),
+        ("HEAD", "/ready/", set()),
+        ("GET", "/v1/models/health", {"GET /v1/models/{model_id}"}),
     ],
 )
 def test_a_request_without_a_completion_has_one_span_named_after_its_route_and_health_none(
@@ -199,6 +203,27 @@ def test_without_their_settings_there_are_neither_metrics_nor_spans(
     assert client.get("/metrics").status_code == 404
     assert client.get("/v1/models").status_code == 200
     assert spans(exporter) == {}
+
+
+def test_a_probe_has_no_span_below_a_root_path_either(serve: Serve, exporter: InMemorySpanExporter) -> None:
+    client = serve(on_the_loop, tracing=True, root_path=RootPath("/llm"))
+    assert client.get("/llm/health").status_code == client.get("/ready").status_code == 200
+    assert spans(exporter) == {}
+
+
+@pytest.mark.parametrize(
+    ("variable", "value", "name"),
+    [
+        ("OTEL_SERVICE_NAME", "", "openai-api"),
+        ("OTEL_SERVICE_NAME", "mine", "mine"),
+        ("OTEL_RESOURCE_ATTRIBUTES", "service.name=mine", "mine"),
+    ],
+)
+def test_the_server_has_a_name_in_its_traces(
+    monkeypatch: pytest.MonkeyPatch, variable: str, value: str, name: str
+) -> None:
+    monkeypatch.setenv(variable, value)
+    assert resource().attributes["service.name"] == name
 
 
 def serve_and_stop(log: Path, endpoint: str, **settings: str) -> None:
