@@ -170,9 +170,9 @@ def to_completion_error(
 
 
 def log_late(error: BaseException | None) -> None:
-    """Log an error that nobody else sees, as what raised it had been stopped before, e.g. when its client left."""
+    """Log an error that nobody else sees, as its completion had ended before, e.g. because its client left."""
     if isinstance(error, Exception) and not isinstance(error, CompletionError):
-        logger.warning("A model's code failed when it had been stopped", exc_info=error)
+        logger.warning("A model's code failed after its completion had ended", exc_info=error)
 
 
 def _type_of(status: int) -> str:

@@ -4,7 +4,7 @@ import os
 import re
 from collections.abc import Iterator, Mapping
 from difflib import get_close_matches
-from typing import Annotated, Any, Literal, Self, TypeAlias, get_args
+from typing import Annotated, Any, Literal, Self, TypeAlias, get_args, get_type_hints
 
 import msgspec
 from click import ClickException
@@ -22,7 +22,7 @@ Limit = Annotated[int, Meta(ge=0)]  # 0 is no limit
 HOST = r"\[[0-9a-fA-F:.]+\]|[0-9A-Za-z_.~!$&'()*+,;=%-]{1,255}"  # as in the header `host`, without a port
 ORIGIN = r"^(\*|null|[a-z][a-z0-9+.-]*://[^/\s]+)$"
 # Separated by commas
-Hosts = Annotated[tuple[Annotated[str, Meta(pattern=f"^({HOST})$")], ...], Meta(min_length=1)]
+Hosts = Annotated[tuple[Annotated[str, Meta(pattern=rf"^(?!\*[^.]|.+\*)({HOST})$")], ...], Meta(min_length=1)]
 Origins = Annotated[tuple[Annotated[str, Meta(pattern=ORIGIN)], ...], Meta(min_length=1)]
 Seconds = Annotated[float, Meta(ge=0)]
 
@@ -118,7 +118,7 @@ class Settings(Struct, frozen=True, kw_only=True):
             ]
             environment = written | {name: value for name, value in os.environ.items() if value}
         values = {}
-        for name, annotation in cls.__annotations__.items():
+        for name, annotation in get_type_hints(cls, include_extras=True).items():
             if value := environment.get(name.upper()):
                 try:
                     values[name] = _parsed(name, value, annotation)

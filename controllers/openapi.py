@@ -73,7 +73,7 @@ class AnswerPlugin(StructSchemaPlugin):
 
     @staticmethod
     def _is_field_required(field: Field) -> bool:
-        return field.required or (field.default, field.default_factory) != (NODEFAULT, NODEFAULT)  # as `UNSET` has
+        return field.required or (field.default, field.default_factory) != (NODEFAULT, NODEFAULT)  # which `UNSET` has
 
 
 def openapi_config(settings: Settings) -> OpenAPIConfig:
@@ -106,14 +106,14 @@ def _raise_if_missing(response: Response[Any]) -> Response[Any]:
 class Document(OpenAPIRenderPlugin):
     """The document in the format of another plugin, with the server of the request."""
 
-    def __init__(self, format: OpenAPIRenderPlugin) -> None:
-        super().__init__(path=format.paths, media_type=format.media_type)
-        self._format = format
+    def __init__(self, plugin: OpenAPIRenderPlugin) -> None:
+        super().__init__(path=plugin.paths, media_type=plugin.media_type)
+        self._plugin = plugin
 
     def render(self, request: Request[Any, Any, Any], openapi_schema: Json) -> bytes:
         """Render the document; its server is the root path that a setting, or an option of the server, has set."""
         servers = [{"url": request.scope.get("root_path") or "/"}]
-        return self._format.render(request, openapi_schema | {"servers": servers})
+        return self._plugin.render(request, openapi_schema | {"servers": servers})
 
 
 @dataclass

@@ -33,7 +33,7 @@ class Completion:
     Args:
         request: The checked request.
         body: The same as the client sent it.
-        services: Answer the request.
+        services: The services and hooks that answer it.
         headers: Those of the request that a service may see.
         check_model: Raises unless a model service lists the model.
         disconnected: Returns when the client has left.

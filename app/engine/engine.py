@@ -67,7 +67,7 @@ class Engine:
 
         Args:
             body: The parsed request.
-            services: Answer it.
+            services: The services and hooks that answer it.
             headers: Those of the request that a service may see.
             disconnected: Returns when the client has left.
             renderer: Makes the renderer of the answer.

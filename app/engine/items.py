@@ -46,7 +46,7 @@ class ItemReader:
 
         Raises:
             CompletionError: The item is an error.
-            TypeError: It belongs to the Responses API, or is no item, as a coroutine.
+            TypeError: It belongs to the Responses API, or cannot be an item, like a coroutine.
         """
         match item:
             case str():

@@ -30,7 +30,7 @@ class CallbackStream(Struct, frozen=True):
 
 
 async def put_items(result: object, sink: Sink) -> None:
-    """Put all items of a result into the sink; raise the error that it is, or a TypeError if it may not be returned."""
+    """Put all items of a result into the sink; raise an error for an upstream's error, and for what is no result."""
     match result:
         case str():
             sink.put_anyway(result)

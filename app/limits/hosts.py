@@ -24,7 +24,7 @@ class AllowedHosts(ASGIMiddleware):
     exclude_opt_key = PUBLIC
 
     def __init__(self, hosts: Iterable[str]) -> None:
-        names = [host.lower() for host in hosts]
+        names = [host.lower().removesuffix(".") for host in hosts]
         self._names = frozenset(names)
         self._endings = tuple(name.removeprefix("*") for name in names if name.startswith("*."))
 

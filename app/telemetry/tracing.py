@@ -46,7 +46,7 @@ def add_tracing(app_config: AppConfig, *, provider: str, root_path: str) -> None
     app_config.middleware.insert(0, _NameSpan())
     app_config.lifespan.insert(0, _export_spans)
     app_config.state.engine.observers.append(CompletionSpans(provider))
-    logging.getLogger(trace_exporter.__name__).addFilter(_is_no_retry)
+    logging.getLogger(trace_exporter.__name__).addFilter(_OneLine())
 
 
 def resource() -> Resource:
@@ -136,6 +136,17 @@ async def _export_spans(_: Litestar) -> AsyncIterator[None]:
     yield
 
 
-def _is_no_retry(record: logging.LogRecord) -> bool:
-    """Return whether a line of the exporter says more than that it tries again: when it gives up, it says so too."""
-    return "retrying" not in str(record.msg)
+class _OneLine(logging.Filter):
+    """Drops the exporter's lines that it tries again, and adds their last reason to the line that it gave up."""
+
+    _reason: object = None
+
+    def filter(self, record: logging.LogRecord) -> bool:
+        args = record.args if isinstance(record.args, tuple) else ()
+        if "retrying" in str(record.msg):
+            self._reason = args[0]
+            return False
+        if self._reason is not None:
+            record.msg, record.args = f"{record.msg} The last error: %s", (*args, self._reason)
+            self._reason = None
+        return True

@@ -132,16 +132,16 @@ class Http(HttpToolsProtocol):
         """Answer with an error, unless an answer has begun or other requests wait, and close the connection."""
         if self.transport.is_closing():
             return
-        limit, request_id = self._settings.max_header_size, new_id()
+        limit, fields = self._settings.max_header_size, dict[str, object]()
         error = HeadersTooLargeError(limit) if self._head_size > limit else InvalidRequestError(msg)
-        fields = {"request_id": request_id, "status": error.status}
-        self.logger.warning("Refused what %s sent: %s", self._peer, error, extra={"fields": fields})
         is_next = self.cycle is None or self.cycle.response_complete or not self.cycle.response_started
         if is_next and not self.pipeline:
+            fields = {"request_id": new_id(), "status": error.status}
             body = encode(error.to_response())
             head = b"content-type: application/json\r\nconnection: close\r\n"
-            its = b"x-request-id: %b\r\ncontent-length: %d\r\n\r\n" % (request_id.encode(), len(body))
+            its = f"x-request-id: {fields['request_id']}\r\ncontent-length: {len(body)}\r\n\r\n".encode()
             self.transport.write(STATUS_LINE[error.status] + head + its + body)
+        self.logger.warning("Refused what %s sent: %s", self._peer, error, extra={"fields": fields})
         self.transport.close()
 
     @property
@@ -200,7 +200,7 @@ class Http(HttpToolsProtocol):
     def _abort(self) -> None:
         """Close the connection at once, and log what its client loses: an answer may count as sent before."""
         if unsent := self.transport.get_write_buffer_size():
-            self.logger.warning("Cut off %s, which does not take the last %d bytes sent to it", self._peer, unsent)
+            self.logger.warning("Cut off %s, which has not read the last %d bytes sent to it", self._peer, unsent)
         self.transport.abort()
 
     def _is_stalled(self) -> bool:

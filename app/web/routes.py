@@ -23,7 +23,7 @@ class RoutesPlugin(ReceiveRoutePlugin):
             return
         handlers = route.route_handler_map
         for method, (handler, parameters) in handlers.items():
-            if any(_is_alias(route.path, path) for path in handler.paths):
+            if any(path[3:] in handler.paths and _is_alias(route.path, path) for path in handler.paths):
                 handlers[method] = (_hidden(handler), parameters)
         if "GET" in handlers:
             handler, parameters = handlers["GET"]

@@ -10,7 +10,7 @@ from app.keys import Keys
 from app.services import Body, Messages
 from tests.conftest import ASKS, Client, Serve, ask, error_of, message_of, returning
 
-HOSTS = ("api.example.com", "*.Example.org", "localhost", "192.0.2.1", "[::1]")
+HOSTS = ("api.example.com", "*.Example.org", "localhost.", "192.0.2.1", "[::1]")
 ALLOWED = ["api.example.com", "API.Example.COM", "api.example.com.", "api.example.com.:443", "a.b.example.org:80"]
 ALLOWED += ["localhost:8831", "192.0.2.1:8000", "[::1]", "[::1]:8000"]
 REFUSED = ["example.com", "evil.com", "evil-api.example.com", "xapi.example.com", "apixexample.com", "evilexample.org"]

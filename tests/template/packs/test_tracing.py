@@ -1,6 +1,7 @@
 """Pack `telemetry`: spans by OpenTelemetry's conventions."""
 
 import asyncio
+import re
 from collections.abc import AsyncIterator, Iterator
 from pathlib import Path
 from typing import Any
@@ -249,7 +250,9 @@ def test_a_server_whose_collector_does_not_answer_serves_and_ends(tmp_path: Path
     serve_and_stop(tmp_path / "log", "http://127.0.0.1:9", OTEL_EXPORTER_OTLP_TIMEOUT="1")
 
 
-def test_a_collector_that_takes_no_spans_is_told_in_one_line(traced: Client, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_collector_that_takes_no_spans_is_told_in_one_line_with_the_reason(
+    traced: Client, caplog: pytest.LogCaptureFixture
+) -> None:
     with Upstream() as collector:
         collector.answers({}, status=503, retry_after="0")
         exporter: Any = OTLPSpanExporter(collector.url)  # whose `shutdown` has no types
@@ -258,4 +261,4 @@ def test_a_collector_that_takes_no_spans_is_told_in_one_line(traced: Client, cap
 
     assert len(collector.requests) > 1
     (line,) = caplog.messages
-    assert line.startswith("Failed to export")
+    assert re.fullmatch("Failed to export .*: Service Unavailable", line)
