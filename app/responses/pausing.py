@@ -38,7 +38,7 @@ class PausingRedis(Redis):
     _tries_at: float | None = None  # None while Redis answers
 
     async def execute_command(self, *args: Any, **options: Any) -> Any:
-        """Return the answer, or raise an error of redis or an OverloadedError."""
+        """Return the answer, or raise an OverloadedError if there is none."""
         execute: Callable[..., Awaitable[Any]] = super().execute_command  # redis has no types for it
         if tries_again := self._tries_at is not None:
             if time.monotonic() < self._tries_at:
@@ -50,7 +50,7 @@ class PausingRedis(Redis):
             if self._tries_at is None:
                 logger.warning("Redis does not answer, so no responses are kept until it does: %s", error)
             self._tries_at = time.monotonic() + PAUSE
-            raise
+            raise unreachable() from None
         if tries_again and self._tries_at is not None:  # no other command has said it
             logger.info("Redis answers again, so responses are kept.")
             self._tries_at = None

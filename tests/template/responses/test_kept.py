@@ -361,7 +361,7 @@ def test_a_redis_that_does_not_answer_is_neither_waited_for_nor_logged_by_each_r
         "Redis does not answer",
         "Redis answers again",
     ]
-    assert said.count("The store of responses failed") == waits[:2].count("SET")
+    assert "The store of responses failed" not in said
 
 
 def test_the_events_of_a_kept_response_are_sent_again(client: Client) -> None:
