@@ -13,6 +13,7 @@ from msgspec import Struct
 from app.engine.completion import Completion
 from app.engine.frames import DONE, KEEP_ALIVE, named_frame
 from app.errors import ClientDisconnectedError, CompletionError, InvalidRequestError, OverloadedError
+from app.responses.events import error_event
 from app.responses.renderer import replay
 from app.responses.store import KeptResponse, KeptResponses
 from app.web.logs import fields_of
@@ -75,9 +76,10 @@ class BackgroundResponse:
         """Keep the response as it begins.
 
         Raises:
-            OverloadedError: There is no room for it.
+            OverloadedError: There is no room for it, or the store is out of reach.
         """
         if not await self._keep(self._ended):
+            await self._progress.runs()  # raises an error of its own if the store is out of reach
             raise OverloadedError("There is no room to keep this response. Try again without 'background'.")
         await self._progress.report()
         self.completion.begin()
@@ -157,10 +159,11 @@ async def follow(responses: KeptResponses, response_id: str, after: int, keep_al
         keep_alive: Seconds without an event after which a comment is sent; 0 is never.
     """
     progress, number, has_ended, idle = responses.progress(response_id), 0, False, 0.0
+    last = b""
     try:
         while True:
             if (frames := await progress.read(number)) is not None:
-                number, idle = number + 1, 0
+                number, idle, last = number + 1, 0, frames
                 yield _events_after(after, frames)
                 if frames.endswith(DONE):
                     return
@@ -174,8 +177,8 @@ async def follow(responses: KeptResponses, response_id: str, after: int, keep_al
                     idle = 0
                     yield KEEP_ALIVE
     except CompletionError as error:
-        failure = {"code": error.code or error.type, "message": error.message, "param": error.param}
-        yield named_frame("error", {"type": "error", **failure, "sequence_number": 0}) + DONE
+        seen = _number_of(last.split(b"\n\n")[-2]) if last else 0  # a client that resumes after it misses nothing
+        yield named_frame("error", error_event(error) | {"sequence_number": max(seen, after)}) + DONE
 
 
 async def cancel(responses: KeptResponses, response_id: str) -> KeptResponse:

@@ -29,6 +29,12 @@ ERROR_CODES: dict[str, ErrorCode] = {  # by the type of the error; OpenAI's clie
 }
 
 
+def error_event(error: CompletionError) -> Json:
+    """Return the event of an error, without a number."""
+    fields = {"code": error.code, "message": error.message, "param": error.param}
+    return {"type": "error", **fields, "error": {"type": error.type, **fields}}
+
+
 class Events:
     """Adds the events of items to a response, and sends them: each gets a number and becomes a frame.
 
@@ -116,8 +122,7 @@ class Events:
         else:
             code = ERROR_CODES.get(error.type, "server_error")
             self.response.status, self.response.error = "failed", ResponseError(code=code, message=error.message)
-            told = {"code": error.code, "message": error.message, "param": error.param}
-            self.send({"type": "error", **told, "error": {"type": error.type, **told}})  # some see no other failure
+            self.send(error_event(error))  # some clients see no other failure
         self.send({"type": "response.failed", "response": self.response})
 
     def _go_on(self) -> None:

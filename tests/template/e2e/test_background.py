@@ -1,6 +1,7 @@
 """Responses in the background: they run on without their clients, in whichever process was asked."""
 
 import asyncio
+import json
 import signal
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack, closing
@@ -15,6 +16,7 @@ from litestar.di import Provide
 from openai import OpenAI
 from openai.types.responses import Response
 
+import app.responses.background
 from app.errors import CompletionError
 from app.registry import Pipelines
 from app.responses.progress import Progress
@@ -214,6 +216,27 @@ def test_a_response_is_kept_when_the_store_is_there_again(caplog: pytest.LogCapt
         store.close()
         final = ended(client, made)
     assert (final.status, final.output_text) == ("completed", "Hellolast")
+
+
+@needs_redis
+def test_who_follows_or_begins_a_response_is_told_that_the_store_is_out_of_reach(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(app.responses.background, "ATTEMPTS", 1)
+    with Redis() as redis, live(gate := Gate("Hello"), redis_url=Secret(redis.url)) as client:
+        made = client.responses.create(**BACKGROUND)
+        url = f"{client.base_url}responses/{made.id}?stream=true"
+        with httpx.stream("GET", url, timeout=PATIENCE) as followed:
+            lines = followed.iter_lines()
+            until(lambda: next(lines), lambda line: line == "event: response.output_text.delta")
+            seen = json.loads(next(lines).removeprefix("data: "))
+            redis.stop()
+            rest = [json.loads(line.removeprefix("data: ")) for line in lines if line.startswith("data: {")]
+        with pytest.raises(openai.InternalServerError, match="cannot be reached"):
+            client.responses.create(**BACKGROUND)
+        gate.opened.set()
+    told = [(event["type"], event["sequence_number"], event["error"]["type"]) for event in rest]
+    assert told == [("error", seen["sequence_number"], "server_error")]
 
 
 @needs_redis
