@@ -145,8 +145,8 @@ class Completion:
             self.cancel(CLIENT_LEFT)
             await asyncio.wait([self._task], timeout=CLOSING_TIME)
 
-    async def close(self) -> None:
-        """Stop the service, and end the record."""
+    async def close(self, error: CompletionError | None = None) -> None:
+        """Stop the service, and end the record, by the error for which the answer is refused if there is one."""
         if self._watcher is not None:
             self._watcher.cancel()
         await self.stop()
@@ -154,7 +154,7 @@ class Completion:
         record.id, record.response_model, record.finish_reasons = answer.id or None, answer.model, answer.finish_reasons
         if (usage := answer.reported_usage) is not None:
             record.prompt_tokens, record.completion_tokens = usage["prompt_tokens"], usage["completion_tokens"]
-        record.end(self._ending, stopped=self._run.cancelled)
+        record.end(error or self._ending, stopped=self._run.cancelled)
 
     def check(self, now: float, timeout: float) -> None:
         """Do what is due: stop after the timeout (0 is none), watch the client, send a comment."""

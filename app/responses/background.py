@@ -133,8 +133,9 @@ class BackgroundResponses:
         """Keep a response whose completion has started, and go on with it; raise an error if it cannot be kept."""
         try:
             await response.begin()
-        except CompletionError:
-            await response.completion.close()
+        except CompletionError as error:
+            response.completion.record.ended = "rejected"
+            await response.completion.close(error)
             raise
         task = asyncio.create_task(response.run())
         self._tasks.add(task)

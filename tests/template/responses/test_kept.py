@@ -25,6 +25,7 @@ from tests.template.e2e.redis import Redis as RedisServer
 from tests.template.e2e.redis import needs_redis
 from tests.template.responses.conftest import repeat
 from tests.template.responses.events import checked, create, events_of, respond
+from tests.test_logs import lines_of
 
 KEPT = "/v1/responses"
 
@@ -313,6 +314,16 @@ def test_a_wrong_address_of_redis_is_told_without_its_password() -> None:
     with pytest.raises(SettingsError, match="is no address of a Redis") as caught:
         create_app(settings=Settings(redis_url=Secret("http://:hunter2@localhost")))
     assert "hunter2" not in str(caught.value)
+
+
+def test_the_log_names_the_model_and_the_error_of_a_response_that_cannot_be_kept(
+    serve: Serve, capsys: pytest.CaptureFixture[str]
+) -> None:
+    client = serve(Scripted(repeat), redis_url=Secret("redis://127.0.0.1:1"))
+    refused = client.post("/v1/responses", json={"model": "test", "input": "Hello!", "background": True})
+    (line,) = lines_of(capsys)
+    assert refused.status_code == line["status"] == 503
+    assert (line["model"], line["ended"], line["error"]) == ("test", "rejected", "overloaded")
 
 
 @needs_redis
