@@ -1,6 +1,7 @@
 """The life of a completion: its services run in a task and fill a buffer, from which the answer is rendered."""
 
 import asyncio
+import logging
 import sys
 from collections.abc import Awaitable, Callable, Coroutine, Mapping
 from typing import Any
@@ -18,8 +19,14 @@ from app.errors import ClientDisconnectedError, CompletionError, CompletionTimeo
 from app.services import Body, ModelService, Services
 from schemas.chat import ChatCompletionRequest
 
+logger = logging.getLogger("app.completions")
+
 CLOSING_TIME = 0.5  # seconds to wait for a stopped service to clean up
 WATCH_AFTER = 0.05  # seconds; most completions end sooner, and need no task that watches their client
+STILL_RUNS = (
+    "The model %r has not stopped %s s after it was cancelled. It keeps its place among MAX_CONCURRENT_COMPLETIONS "
+    "until it does: let its code pass on CancelledError, or clean up faster."
+)
 UNSENDABLE = "What the model answered cannot be sent"
 CLIENT_LEFT = ClientDisconnectedError()
 
@@ -154,6 +161,8 @@ class Completion:
         record.id, record.response_model, record.finish_reasons = answer.id or None, answer.model, answer.finish_reasons
         if (usage := answer.reported_usage) is not None:
             record.prompt_tokens, record.completion_tokens = usage["prompt_tokens"], usage["completion_tokens"]
+        if not self._task.done():
+            logger.warning(STILL_RUNS, record.model or answer.model, CLOSING_TIME)
         record.end(error or self._ending, stopped=self._run.cancelled)
 
     def check(self, now: float, timeout: float) -> None:

@@ -88,6 +88,8 @@ async def _put_async(iterator: AsyncIterator[Item], sink: Sink) -> None:
         async for item in iterator:
             if not sink.put(item):
                 await sink.send(item)
+                if sink.closed:  # it has swallowed its cancellation, so it is closed as a sync one
+                    break
     finally:
         await discard(iterator)
 

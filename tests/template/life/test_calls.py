@@ -4,7 +4,7 @@ import asyncio
 import threading
 import time
 from collections.abc import AsyncIterator, Callable, Iterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from functools import partial
 from inspect import iscoroutinefunction
 from types import SimpleNamespace
@@ -20,7 +20,7 @@ from app.registry import Pipelines
 from app.services import Hooks
 from app.settings import Settings
 from tests.conftest import ASKS, PATIENCE, error_of, given, live
-from tests.template.asgi import AsgiClient, until
+from tests.template.asgi import AsgiClient, running, until
 from tests.template.conftest import UNEXPECTED
 from tests.test_logs import Captured, lines_of
 
@@ -248,6 +248,54 @@ async def test_a_clean_up_that_fails_after_its_client_has_left_is_logged(
     (line,) = lines_of(capsys, "app.errors")
     assert (line["level"], line["request_id"]) == ("WARNING", "mine")
     assert (line["message"], "OSError: no room" in line["traceback"]) == (LATE, True)
+
+
+@each_mode
+async def test_a_model_that_swallows_its_cancellation_is_named_once_and_keeps_its_place_until_it_ends(
+    caplog: pytest.LogCaptureFixture, stream: bool
+) -> None:
+    entered, gate = threading.Event(), asyncio.Event()
+
+    async def swallow() -> None:
+        entered.set()
+        while not gate.is_set():
+            with suppress(asyncio.CancelledError):
+                await gate.wait()
+
+    app = app_of("function", swallow, max_concurrent_completions=1)
+    async with serving(app) as client:
+        async with AsgiClient(app, stream=stream):
+            await until(entered.is_set)
+        named = [record.args for record in caplog.records if "has not stopped" in record.msg]
+        refused = await ask(client)
+        gate.set()  # before anything can fail, as the loop would wait for the model
+        assert (named, refused.status_code) == ([("test", 0.5)], 503)
+        for _ in range(100):
+            await asyncio.sleep(0)
+        assert (await ask(client)).status_code == 200
+
+
+@each_mode
+async def test_an_async_generator_that_swallows_its_cancellation_is_closed(
+    caplog: pytest.LogCaptureFixture, stream: bool
+) -> None:
+    entered, closed = threading.Event(), threading.Event()
+
+    async def generator(*_: object) -> AsyncIterator[str]:
+        try:
+            while True:
+                with suppress(asyncio.CancelledError):
+                    yield "Hello!"
+                    entered.set()
+                    await asyncio.sleep(PATIENCE)
+        finally:
+            closed.set()
+
+    async with running(generator) as app, AsgiClient(app, stream=stream):
+        await until(entered.is_set)
+
+    assert closed.is_set()
+    assert "has not stopped" not in caplog.text
 
 
 class Starting:
