@@ -6,6 +6,8 @@ import os
 import signal
 import sys
 from copy import copy
+from threading import Timer
+from types import FrameType
 
 import uvicorn
 from click import Group
@@ -27,6 +29,7 @@ HTTP = "app.web.http:Http"
 WORKER_PATIENCE = 60  # seconds until a worker that does not answer is killed; one that imports much is busy at first
 WEBSOCKET = "app.web.websocket:WebSocket"
 CLOSING_LIMIT = 4  # seconds after the grace in which clients that read slowly can receive the end of their answers
+ENDING_TIME = 5  # seconds after the shutdown in which the process ends by itself, unless something goes on
 
 logger = logging.getLogger("app.run")
 
@@ -83,8 +86,8 @@ def run(
         logger.warning("No API_KEYS are set, and the server listens on %s: anyone who reaches it may use it.", exposed)
     if isatty() and not os.getenv("LITESTAR_QUIET_CONSOLE"):
         show_app_info(env.app)
-    # uvicorn raises the signal again when it has stopped, which would end this process with an error
-    signal.signal(signal.SIGTERM, lambda number, frame: sys.exit())
+    for number in (signal.SIGINT, signal.SIGTERM):
+        signal.signal(number, _end)  # uvicorn raises it again when it has stopped
     with _server_lifespan(env.app):
         uvicorn.run(
             env.app_path,
@@ -109,3 +112,16 @@ def run(
             log_config=logging_config(settings.log_level, settings.log_format),
             timeout_graceful_shutdown=math.ceil(settings.shutdown_grace) + CLOSING_LIMIT,
         )
+
+
+def _end(number: int, frame: FrameType | None) -> None:
+    """End the process without an error, by force if a model's task or thread keeps it alive."""
+    timer = Timer(ENDING_TIME, _end_by_force)
+    timer.daemon = True  # so that it does not keep the process alive itself
+    timer.start()
+    sys.exit()
+
+
+def _end_by_force() -> None:
+    logger.warning("The process is ended by force, as something goes on %s s after the shutdown.", ENDING_TIME)
+    os._exit(0)

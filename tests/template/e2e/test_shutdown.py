@@ -78,7 +78,9 @@ def test_what_outlasts_the_grace_ends_with_an_error(tmp_path: Path) -> None:
         assert json.loads(body)["error"]["code"] == "overloaded"
 
 
-def test_clients_that_neither_read_nor_write_do_not_keep_the_process_alive(tmp_path: Path) -> None:
+def test_a_model_that_never_stops_and_clients_that_neither_read_nor_write_do_not_keep_the_process_alive(
+    tmp_path: Path,
+) -> None:
     with Server(tmp_path / "log", app=SERVING, SHUTDOWN_GRACE="0.1") as server, ExitStack() as stack:
         for model in GREEDY * 3:
             reader = stack.enter_context(Connection(server.port, receive_buffer=4096))
@@ -87,9 +89,13 @@ def test_clients_that_neither_read_nor_write_do_not_keep_the_process_alive(tmp_p
         writers = [stack.enter_context(Connection(server.port)) for _ in BEGUN]
         for writer, begun in zip(writers, BEGUN, strict=True):
             writer.send(begun)
+        asking = stack.enter_context(Connection(server.port))
+        asking.post(chat("stubborn-function", "stubborn"))
+        server.wait_for("stubborn", "started")
         assert server.models()
 
         server.send(signal.SIGTERM)
         assert server.wait() == 0
 
+    assert server.log.count("The model 'stubborn-function' has not stopped") == 1
     assert not [mishap for mishap in (*MISHAPS, "graceful shutdown exceeded") if mishap in server.log], server.log
