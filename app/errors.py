@@ -22,6 +22,7 @@ from schemas.errors import ErrorObject, ErrorResponse
 logger = logging.getLogger("app.errors")
 
 MAX_ECHO = 200  # characters of a client's input that an error repeats
+MAX_NAMES = 20  # of models in an error
 
 CODES = {
     401: "invalid_api_key",
@@ -109,12 +110,14 @@ class AuthenticationError(CompletionError):
 
 
 class ModelNotFoundError(CompletionError):
-    """There is no such model; the message names those there are, if `known` is given."""
+    """There is no such model; the message names those there are, at most 20 of them, if `known` is given."""
 
     def __init__(self, name: str, *, known: Iterable[str] | None = None) -> None:
         fact = "is not served here"
         if known is not None:
-            fact = f"does not exist. Available: {', '.join(sorted(known)) or 'none'}"
+            names = sorted(known)
+            more = f" and {len(names) - MAX_NAMES} more" if len(names) > MAX_NAMES else ""
+            fact = f"does not exist. Available: {', '.join(names[:MAX_NAMES]) or 'none'}{more}"
         super().__init__(f"The model '{clipped(name)}' {fact}.", status=404, code="model_not_found", param="model")
 
 

@@ -61,6 +61,8 @@ RAISED: list[tuple[Exception, int, Json]] = [
         for known, fact in (
             (["b", "a"], "does not exist. Available: a, b"),
             ([], "does not exist. Available: none"),
+            ("abcdefghijklmnopqrst", f"does not exist. Available: {', '.join('abcdefghijklmnopqrst')}"),
+            ("abcdefghijklmnopqrstuv", f"does not exist. Available: {', '.join('abcdefghijklmnopqrst')} and 2 more"),
             (None, "is not served here"),
         )
     ),
