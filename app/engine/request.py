@@ -45,7 +45,7 @@ def parse_json(raw: bytes, *, content_type: bytes, depth: int = 0) -> Json:
         body = _decoder.decode(raw)
         duplicates = _has_duplicate_keys(raw, body)
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-        raise InvalidRequestError(f"The body is not valid JSON: {_reason(error)}.") from None
+        raise InvalidRequestError(f"The body is not valid JSON: {_reason(error, raw)}.") from None
     if not isinstance(body, dict):
         raise InvalidRequestError("The body must be a JSON object.")
     if duplicates:
@@ -131,10 +131,12 @@ def _has_duplicate_keys(raw: bytes, value: object) -> bool:
     return colons != msgspec.json.encode(value).count(b":")
 
 
-def _reason(error: Exception) -> str:
+def _reason(error: Exception, raw: bytes) -> str:
     if isinstance(error, UnicodeDecodeError):
         return "it is not UTF-8"
     if isinstance(error, RecursionError):
         return "it is nested too deeply"
-    text = str(error).removeprefix("JSON is malformed: ")
+    text = _PATH.sub("", str(error)).removeprefix("JSON is malformed: ")
+    if "truncated" in text and rb"\ud" in raw.lower():  # msgspec looks for the other half of a pair
+        return "it is cut off, or has a lone surrogate"
     return text[:1].lower() + text[1:]

@@ -70,6 +70,18 @@ MALFORMED = {
 }
 
 
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("cut", "input data was truncated"),
+        ("huge exponent", "number out of range"),
+        ("lone surrogate", "it is cut off, or has a lone surrogate"),
+    ],
+)
+def test_the_error_of_malformed_json_says_what_is_wrong(client: Client, name: str, reason: str) -> None:
+    assert error_of(post(client, MALFORMED[name]))["message"] == f"The body is not valid JSON: {reason}."
+
+
 @pytest.mark.parametrize("content", MALFORMED.values(), ids=MALFORMED)
 def test_a_body_that_is_no_json_object_is_a_400(client: Client, content: bytes) -> None:
     response = post(client, content)
