@@ -1,7 +1,7 @@
 """The vectors that an embedder returns: checked, and encoded as the request wants them."""
 
 import asyncio
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence, Set
 from itertools import takewhile
 from math import isfinite
 from numbers import Integral
@@ -16,6 +16,8 @@ from app.engine.run import is_cancelled
 from schemas.embeddings import Embedding, Embeddings
 
 SLICE = 20_000  # numbers that are encoded before other requests have their turn: a millisecond
+FLOAT_MAX = (2 - 2**-23) * 2.0**127  # the largest number of 32 bits, as which most clients ask for them
+TOO_LARGE = "it has a number over 32 bits."
 
 
 async def read(result: object, count: int, *, model: str) -> Embeddings:
@@ -90,6 +92,8 @@ def _all(vectors: Iterator[Any]) -> list[Any]:
 
 def _as_json(vector: Any) -> tuple[int, Raw]:
     numbers = _numbers(vector)
+    if numbers and not -FLOAT_MAX <= min(numbers) <= max(numbers) <= FLOAT_MAX:
+        raise ValueError(TOO_LARGE)
     return len(numbers), Raw(encode(numbers))
 
 
@@ -103,11 +107,13 @@ def _as_floats(vector: Any) -> tuple[int, bytes]:
     try:
         return len(numbers), pack(f"<{len(numbers)}f", *numbers)
     except OverflowError:
-        raise ValueError("it has a number over 32 bits.") from None
+        raise ValueError(TOO_LARGE) from None
 
 
 def _numbers(vector: Any) -> list[float]:
     try:
+        if isinstance(vector, bytes | bytearray | Set | Mapping):
+            raise TypeError  # they can be summed up too
         numbers: list[float] = vector.tolist() if hasattr(vector, "tolist") else list(vector)
         total = sum(numbers)
         if type(total) is not float:  # integers, or numbers of numpy

@@ -15,7 +15,7 @@ from app.embeddings.vectors import SLICE, encoded
 from schemas.embeddings import Embeddings
 from tests.conftest import Serve, error_of
 from tests.template.conftest import UNEXPECTED
-from tests.template.packs.embedding import ROWS, data_of, embed, embedder, returns
+from tests.template.packs.embedding import ROWS, data_of, embed, embedder
 
 
 def lazily() -> Iterator[Any]:
@@ -72,6 +72,12 @@ def test_an_embedder_returns_vectors_in_any_form(serve: Serve, name: str) -> Non
             [[1.0], [-inf]],
             "The embedder 'test' returned no vector that can be sent, at 1: it has NaN or an infinite number.",
         ),
+        *(
+            ([each] * 2, f"at 0: it is of the type {type(each).__qualname__}. Return a list of numbers")
+            for each in ({1.0, 2.0}, {1.0: 2.0}, b"ab", bytearray(2))
+        ),
+        ([[3.4e38], [1e39]], "at 1: it has a number over 32 bits."),
+        ([[1e300, -1e300]] * 2, "at 0: it has a number over 32 bits."),
         (Embeddings([[1.0], [2.0]], [1]), "The embedder 'test' returned 1 numbers of tokens for 2 inputs."),
         (ValueError("secret"), "secret"),
         (SystemExit("secret"), "A function raised SystemExit"),
@@ -90,16 +96,6 @@ def test_what_cannot_be_sent_is_a_500_whose_log_says_why(
 
     assert (response.status_code, error_of(response)) == (500, UNEXPECTED)
     assert logged in caplog.text
-
-
-def test_a_number_that_32_bits_do_not_hold_is_sent_as_a_number_alone(
-    serve: Serve, caplog: pytest.LogCaptureFixture
-) -> None:
-    client = serve(returns([[1e39, 1.7e308, 1.7e308]]))
-
-    assert data_of(embed(client)) == [[1e39, 1.7e308, 1.7e308]]
-    assert embed(client, encoding_format="base64").status_code == 500
-    assert "it has a number over 32 bits" in caplog.text
 
 
 def test_dimensions_that_an_embedder_does_not_keep_are_a_500(serve: Serve, caplog: pytest.LogCaptureFixture) -> None:
