@@ -1,5 +1,6 @@
 """The `run` command: Litestar's own, with the application's settings for uvicorn's logs, HTTP and shutdown."""
 
+import atexit
 import logging
 import math
 import os
@@ -119,6 +120,7 @@ def _end(number: int, frame: FrameType | None) -> None:
     timer = Timer(ENDING_TIME, _end_by_force)
     timer.daemon = True  # so that it does not keep the process alive itself
     timer.start()
+    atexit.register(timer.cancel)  # no task or thread is left by then, and the last spans may take longer
     sys.exit()
 
 

@@ -36,7 +36,7 @@ SYNC = ("pre_hook", "list_models", "post_hook", "function", "iterator")  # what 
 PLACES = (*SYNC, "chunk_mapper")
 FATAL = [SystemExit, KeyboardInterrupt, StopIteration, StopAsyncIteration, asyncio.CancelledError, TimeoutError]
 FATAL += [GeneratorExit]
-LATE = "A model's code failed when it had been stopped"
+LATE = "A model's code failed after its completion had ended"
 
 each_mode = pytest.mark.parametrize("stream", [False, True])
 
