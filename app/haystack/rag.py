@@ -17,12 +17,13 @@ from app.haystack.upstream import upstream_generator
 from app.local.generator import local_generator  # pack: local
 from app.settings import Settings
 
-STOP_WORD = re.compile(  # of questions, and those that name all documents together
-    r"\b(?:a|about|all|an|and|any|are|as|at|be|by|can|could|did|do|docs|documents?|does|for|from|get|has|have|how|i|if|in|"
-    "is|it|its|me|must|my|of|on|one|or|our|projects?|should|so|tell|that|the|their|them|there|these|they|this|to|us|use|"
-    r"used|uses|using|was|we|what|when|where|which|who|why|will|with|would|you|your)\b",
+STOP_WORD = re.compile(  # of questions
+    r"\b(?:a|about|all|an|and|any|are|as|at|be|by|can|could|did|do|does|for|from|get|has|have|how|i|if|in|is|it|its|me|"
+    "must|my|of|on|one|or|our|s|should|so|tell|that|the|their|them|there|these|they|this|to|us|was|we|what|when|where|"
+    r"which|who|why|will|with|would|you|your)\b",
     re.IGNORECASE,
 )
+ALL_DOCUMENTS = {"docs", "document", "documents", "project", "use", "used", "uses", "using"}  # unless titles say them
 ENDING = re.compile(r"(?<=\w{3})(?:ings?|ed|es|(?<!s)s|e)\b", re.IGNORECASE)  # English
 TITLE_WEIGHT = 4  # times that the title of a file is searched at its beginning; the heading of a section less
 PASSAGES = 3  # that an answer is based on, at most
@@ -53,21 +54,22 @@ def rag_model(settings: Settings) -> HaystackModel:
 
 @component
 class KeywordRetriever:
-    """A component that finds passages by BM25; a question without keywords is about the README, or about all files."""
+    """A component that finds passages by BM25; a question about all of them gets the README, or the first files."""
 
     def __init__(self, passages: list[Document]) -> None:
         self._passages = {passage.id: passage for passage in passages}
         self._store = InMemoryDocumentStore()
         self._store.write_documents([_searched(passage) for passage in passages], DuplicatePolicy.OVERWRITE)
         self._overview = _overview(passages)
+        titles = [_words(passage.meta.get("header") or "") for passage in passages]
+        self._overall = ALL_DOCUMENTS.difference(*(words for words in titles if words <= ALL_DOCUMENTS))
 
     @component.output_types(documents=list[Document])
     def run(self, query: str) -> dict[str, list[Document]]:
         """Return the best passages, or the beginnings of files."""
-        words = keywords(query)
-        if not re.search(r"\w", words):
+        if _words(query) <= self._overall:
             return {"documents": self._overview}
-        found = self._store.bm25_retrieval(words, top_k=PASSAGES)
+        found = self._store.bm25_retrieval(keywords(query), top_k=PASSAGES)
         scores = {document.id: document.score or 0 for document in found}
         least = RELEVANCE * max(scores.values(), default=0)
         best = [replace(self._passages[key], score=score) for key, score in scores.items() if score >= least]
@@ -90,6 +92,10 @@ def keywords(text: str) -> str:
     return ENDING.sub("", STOP_WORD.sub("", text))
 
 
+def _words(text: str) -> set[str]:
+    return {*re.findall(r"\w+", STOP_WORD.sub("", text).lower())}
+
+
 def _searched(passage: Document) -> Document:
     """Return what is searched for a passage: headings count more, and lead to the beginning of their text."""
     depth = len(passage.meta.get("parent_headers") or ())
@@ -98,12 +104,13 @@ def _searched(passage: Document) -> Document:
 
 
 def _overview(passages: list[Document]) -> list[Document]:
-    """Return the beginning of the README, or of the first files if there is none."""
+    """Return the beginning of the README, the topmost first, or of the first files if there is none."""
     beginnings: dict[str, Document] = {}
     for passage in passages:
         beginnings.setdefault(passage.meta["file_path"], passage)
-    readmes = [passage for path, passage in beginnings.items() if Path(path).stem.upper() == "README"]
-    return (readmes or [*beginnings.values()])[:PASSAGES]
+    readmes = [path for path in beginnings if Path(path).stem.upper() == "README"]
+    first = sorted(readmes, key=lambda path: len(Path(path).parts)) or beginnings
+    return [beginnings[path] for path in first][:PASSAGES]
 
 
 def _generator(settings: Settings) -> AnyComponent:

@@ -27,12 +27,19 @@ FILES = {
     "animals/fruit.md": "Bats love figs.\n",
     "code.py": "wolves = 'howl'\n",
 }
+OFFICE = {
+    "Animals/README.md": "Bees and whales.\n",
+    "README.md": "Notes of an office.\n\n## Project structure\n\nA folder a team.\n",
+    "team/projects.md": "# Projects\n\nWe use Rust, a language.\n",
+    "team/rules.md": "# Use of documents\n\nThey may be copied. The docs are public.\n",
+}
 WHALES = "animals/big/whales.TXT\n\nWhales sing."
 STARTER = "Your Python code as an OpenAI-compatible API (README.md)"
 LEAVING = "Clients that leave, and slow ones (docs/models.md)"
 FIRST_PASSAGES = {
     "What is this project?": STARTER,
     "What is this?": STARTER,
+    "What's this?": STARTER,
     "what does it do": STARTER,
     "Tell me about these documents!": STARTER,
     "How do I start it?": "Start the server (README.md)",
@@ -205,6 +212,29 @@ def test_nothing_found_is_said_and_nothing_cited(client: Client, question: str) 
 def test_a_question_about_all_of_it_is_answered_by_the_beginning_of_each_file(client: Client, question: str) -> None:
     names = [citation["source"]["name"] for citation in citations(client, question)]
     assert names == ["animals/bees.md", "animals/big/whales.TXT", "animals/fruit.md"]
+
+
+@pytest.mark.parametrize(
+    ("question", "names"),
+    [
+        ("Which projects do we use?", ["Projects (team/projects.md)"]),
+        ("Use of documents", ["Use of documents (team/rules.md)"]),
+        ("Which language do projects use?", ["Projects (team/projects.md)"]),
+        ("Are the docs public?", ["Use of documents (team/rules.md)"]),
+        ("What is this project?", ["README.md", "Animals/README.md"]),
+        ("What is it used for?", ["README.md", "Animals/README.md"]),
+        ("Tell me about the docs", ["README.md", "Animals/README.md"]),
+    ],
+)
+def test_words_that_may_mean_all_documents_are_searched_if_others_or_titles_make_them_a_subject(
+    tmp_path: Path, question: str, names: list[str]
+) -> None:
+    for name, text in OFFICE.items():
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text(text, encoding="utf-8")
+
+    found = KeywordRetriever(read_documents(str(tmp_path))).run(question)["documents"]
+    assert [passage.meta["name"] for passage in found] == names
 
 
 def test_the_question_is_what_the_user_said_last(client: Client) -> None:
