@@ -9,6 +9,7 @@ export class Body {
   constructor() {
     this.root = element("div", { className: "body" });
     this.text = ""; // of all texts
+    this.blank = ""; // the beginning of the next text
     this.texts = [];
     this.thoughts = [];
     this.events = new EventList(() => this.section("events", () => element("ol", { className: "events", "aria-label": "Events" })));
@@ -16,9 +17,13 @@ export class Body {
   }
 
   addText(text) {
-    if (text.trim()) this.beginText(); // else it only separates what stands apart
-    this.texts.at(-1)?.append(text);
+    const isBlank = !text.trim();
     this.text += text;
+    this.blank += text;
+    if (isBlank && this.kind !== "text") return; // it may indent what follows
+    this.beginText();
+    this.texts.at(-1).append(this.blank);
+    this.blank = "";
   }
 
   beginText() {
@@ -70,4 +75,11 @@ export class Body {
 }
 
 /** Return whether a text ends within a block of code, which goes on after an event. */
-const isInCode = (text) => (text.match(/^[ \t]*(?:```|~~~)/gm)?.length ?? 0) % 2 === 1;
+function isInCode(text) {
+  let open = "";
+  for (const [, fence, rest] of text.matchAll(/^[ \t]*(`{3,}(?![^`\n]*`)|~{3,})(.*)/gm)) {
+    if (!open) open = fence;
+    else if (fence.startsWith(open) && !rest.trim()) open = "";
+  }
+  return open !== "";
+}

@@ -3,36 +3,31 @@ import { element } from "./dom.js";
 
 export class Thinking {
   constructor() {
-    this.seconds = 0;
-    this.startedAt = null;
+    this.startedAt = performance.now();
+    this.seconds = null; // that it took, once it has ended
     this.label = element("summary");
     this.text = element("p");
     this.root = element("details", { className: "reasoning" }, this.label, this.text);
     this.label.addEventListener("click", () => (this.isUsers = true));
+    this.show("Thinking…", true);
   }
 
   add(text) {
     this.text.append(text);
-    if (this.startedAt !== null) return;
-    this.startedAt = performance.now();
-    this.show("Thinking…", true);
   }
 
   /** The seconds that it has taken so far. */
   get elapsed() {
-    return this.seconds + (this.startedAt === null ? 0 : (performance.now() - this.startedAt) / 1000);
+    return this.seconds ?? (performance.now() - this.startedAt) / 1000;
   }
 
-  /** Handle the end of the reasoning, or of a part of it: some models go on after a piece of the answer. */
   end() {
-    if (this.startedAt === null) return;
-    this.restore(this.elapsed);
+    if (this.seconds === null) this.restore(this.elapsed);
   }
 
   /** Show reasoning that took so many seconds. */
   restore(seconds) {
     this.seconds = seconds;
-    this.startedAt = null;
     this.show(seconds < 1 ? "Thoughts" : `Thought for ${duration(Math.round(seconds))}`, false);
   }
 

@@ -21,6 +21,22 @@ STORED = """async ([turns, taken]) => {
     const shown = (content) => [content].flat().map((part) => part.text ?? part.type ?? part);
     return loadTurns().map(({ message, answer }) => answer ?? shown(message.content));
 }"""
+# Returns what is shown of each answer while it comes in pieces, of which an empty one is an event, and when restored.
+PIECES = """async (answers) => {
+    const { Answer } = await import("/static/answer.js");
+    const event = { type: "status", data: { description: "Halfway" } };
+    const shown = (answer) => {
+        answer.finish([]);
+        const blocks = [...answer.body.root.querySelectorAll("p, pre, .events")];
+        return blocks.map((block) => `${block.localName} ${block.textContent.trimEnd()}`);
+    };
+    return answers.map((pieces) => {
+        const answer = new Answer("model", () => {});
+        for (const content of pieces) answer.add(content ? { choices: [{ delta: { content } }] } : { event });
+        answer.complete();
+        return [shown(answer), shown(Answer.restore(answer.save().answer, () => {}))];
+    });
+}"""
 STATS = """async (gaps) => {
     const { Stats } = await import("/static/stats.js");
     let now = 0;
@@ -189,6 +205,21 @@ def test_what_an_answer_is_made_of_stands_where_it_came(visit: Open, server: Ser
 
     assert bodies[2]["messages"][1]["content"] == SAID
     assert bodies[5]["input"][1]["content"] == SAID
+
+
+def test_code_is_the_same_in_pieces_with_events_within_and_after_a_reload(visit: Open, server: Server) -> None:
+    event = "ol Halfway"
+    cases: list[tuple[list[str], list[str]]] = [
+        (["    ", "x = 1\n    y = 2"], ["pre x = 1\ny = 2"]),
+        (["a", "", "\n", "    ", "b = 1"], ["p a", event, "pre b = 1"]),
+        (["a", "", "    ", "", "b"], ["p a", f"{event}Halfway", "pre b"]),
+        (["````\n```\n", "", "  ", "b\n````\n", "", "c"], ["pre ```\n  b", event, event, "p c"]),
+        (["~~~\n```\n~~~ a\n", "", "b\n~~~~\n", "", "c"], ["pre ```\n~~~ a\nb", event, event, "p c"]),
+        (["```a```\n\n", "", "b"], ["p a", event, "p b"]),
+    ]
+
+    shown = visit(server).evaluate(PIECES, [pieces for pieces, _ in cases])
+    assert shown == [[blocks, blocks] for _, blocks in cases]
 
 
 def test_a_card_says_what_a_model_does_and_whose_it_is_if_owners_differ(visit: Open, server: Server) -> None:
