@@ -23,7 +23,8 @@ STOP_WORD = re.compile(  # of questions
     r"which|who|why|will|with|would|you|your)\b",
     re.IGNORECASE,
 )
-ALL_DOCUMENTS = {"docs", "document", "documents", "project", "use", "used", "uses", "using"}  # unless titles say them
+# A question of nothing but these is about all documents, unless a heading is made of them.
+ALL_DOCUMENTS = {"docs", "document", "documents", "project", "use", "used", "uses", "using"}
 ENDING = re.compile(r"(?<=\w{3})(?:ings?|ed|es|(?<!s)s|e)\b", re.IGNORECASE)  # English
 TITLE_WEIGHT = 4  # times that the title of a file is searched at its beginning; the heading of a section less
 PASSAGES = 3  # that an answer is based on, at most
