@@ -62,7 +62,7 @@ FIRST_PASSAGES = {
     "Is there authentication?": "Keys (docs/production.md)",
     "How do I set API keys?": "Keys (docs/production.md)",
     "Where are the logs?": "Logs and observability (docs/production.md)",
-    "What happens on SIGTERM?": "More cores and machines (docs/production.md)",
+    "What happens on SIGTERM?": "Endpoints and errors (docs/errors.md)",
     "Is it secure?": "Security (docs/security.md)",
     "Which settings are there?": "Settings (docs/settings.md)",
     "Which setting limits the size of a request body?": "Settings (docs/settings.md)",
