@@ -160,7 +160,7 @@ class Completion:
         answer, record = self._renderer.answer, self.record
         record.id, record.response_model, record.finish_reasons = answer.id or None, answer.model, answer.finish_reasons
         if (usage := answer.reported_usage) is not None:
-            record.prompt_tokens, record.completion_tokens = usage["prompt_tokens"], usage["completion_tokens"]
+            record.add_usage(usage)
         if not self._task.done():
             logger.warning(STILL_RUNS, record.model or answer.model, CLOSING_TIME)
         record.end(error or self._ending, stopped=self._run.cancelled)
